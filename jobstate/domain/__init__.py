@@ -1,0 +1,1 @@
+"""What jobs are and what may become of them: pure, without clock, chance or input and output."""

@@ -1,0 +1,186 @@
+"""What a caller may pass in: each function returns the stored form of a value, or says which field is wrong and why."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from jobstate.domain.errors import InvalidRequest
+
+Json = None | bool | int | float | str | list[Any] | dict[str, Any]
+
+MAX_TEXT: Final = 255
+MAX_REASON: Final = 4096
+MAX_DEPTH: Final = 100
+MAX_LABELS: Final = 64
+MAX_ID: Final = 2**63 - 1
+DEFAULT_DESCRIPTOR_LIMIT: Final = 1024 * 1024
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_LATEST: Final = datetime.max.replace(tzinfo=UTC)
+
+
+def text(field: str, value: object, longest: int = MAX_TEXT, *, empty: bool = False) -> str:
+    """A printable one-line text of 1..`longest` characters (0.. where `empty` is allowed)."""
+    if not isinstance(value, str):
+        raise InvalidRequest(field, f"must be text, not {type(value).__name__}")
+    if not value and not empty:
+        raise InvalidRequest(field, "must not be empty")
+    if len(value) > longest:
+        raise InvalidRequest(field, f"must have at most {longest} characters, not {len(value)}")
+    if not value.isprintable():
+        raise InvalidRequest(field, "must be printable text on one line")
+    return value
+
+
+def reason(value: object) -> str | None:
+    """Why something is done: free text of up to 4096 characters, shortened beyond that, or None."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise InvalidRequest("reason", f"must be text, not {type(value).__name__}")
+    return storable(value, MAX_REASON) or None
+
+
+def storable(value: str, longest: int) -> str:
+    """`value` as any database can store it: NUL and lone surrogates replaced, cut to `longest` with a mark."""
+    clean = value.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return clean if len(clean) <= longest else clean[: longest - 1] + "…"
+
+
+def integer(field: str, value: object, low: int, high: int) -> int:
+    """An integer in `low`..`high`; True and False are none."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidRequest(field, f"must be an integer, not {value!r}")
+    if not low <= value <= high:
+        raise InvalidRequest(field, f"must be in {low}..{high}, not {value}")
+    return value
+
+
+def seconds_of(field: str, value: object) -> float:
+    """A duration, in seconds or as a timedelta, >= 0, as seconds."""
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidRequest(field, f"must be seconds or a timedelta, not {value!r}")
+    if not math.isfinite(value) or not 0 <= value <= timedelta.max.total_seconds():
+        raise InvalidRequest(field, f"must be a duration >= 0, not {value!r}")
+    return float(value)
+
+
+def duration_us(field: str, value: object, *, positive: bool = False) -> int:
+    """A duration, in seconds or as a timedelta, as microseconds; > 0 where `positive`."""
+    stored = round(seconds_of(field, value) * 1_000_000)
+    if positive and stored == 0:
+        raise InvalidRequest(field, "must be greater than 0")
+    return min(stored, MAX_ID // 4)
+
+
+def instant_us(field: str, value: object) -> int:
+    """An aware datetime as microseconds since 1970 UTC; naive ones are refused, as they name no instant."""
+    if not isinstance(value, datetime):
+        raise InvalidRequest(field, f"must be a datetime with a time zone, not {value!r}")
+    if value.tzinfo is None or value.utcoffset() is None:
+        raise InvalidRequest(field, "must have a time zone, for example datetime.now(timezone.utc)")
+    return (value - _EPOCH) // _MICROSECOND
+
+
+def instant(stored_us: int) -> datetime:
+    """The stored microseconds as an aware datetime in UTC; beyond year 9999, the last one there is."""
+    try:
+        return _EPOCH + stored_us * _MICROSECOND
+    except OverflowError:
+        return _LATEST
+
+
+def json_text(field: str, value: object, limit: int) -> str:
+    """`value` as JSON text that every JSON reader and every database takes.
+
+    Refused, with the place named: what JSON cannot say (NaN, sets, keys that are not text), NUL and lone surrogates
+    in text, more than 100 levels, more than `limit` bytes of UTF-8.
+    """
+    _check_json(field, value)
+    stored = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    if len(stored) > limit or (not stored.isascii() and len(stored.encode()) > limit):
+        raise InvalidRequest(
+            field, f"must be at most {limit} bytes of JSON; keep large data elsewhere and name it here"
+        )
+    return stored
+
+
+def json_object(field: str, value: object, limit: int) -> str:
+    """A mapping as JSON text; see `json_text`."""
+    if value is None or value == {}:
+        return "{}"
+    if not isinstance(value, Mapping):
+        raise InvalidRequest(field, f"must be a JSON object (a dict), not {type(value).__name__}")
+    return json_text(field, dict(value), limit)
+
+
+def labels_text(value: object) -> str:
+    """Labels as JSON text: at most 64 texts by name."""
+    if not value:
+        return "{}"
+    if not isinstance(value, Mapping) or len(value) > MAX_LABELS:
+        raise InvalidRequest("labels", f"must be a dict of at most {MAX_LABELS} texts")
+    checked = {text("labels", name): text(f"labels.{name}", label, empty=True) for name, label in value.items()}
+    return json.dumps(checked, ensure_ascii=False, separators=(",", ":"))
+
+
+def canonical(value: Json) -> str:
+    """The same text for equal JSON values: keys sorted, no white space, 1.0 written as 1."""
+    return json.dumps(_plain(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _plain(value: Json) -> Json:
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, dict):
+        return {name: _plain(entry) for name, entry in value.items()}
+    return value
+
+
+def _check_json(field: str, value: object) -> None:
+    level: list[tuple[str, object]] = [(field, value)]
+    depth = 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH + 1:
+            raise InvalidRequest(field, f"must not be nested deeper than {MAX_DEPTH} levels")
+        deeper: list[tuple[str, object]] = []
+        for place, entry in level:
+            if isinstance(entry, str):
+                _check_string(place, entry)
+            elif isinstance(entry, dict):
+                for name, inner in entry.items():
+                    if not isinstance(name, str):
+                        raise InvalidRequest(place, f"must have text as keys, not {name!r}")
+                    _check_string(place, name)
+                    deeper.append((f"{place}.{name}", inner))
+            elif isinstance(entry, list | tuple):
+                deeper.extend((f"{place}[{number}]", inner) for number, inner in enumerate(entry))
+            elif isinstance(entry, float) and not math.isfinite(entry):
+                raise InvalidRequest(place, "must be a finite number; JSON has no NaN or infinity")
+            elif entry is not None and not isinstance(entry, int | float):
+                kind = type(entry).__name__
+                raise InvalidRequest(place, f"must be JSON (dict, list, text, number, bool, None), not {kind}")
+        level = deeper
+
+
+def _check_string(place: str, value: str) -> None:
+    if value.isascii():
+        if "\0" in value:
+            raise InvalidRequest(place, "must not contain NUL")
+        return
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest(place, "must not contain lone surrogates") from None
+    if "\0" in value:
+        raise InvalidRequest(place, "must not contain NUL")

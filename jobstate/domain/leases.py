@@ -1,0 +1,283 @@
+"""Who holds a job and for how long: the claim, the verbs of its holder, and what happens when the lease is lost.
+
+Every verb of a worker names id and token. A stale token is `LeaseLost` before anything else is looked at. Until
+somebody has settled a lost lease the row decides, not the clock: a late write with the current token is accepted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from jobstate.domain.errors import LeaseLost, TransitionNotAllowed
+from jobstate.domain.job import By, Failure, FailureKind, Job, StopMode, StopOutcome
+from jobstate.domain.lifecycle import CLAIMABLE, HELD, LEASED, STOP_PENDING, State, Trigger
+from jobstate.domain.moves import Decision, decided, move
+
+
+def claimable(job: Job, node_id: str, now: int) -> bool:
+    """Whether the worker may take the lease: the job waits, its time has come, and it is not pinned elsewhere."""
+    return job.state in CLAIMABLE and job.available_us <= now and job.node_id in ("", node_id)
+
+
+def claim(job: Job, node_id: str, expires: int, now: int, by: By) -> Decision:
+    """Give the lease on a claimable job to a worker until `expires` (microseconds)."""
+    claimed = move(
+        job,
+        Trigger.CLAIM,
+        now,
+        by,
+        worker_id=node_id,
+        lease_token=job.lease_token + 1,
+        lease_expires_us=expires,
+        claimed_us=now,
+        started_us=now if job.started_us is None else job.started_us,
+        attempt=job.attempt + 1,
+        clean=False,
+    )
+    return decided(claimed)
+
+
+def check_lease(job: Job, token: int) -> None:
+    """LeaseLost unless `token` is the one that the present holder was given."""
+    if job.lease_token != token or job.worker_id is None or job.state not in LEASED:
+        raise LeaseLost(job.id, token)
+
+
+def renew(job: Job, token: int, expires: int, now: int) -> Decision:
+    """Prolong the lease, or end a stop that is past its deadline: a hung worker must not outlive it."""
+    check_lease(job, token)
+    if deadline_passed(job, now):
+        return settle(job, now, By(f"sweep:{job.worker_id}"), 0.0)
+    return Decision(replace(job, lease_expires_us=expires))
+
+
+def complete(job: Job, token: int, now: int, by: By) -> Decision:
+    """The work is done. Completion beats a stop. Repeated with the same token: no change."""
+    if _own_end(job, token) and job.state is State.COMPLETED:
+        return Decision(job)
+    _check_holder(job, token, Trigger.COMPLETE)
+    return decided(move(job, Trigger.COMPLETE, now, by, failure_json=None))
+
+
+def fail(job: Job, token: int, failure: Failure, chance: float, now: int, by: By) -> Decision:
+    """The run failed: tried again, or failed for good; while a stop is pending, a retryable failure ends it.
+
+    Repeated with the same token after it ended the job: no change.
+    """
+    if _own_end(job, token) and (job.state is State.FAILED or job.stop_outcome is StopOutcome.WORKER_FAILED):
+        return Decision(job)
+    _check_holder(job, token, Trigger.FAIL)
+    if job.state in STOP_PENDING and failure.kind is FailureKind.ERROR:
+        return finish_pending_stop(job, StopOutcome.WORKER_FAILED, now, by, failure_json=failure.to_json())
+    if failure.kind is FailureKind.FATAL:
+        return decided(_failed(job, failure, now, by, fenced=False))
+    return decided(_charged(job, failure, chance, now, by, lost=False))
+
+
+def release(job: Job, token: int, available: int, now: int, by: By) -> Decision:
+    """Hand the job back uncharged, to be claimed again from `available` on; while a stop is pending, this ends it."""
+    check_lease(job, token)
+    if job.state in STOP_PENDING:
+        return finish_pending_stop(job, worker_outcome(job), now, by)
+    return decided(move(job, Trigger.RELEASE, now, by, available_us=available))
+
+
+def begin_stop(job: Job, token: int, now: int, by: By) -> Decision:
+    """The worker agrees to stop. Repeated: no change."""
+    check_lease(job, token)
+    if job.state is State.STOPPING:
+        return Decision(job)
+    return decided(move(job, Trigger.BEGIN_STOP, now, by))
+
+
+def finish_stop(job: Job, token: int, now: int, by: By) -> Decision:
+    """The worker has stopped; from StopRequested it agrees in the same breath. Repeated: no change."""
+    if _own_end(job, token) and job.state is State.STOPPED:
+        return Decision(job)
+    if job.state not in STOP_PENDING:
+        _check_holder(job, token, Trigger.FINISH_STOP)
+    check_lease(job, token)
+    return finish_pending_stop(job, worker_outcome(job), now, by)
+
+
+def finish_pending_stop(job: Job, outcome: StopOutcome, now: int, by: By, failure_json: str | None = None) -> Decision:
+    """Bring a job that is asked to stop through Stopping to Stopped."""
+    steps = [job]
+    if job.state is State.STOP_REQUESTED:
+        steps.append(move(job, Trigger.BEGIN_STOP, now, by))
+    failure = job.failure_json if failure_json is None else failure_json
+    detail = {"outcome": outcome.value}
+    steps.append(
+        move(steps[-1], Trigger.FINISH_STOP, now, by, detail=detail, stop_outcome=outcome, failure_json=failure)
+    )
+    return decided(*steps[1:])
+
+
+def worker_outcome(job: Job) -> StopOutcome:
+    """How a stop ended that the worker itself finished."""
+    if job.stop_mode is StopMode.IMMEDIATE:
+        return StopOutcome.IMMEDIATE
+    return StopOutcome.CHECKPOINTED if job.clean else StopOutcome.NO_CHECKPOINT
+
+
+def unheld_outcome(job: Job) -> StopOutcome:
+    """How a stop ended that met no worker."""
+    return StopOutcome.NEVER_STARTED if job.attempt == 0 else StopOutcome.BETWEEN_RUNS
+
+
+def lease_lost(job: Job, now: int) -> bool:
+    """Whether the holder let its lease run out."""
+    return job.lease_expires_us is not None and job.lease_expires_us <= now
+
+
+def deadline_passed(job: Job, now: int) -> bool:
+    """Whether a pending stop is past its deadline."""
+    return job.state in STOP_PENDING and job.stop_deadline_us is not None and job.stop_deadline_us <= now
+
+
+def settle(job: Job, now: int, by: By, chance: float, *, unheld_too: bool = True) -> Decision:
+    """Do what is overdue about the job: a lost lease, a passed deadline, a stop that waits for nobody.
+
+    Args:
+        chance: A random number in 0..1, for the jitter of a retry.
+        unheld_too: Also end a stop that no worker holds before its deadline. A second stop does not: it keeps
+            StopRequested what it is.
+    """
+    if job.state in HELD and lease_lost(job, now):
+        failure = Failure(f"the lease of {job.worker_id} ran out", FailureKind.ERROR, "lease")
+        return decided(_charged(job, failure, chance, now, By(by.actor, failure.message), lost=True))
+    if job.state not in STOP_PENDING:
+        return Decision(job)
+    repeated = By(by.actor, job.stop_reason)
+    if job.worker_id is None:
+        if unheld_too or deadline_passed(job, now):
+            return finish_pending_stop(job, unheld_outcome(job), now, repeated)
+    elif lease_lost(job, now) or deadline_passed(job, now):
+        return decided(halt(job, _overdue_outcome(job, now), now, repeated))
+    return Decision(job)
+
+
+def halt(job: Job, outcome: StopOutcome, now: int, by: By, **changes: Any) -> Job:
+    """The job stopped without its worker, which is fenced if there was one."""
+    return move(
+        job,
+        Trigger.HALT,
+        now,
+        by,
+        detail={"outcome": outcome.value},
+        stop_outcome=outcome,
+        **changes,
+    )
+
+
+def fail_by_operator(job: Job, message: str, now: int, by: By) -> Decision:
+    """Fail any job that the table lets fail, and fence its worker."""
+    failure = Failure(message, FailureKind.FATAL, "operator")
+    return decided(_failed(job, failure, now, by, fenced=True))
+
+
+def schedule(job: Job, now: int, by: By) -> Decision:
+    """Let a held job into the queue. One that is there already stays as it is."""
+    if job.state is State.SCHEDULED:
+        return Decision(job)
+    return decided(move(job, Trigger.SCHEDULE, now, by, available_us=max(job.available_us, now)))
+
+
+def _overdue_outcome(job: Job, now: int) -> StopOutcome:
+    """Whichever came first: the end of the lease or the deadline of the stop."""
+    if not lease_lost(job, now):
+        return StopOutcome.TIMED_OUT
+    if not deadline_passed(job, now):
+        return StopOutcome.WORKER_LOST
+    assert job.lease_expires_us is not None and job.stop_deadline_us is not None
+    return StopOutcome.WORKER_LOST if job.lease_expires_us <= job.stop_deadline_us else StopOutcome.TIMED_OUT
+
+
+def _own_end(job: Job, token: int) -> bool:
+    """Whether the holder of `token` ended the job itself: then the token did not rise."""
+    return job.lease_token == token and job.worker_id is None and job.is_terminal
+
+
+def _check_holder(job: Job, token: int, trigger: Trigger) -> None:
+    """LeaseLost for a stale token; TransitionNotAllowed when the holder itself has ended the job in another way."""
+    if _own_end(job, token):
+        raise TransitionNotAllowed(job.id, job.state, trigger.value, ())
+    check_lease(job, token)
+
+
+def _charged(job: Job, failure: Failure, chance: float, now: int, by: By, *, lost: bool) -> Job:
+    """A run counts against the job: tried again after a delay, or failed when the attempts are spent."""
+    lasted = now - job.claimed_us if job.claimed_us is not None else 0
+    failures = 1 if job.retry.ran_healthily(lasted) else job.failures + 1
+    if failures >= job.max_attempts:
+        return _failed(job, failure, now, by, fenced=lost, failures=failures)
+    delay = round(job.retry.delay(failures, chance) * 1_000_000)
+    return move(
+        job,
+        Trigger.RECOVER,
+        now,
+        by,
+        detail={"failure": failure.message, "failures": failures, "retry_in": delay / 1_000_000},
+        failures=failures,
+        failure_json=failure.to_json(),
+        available_us=now + delay,
+    )
+
+
+def _failed(job: Job, failure: Failure, now: int, by: By, *, fenced: bool, failures: int | None = None) -> Job:
+    return move(
+        job,
+        Trigger.FAIL,
+        now,
+        by,
+        detail={"failure": failure.message},
+        fenced=fenced,
+        failures=job.failures if failures is None else failures,
+        failure_json=failure.to_json(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What a heartbeat answers about one lease.
+
+    `held` is False when the lease is gone; then the rest is empty. Times are microseconds since 1970 UTC.
+    """
+
+    job_id: int
+    token: int
+    held: bool
+    state: State | None = None
+    stop_mode: StopMode | None = None
+    stop_deadline_us: int | None = None
+    stop_reason: str | None = None
+    rescale_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClockWatch:
+    """Notices that the clock of this process jumped forward (suspend, NTP), and grants one lease of grace.
+
+    Until `grace_until` (monotonic seconds) nobody is declared lost: the holders slept too and will heartbeat.
+    """
+
+    wall_us: int
+    monotonic: float
+    grace_until: float = float("-inf")
+
+    def observed(self, wall_us: int, monotonic: float, tolerated: float, grace: float) -> ClockWatch:
+        """The watch after another look at both clocks.
+
+        Args:
+            tolerated: Seconds by which the wall clock may run ahead of the monotonic one without notice.
+            grace: Seconds of grace after a jump.
+        """
+        ahead = (wall_us - self.wall_us) / 1_000_000 - (monotonic - self.monotonic)
+        until = monotonic + grace if ahead > tolerated else self.grace_until
+        return ClockWatch(wall_us, monotonic, until)
+
+    @property
+    def in_grace(self) -> bool:
+        """Whether lost leases are to be left alone at the moment of the last look."""
+        return self.monotonic < self.grace_until
