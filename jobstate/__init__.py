@@ -1,1 +1,99 @@
-"""The truth about jobs, in one file."""
+"""The truth about jobs: which exist, what state each is in, who runs it, how far it got, who asked it to stop and why.
+
+`jobstate.open` opens a store; everything else is reached from there. The names load when they are first used, so
+that importing jobstate costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jobstate.domain.audit import AuditReport as AuditReport
+    from jobstate.domain.audit import Finding as Finding
+    from jobstate.domain.checkpoints import Checkpoint as Checkpoint
+    from jobstate.domain.checkpoints import CheckpointState as CheckpointState
+    from jobstate.domain.errors import DuplicateJob as DuplicateJob
+    from jobstate.domain.errors import Fatal as Fatal
+    from jobstate.domain.errors import GuardViolation as GuardViolation
+    from jobstate.domain.errors import InvalidRequest as InvalidRequest
+    from jobstate.domain.errors import JobNotFound as JobNotFound
+    from jobstate.domain.errors import JobNotTerminal as JobNotTerminal
+    from jobstate.domain.errors import JobStateError as JobStateError
+    from jobstate.domain.errors import JobStopping as JobStopping
+    from jobstate.domain.errors import LeaseLost as LeaseLost
+    from jobstate.domain.errors import SchemaMismatch as SchemaMismatch
+    from jobstate.domain.errors import StoreBusy as StoreBusy
+    from jobstate.domain.errors import StoreClosed as StoreClosed
+    from jobstate.domain.errors import StoreCorrupt as StoreCorrupt
+    from jobstate.domain.errors import StoreError as StoreError
+    from jobstate.domain.errors import StoreForked as StoreForked
+    from jobstate.domain.errors import StoreFull as StoreFull
+    from jobstate.domain.errors import StoreReadOnly as StoreReadOnly
+    from jobstate.domain.errors import StoreUnavailable as StoreUnavailable
+    from jobstate.domain.errors import TransitionNotAllowed as TransitionNotAllowed
+    from jobstate.domain.errors import UnsupportedSQLite as UnsupportedSQLite
+    from jobstate.domain.errors import WaitTimeout as WaitTimeout
+    from jobstate.domain.job import Event as Event
+    from jobstate.domain.job import Failure as Failure
+    from jobstate.domain.job import FailureKind as FailureKind
+    from jobstate.domain.job import Job as Job
+    from jobstate.domain.job import Lease as Lease
+    from jobstate.domain.job import Stop as Stop
+    from jobstate.domain.job import StopMode as StopMode
+    from jobstate.domain.job import StopOutcome as StopOutcome
+    from jobstate.domain.lifecycle import LIFECYCLE as LIFECYCLE
+    from jobstate.domain.lifecycle import LIVE as LIVE
+    from jobstate.domain.lifecycle import TERMINAL as TERMINAL
+    from jobstate.domain.lifecycle import State as State
+    from jobstate.domain.lifecycle import Trigger as Trigger
+    from jobstate.domain.machine import lifecycle_machine as lifecycle_machine
+    from jobstate.domain.ranges import TableProgress as TableProgress
+    from jobstate.domain.retry import RetryPolicy as RetryPolicy
+    from jobstate.domain.stopping import StopResult as StopResult
+    from jobstate.repository import WorkerInfo as WorkerInfo
+    from jobstate.store import JobStore as JobStore
+    from jobstate.store import Page as Page
+    from jobstate.store import open_store as open
+    from jobstate.system import Clock as Clock
+    from jobstate.system import SystemClock as SystemClock
+    from jobstate.worker.run import Run as Run
+    from jobstate.worker.worker import Worker as Worker
+
+_HOMES = {
+    "jobstate.domain.audit": "AuditReport Finding",
+    "jobstate.domain.checkpoints": "Checkpoint CheckpointState",
+    "jobstate.domain.errors": (
+        "DuplicateJob Fatal GuardViolation InvalidRequest JobNotFound JobNotTerminal JobStateError JobStopping "
+        "LeaseLost SchemaMismatch StoreBusy StoreClosed StoreCorrupt StoreError StoreForked StoreFull StoreReadOnly "
+        "StoreUnavailable TransitionNotAllowed UnsupportedSQLite WaitTimeout"
+    ),
+    "jobstate.domain.job": "Event Failure FailureKind Job Lease Stop StopMode StopOutcome",
+    "jobstate.domain.lifecycle": "LIFECYCLE LIVE TERMINAL State Trigger",
+    "jobstate.domain.machine": "lifecycle_machine",
+    "jobstate.domain.ranges": "TableProgress",
+    "jobstate.domain.retry": "RetryPolicy",
+    "jobstate.domain.stopping": "StopResult",
+    "jobstate.repository": "WorkerInfo",
+    "jobstate.store": "JobStore Page open",
+    "jobstate.system": "Clock SystemClock",
+    "jobstate.worker.run": "Run",
+    "jobstate.worker.worker": "Worker",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__version__ = "0.1.0"
+__all__ = sorted(_HOME_OF)  # noqa: PLE0605  (a test holds it against the names above)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(_HOME_OF[name]), "open_store" if name == "open" else name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME_OF})

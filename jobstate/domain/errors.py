@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from jobstate.domain.lifecycle import State
+from jobstate.domain.lifecycle import TERMINAL, State
 
 
 class JobStateError(Exception):
@@ -110,7 +110,9 @@ class WaitTimeout(JobStateError, TimeoutError):
         self.timeout = timeout
 
     def __str__(self) -> str:
-        return f"job {self.job_id} is still {self.state} after {self.timeout:g} s"
+        if self.state in TERMINAL:
+            return f"job {self.job_id} has ended as {self.state}; it will not get there any more"
+        return f"job {self.job_id} is still {self.state} after {self.timeout:.3g} s; wait longer, or inspect it"
 
 
 class StoreError(JobStateError):

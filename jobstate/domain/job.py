@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -245,6 +245,10 @@ class Job:
     def lease_expires_at(self) -> datetime | None:
         """When the lease runs out unless its holder heartbeats."""
         return _instant(self.lease_expires_us)
+
+    def as_duplicate(self) -> Job:
+        """This job, as the answer to a submission that met it."""
+        return replace(self, deduplicated=True)
 
     def __repr__(self) -> str:
         holder = f" on {self.worker_id}" if self.worker_id else ""

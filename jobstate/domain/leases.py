@@ -136,6 +136,13 @@ def deadline_passed(job: Job, now: int) -> bool:
     return job.state in STOP_PENDING and job.stop_deadline_us is not None and job.stop_deadline_us <= now
 
 
+def is_overdue(job: Job, now: int) -> bool:
+    """Whether `settle` would do anything about the job."""
+    if job.state in STOP_PENDING and job.worker_id is None:
+        return True
+    return lease_lost(job, now) or deadline_passed(job, now)
+
+
 def settle(job: Job, now: int, by: By, chance: float, *, unheld_too: bool = True) -> Decision:
     """Do what is overdue about the job: a lost lease, a passed deadline, a stop that waits for nobody.
 

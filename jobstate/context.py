@@ -1,0 +1,63 @@
+"""What a store's methods and its workers share: the repository, the clock, chance, and who acts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from jobstate.domain.checkpoints import KEEP_CHECKPOINTS
+from jobstate.domain.job import By
+from jobstate.domain.leases import ClockWatch
+from jobstate.repository import Repository, Settling
+from jobstate.system import Clock
+
+DEFAULT_LEASE: Final = 30.0
+POLL: Final = 0.008
+"""Seconds between two looks at the change counter: an idle process stays under 1 % of a core."""
+_TOLERATED_JUMP: Final = 2.0
+_TOLERATED_DRIFT: Final = 0.001
+
+
+class JumpGuard:
+    """Remembers both clocks from one settling to the next, to notice a jump."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._watch = ClockWatch(clock.now(), clock.monotonic())
+
+    def in_grace(self, lease: float) -> bool:
+        """Whether the clock jumped forward less than one lease ago."""
+        monotonic = self._clock.monotonic()
+        tolerated = _TOLERATED_JUMP + _TOLERATED_DRIFT * (monotonic - self._watch.monotonic)
+        self._watch = self._watch.observed(self._clock.now(), monotonic, tolerated, lease)
+        return self._watch.in_grace
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Passed from the store to its workers and runs."""
+
+    repository: Repository
+    clock: Clock
+    chance: Callable[[], float]
+    descriptor_limit: int
+    keep_checkpoints: int = KEEP_CHECKPOINTS
+    jumps: JumpGuard = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "jumps", JumpGuard(self.clock))
+
+    def settling(self, who: str, lease: float = DEFAULT_LEASE, limit: int = 100) -> Settling:
+        """How `who` settles what is overdue now."""
+        return Settling(By(f"sweep:{who}"), self.chance, limit, self.jumps.in_grace(lease))
+
+    def changes(self, until: float | None) -> Iterator[None]:
+        """Yield whenever another connection may have changed the store, until that monotonic instant."""
+        seen = self.repository.version()
+        while until is None or self.clock.monotonic() < until:
+            self.clock.sleep(POLL)
+            version = self.repository.version()
+            if version != seen:
+                seen = version
+                yield

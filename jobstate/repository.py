@@ -1,0 +1,220 @@
+"""The port: what the rest of jobstate asks of a store, in words of the domain.
+
+Every instant is microseconds since 1970 UTC and passed in, as are chance and the name of who acts. A store decides
+nothing about jobs: it hands the job to a decision of `jobstate.domain` inside a write transaction, and writes what
+that returns. Every method raises the `StoreError` that says what kept it from its work; then nothing was changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from jobstate.domain.audit import AuditReport
+from jobstate.domain.checkpoints import Checkpoint, Progress
+from jobstate.domain.job import By, Event, Job, Lease, NewJob
+from jobstate.domain.leases import Renewal
+from jobstate.domain.lifecycle import State
+from jobstate.domain.moves import Decision
+from jobstate.domain.ranges import TableProgress
+
+Decide = Callable[[Job], Decision]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which jobs a list holds; what is None or empty does not filter."""
+
+    states: frozenset[State] = field(default_factory=lambda: frozenset(State))
+    kind: str | None = None
+    node_id: str | None = None
+    """Jobs that this worker holds or that are pinned to it."""
+    pipeline_id: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A job whose lease was just taken, and what it starts from."""
+
+    job: Job
+    restored: Checkpoint | None
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """How overdue jobs that a call meets are settled.
+
+    `by` acts, `chance` chooses the jitter of retries, at most `limit` jobs are settled. With `grace`, holders are left
+    alone: the clock of this process just jumped.
+    """
+
+    by: By
+    chance: Callable[[], float]
+    limit: int = 100
+    grace: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """A worker that said it is there. Instants are microseconds since 1970 UTC."""
+
+    node_id: str
+    started_us: int
+    heartbeat_us: int
+    host: str
+    pid: int
+    kinds: tuple[str, ...] | None
+    concurrency: int
+
+
+class Jobs(Protocol):
+    """The rows of jobs."""
+
+    def submit(self, new: Sequence[NewJob], now: int, by: By) -> list[Job]:
+        """Add all of them or none, in order; a live job that holds a key stands in for its equal submission."""
+
+    def find(self, job_id: int) -> Job | None:
+        """The job as it stands, or None."""
+
+    def page(self, wanted: Filter, limit: int, before: int | None) -> list[Job]:
+        """At most `limit` jobs with ids below `before`, newest first."""
+
+    def counts(self) -> dict[State, int]:
+        """How many jobs are in each state; every state is there."""
+
+    def change(self, job_id: int, decide: Decide) -> Decision:
+        """Let `decide` judge the job under the write lock and write what it decided; JobNotFound without a row."""
+
+    def delete(self, job_id: int, now: int, by: By) -> bool:
+        """Remove a job that has ended; False when there is none, JobNotTerminal when it is live."""
+
+    def prune(self, states: frozenset[State], finished_before: int | None, limit: int, now: int, by: By) -> int:
+        """Remove up to `limit` jobs in these terminal states in one transaction; how many."""
+
+    def prunable(self, states: frozenset[State], finished_before: int | None) -> int:
+        """How many jobs such a prune would remove in all."""
+
+    def forget_deletions(self, before: int) -> int:
+        """Drop the records of deletions made before that instant; how many."""
+
+
+class Leases(Protocol):
+    """What workers hold."""
+
+    def claim(
+        self, node_id: str, kinds: Sequence[str] | None, lease: int, limit: int, now: int, settling: Settling
+    ) -> list[Claimed]:
+        """Settle what is overdue, then lease up to `limit` due jobs for `lease` microseconds, in claim order."""
+
+    def renew(self, leases: Sequence[Lease], lease: int, now: int, settling: Settling) -> list[Renewal]:
+        """Prolong these leases by one statement and settle what is overdue; one answer a lease, in their order."""
+
+    def look(self, leases: Sequence[Lease]) -> list[Renewal]:
+        """What `renew` would answer, without writing."""
+
+    def change(self, lease: Lease, decide: Decide, progress: Progress | None = None) -> Decision:
+        """As `Jobs.change`, for the holder: `progress` is written first, if the lease still stands; else LeaseLost."""
+
+    def complete(self, leases: Sequence[Lease], now: int, by: By) -> list[Lease]:
+        """Complete these runs in one transaction; those that could not be, which `change` can say more about."""
+
+    def settle(self, now: int, settling: Settling) -> list[Job]:
+        """Settle up to `settling.limit` overdue jobs; the jobs that were, as they are now."""
+
+    def next_due(self) -> int | None:
+        """When the next job is to be settled; None when none is."""
+
+
+class Reports(Protocol):
+    """What a worker writes beside its job."""
+
+    def record(self, lease: Lease, progress: Progress) -> None:
+        """Write the progress of these tables, all or nothing; LeaseLost for a stale lease."""
+
+    def progress(self, job_id: int) -> dict[str, TableProgress]:
+        """The progress of a job, by table name, in the order of names."""
+
+    def checkpoint(self, lease: Lease, progress: Progress, state_json: str | None, keep: int, now: int) -> Checkpoint:
+        """Write progress and a completed checkpoint that holds it, and drop all but the newest `keep`."""
+
+    def checkpoints(self, job_id: int, limit: int) -> list[Checkpoint]:
+        """The checkpoints of a job, newest epoch first."""
+
+
+class History(Protocol):
+    """What happened."""
+
+    def events(self, job_id: int) -> list[Event]:
+        """The whole history of a job, oldest first."""
+
+    def after(self, event_id: int, limit: int, job_id: int | None = None) -> list[Event]:
+        """What was recorded after that entry, in the whole store or about one job, oldest first."""
+
+    def newest(self) -> int:
+        """The id of the newest entry; 0 before any."""
+
+    def audit(self, report: Callable[[int, int], None] | None = None) -> AuditReport:
+        """Hold every row against its history, and the whole file against its invariants."""
+
+
+class Workers(Protocol):
+    """Who works."""
+
+    def register(self, worker: WorkerInfo) -> None:
+        """Say that a worker is there, or still there."""
+
+    def leave(self, node_id: str, started: int) -> None:
+        """Say that the worker which started then has gone."""
+
+    def listed(self) -> list[WorkerInfo]:
+        """Every worker that is there, by name."""
+
+
+class Repository(Protocol):
+    """A store."""
+
+    @property
+    def jobs(self) -> Jobs:
+        """The rows of jobs."""
+
+    @property
+    def leases(self) -> Leases:
+        """What workers hold."""
+
+    @property
+    def reports(self) -> Reports:
+        """What workers write beside their jobs."""
+
+    @property
+    def history(self) -> History:
+        """What happened."""
+
+    @property
+    def workers(self) -> Workers:
+        """Who works."""
+
+    @property
+    def path(self) -> str:
+        """How the store is named in messages."""
+
+    def transaction(self) -> AbstractContextManager[Any]:
+        """Everything within is one transaction; an error undoes all of it."""
+
+    def version(self) -> int:
+        """A number that differs from the last one when another connection may have changed the store; cheap."""
+
+    def relaxed(self) -> None:
+        """Let the calling thread's later writes reach the disk with those of others instead of at once."""
+
+    def close_thread(self) -> None:
+        """Give back what the calling thread used."""
+
+    def backup(self, target: str, report: Callable[[int, int], None] | None = None) -> None:
+        """Copy the store to a new file, while it is in use."""
+
+    def close(self) -> None:
+        """Give back everything; later calls raise StoreClosed."""

@@ -1,0 +1,1 @@
+"""The store: the only part of jobstate that knows peewee and SQL."""

@@ -1,0 +1,57 @@
+"""Queries are expressed in peewee and compiled once: building one costs 60 to 240 µs, running it 2 to 8 µs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import peewee
+
+_DIALECT = peewee.SqliteDatabase(None)
+
+
+class Param(peewee.Node):
+    """A place in a compiled query that a value is put into at each run, by name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __sql__(self, ctx: Any) -> Any:
+        return ctx.literal(f":{self.name}")
+
+
+def literal(value: str | int | None) -> peewee.SQL:
+    """A constant that stands in the SQL itself.
+
+    SQLite uses a partial index only when the condition of the index stands in the statement as the same literal.
+    """
+    if value is None:
+        return peewee.SQL("NULL")
+    return peewee.SQL(str(value) if isinstance(value, int) else _quoted(value))
+
+
+def listed(values: Iterable[str]) -> str:
+    """Constants as SQL text, `('A', 'B')`, in one order everywhere, so that conditions read the same."""
+    return f"({', '.join(sorted(_quoted(str(value)) for value in values))})"
+
+
+def equals_one(column: str, values: Iterable[str]) -> str:
+    """The same as `column IN (…)`, as comparisons: inside a trigger, a longer list would be built at every write."""
+    return f"({' OR '.join(f'{column} = {_quoted(str(value))}' for value in sorted(values))})"
+
+
+def among(column: peewee.Field, values: Iterable[str]) -> peewee.Expression:
+    """The column holds one of these constants."""
+    return peewee.Expression(column, "IN", peewee.SQL(listed(values)))
+
+
+def sql(query: peewee.Node) -> str:
+    """The text of a query. Every value in it is a `Param` or a `literal`."""
+    text, stray = _DIALECT.get_sql_context().sql(query).query()
+    if stray:
+        raise AssertionError(f"values {stray} would have to be bound by position in {text}")
+    return str(text)
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

@@ -1,0 +1,81 @@
+"""What happened, and whether it adds up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import groupby
+
+from jobstate.domain.audit import AuditReport, Finding, audit_job
+from jobstate.domain.job import Event
+from jobstate.storage.engine import Engine, Row
+from jobstate.storage.rows import event_of, job_of
+from jobstate.storage.schema import differences
+from jobstate.storage.statements import Statements
+
+AUDIT_BATCH = 500
+
+
+class SqlHistory:
+    """`jobstate.repository.History` over SQL."""
+
+    def __init__(self, engine: Engine, statements: Statements) -> None:
+        self._engine = engine
+        self._sql = statements
+
+    def events(self, job_id: int) -> list[Event]:
+        return [event_of(row) for row in self._engine.read(self._sql.events, {"id": job_id})]
+
+    def after(self, event_id: int, limit: int, job_id: int | None = None) -> list[Event]:
+        statement = self._sql.events_after if job_id is None else self._sql.job_events_after
+        values = {"after": event_id, "limit": limit, "id": job_id}
+        return [event_of(row) for row in self._engine.read(statement, values)]
+
+    def newest(self) -> int:
+        newest: int = self._engine.read(self._sql.newest_event)[0][0]
+        return newest
+
+    def audit(self, report: Callable[[int, int], None] | None = None) -> AuditReport:
+        """Job by job in small reads, so that a large store can be audited while it works."""
+        findings = list(self._whole_file())
+        jobs = events = 0
+        total = self._engine.read(self._sql.count_jobs)[0][0]
+        last = 0
+        while True:
+            batch, histories = self._batch(last)
+            if not batch:
+                return AuditReport(jobs, events, tuple(findings))
+            for row in batch:
+                job = job_of(row)
+                history = histories.get(job.id, [])
+                findings.extend(audit_job(job, history))
+                events += len(history)
+            jobs += len(batch)
+            last = batch[-1][0]
+            if report is not None:
+                report(jobs, max(jobs, total))
+
+    def _batch(self, last: int) -> tuple[list[Row], dict[int, list[Event]]]:
+        """The next jobs and their histories, of one moment."""
+        with self._engine.snapshot() as connection:
+            batch = connection.execute(self._sql.audit_jobs, {"after": last, "limit": AUDIT_BATCH}).fetchall()
+            if not batch:
+                return [], {}
+            values = {"first": batch[0][0], "last": batch[-1][0]}
+            rows = connection.execute(self._sql.audit_events, values).fetchall()
+        by_job = groupby(map(event_of, rows), key=lambda event: event.job_id)
+        return batch, {job_id: list(history) for job_id, history in by_job}
+
+    def _whole_file(self) -> list[Finding]:
+        with self._engine.snapshot() as connection:
+            found = [Finding(None, f"schema: {told}") for told in differences(connection, self._sql.tables)]
+            for table, statement in self._sql.orphans.items():
+                (orphans,) = connection.execute(statement).fetchone()
+                if orphans:
+                    found.append(Finding(None, f"{orphans} rows of {table} belong to no job"))
+            found += [
+                Finding(job_id, "it has no specification")
+                for (job_id,) in connection.execute(self._sql.jobs_without_spec)
+            ]
+            damage = [row[0] for row in connection.execute("PRAGMA quick_check(10)")]
+            found += [Finding(None, f"file: {told}") for told in damage if told != "ok"]
+        return found

@@ -1,0 +1,206 @@
+"""The rows of jobs: adding them, reading them, changing them as a decision says, removing them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+
+from jobstate.domain.errors import DuplicateJob, GuardViolation, JobNotFound
+from jobstate.domain.job import SUBMIT, By, Job, NewJob, same_submission
+from jobstate.domain.lifecycle import State
+from jobstate.domain.moves import Decision
+from jobstate.domain.removal import check_deletable
+from jobstate.repository import Decide, Filter
+from jobstate.storage.engine import Engine
+from jobstate.storage.rows import job_of, version_of
+from jobstate.storage.statements import Statements
+
+
+class SqlJobs:
+    """`jobstate.repository.Jobs` over SQL."""
+
+    def __init__(self, engine: Engine, statements: Statements) -> None:
+        self._engine = engine
+        self._sql = statements
+
+    def submit(self, new: Sequence[NewJob], now: int, by: By) -> list[Job]:
+        with self._engine.transaction() as connection:
+            return [self._submit(connection, one, now, by) for one in new]
+
+    def find(self, job_id: int) -> Job | None:
+        rows = self._engine.read(self._sql.find, {"id": job_id})
+        return job_of(rows[0]) if rows else None
+
+    def page(self, wanted: Filter, limit: int, before: int | None) -> list[Job]:
+        if not wanted.states:
+            return []
+        statement = self._sql.page(
+            wanted.states,
+            kind=wanted.kind is not None,
+            node=wanted.node_id is not None,
+            pipeline=wanted.pipeline_id is not None,
+            before=before is not None,
+            labels=len(wanted.labels),
+        )
+        values: dict[str, object] = {
+            "limit": limit,
+            "before": before,
+            "kind": wanted.kind,
+            "node_id": wanted.node_id,
+            "pipeline_id": wanted.pipeline_id,
+        }
+        for number, (name, value) in enumerate(wanted.labels.items()):
+            values[f"label{number}"], values[f"value{number}"] = name, value
+        return [job_of(row) for row in self._engine.read(statement, values)]
+
+    def counts(self) -> dict[State, int]:
+        found = dict.fromkeys(State, 0)
+        for statement in (self._sql.count_live, self._sql.count_ended):
+            found.update({State(state): count for state, count in self._engine.read(statement)})
+        return found
+
+    def change(self, job_id: int, decide: Decide) -> Decision:
+        with self._engine.transaction() as connection:
+            return self.change_within(connection, job_id, decide)
+
+    def change_within(self, connection: sqlite3.Connection, job_id: int, decide: Decide) -> Decision:
+        """`change`, inside the transaction of the caller."""
+        row = connection.execute(self._sql.find, {"id": job_id}).fetchone()
+        if row is None:
+            raise JobNotFound(job_id)
+        decision = decide(job_of(row))
+        for version in decision.steps:
+            written = connection.execute(self._sql.write_version, version_of(version)).rowcount
+            if written != 1:
+                raise GuardViolation(self._engine.path, f"job {job_id} changed under the write lock")
+        return decision
+
+    def delete(self, job_id: int, now: int, by: By) -> bool:
+        with self._engine.transaction() as connection:
+            row = connection.execute(self._sql.find, {"id": job_id}).fetchone()
+            if row is None:
+                return False
+            check_deletable(job_of(row))
+            self._remove(connection, [job_id], now, by)
+            return True
+
+    def prune(self, states: frozenset[State], finished_before: int | None, limit: int, now: int, by: By) -> int:
+        # Read before the write lock is taken: a job that has ended never changes, at most somebody else removes it.
+        ids: list[int] = []
+        for state in sorted(states):
+            statement = self._sql.ended(state, older=finished_before is not None, count=False)
+            ids += [
+                job_id
+                for (job_id,) in self._engine.read(statement, {"before": finished_before, "limit": limit - len(ids)})
+            ]
+        if not ids:
+            return 0
+        with self._engine.transaction() as connection:
+            return self._remove(connection, ids, now, by)
+
+    def prunable(self, states: frozenset[State], finished_before: int | None) -> int:
+        return sum(
+            self._engine.read(
+                self._sql.ended(state, older=finished_before is not None, count=True), {"before": finished_before}
+            )[0][0]
+            for state in states
+        )
+
+    def forget_deletions(self, before: int) -> int:
+        with self._engine.transaction() as connection:
+            return connection.execute(self._sql.forget_deletions, {"before": before}).rowcount
+
+    def _submit(self, connection: sqlite3.Connection, new: NewJob, now: int, by: By) -> Job:
+        if new.key is not None:
+            held = connection.execute(self._sql.find_key, {"key": new.key}).fetchone()
+            if held is not None:
+                return _stand_in(job_of(held), new)
+        available = now if new.available_us is None else new.available_us
+        run_id = None
+        if new.pipeline_id is not None:
+            (run_id,) = connection.execute(self._sql.next_run, {"pipeline_id": new.pipeline_id}).fetchone()
+        job_id = connection.execute(
+            self._sql.insert_job,
+            {
+                "state": new.state.value,
+                "kind": new.kind,
+                "node_id": new.node_id,
+                "priority": new.priority,
+                "available_at": available,
+                "key": new.key,
+                "parallelism": new.parallelism,
+                "now": now,
+                "actor": by.actor,
+                "reason": by.reason,
+            },
+        ).lastrowid
+        assert job_id is not None
+        connection.execute(
+            self._sql.insert_spec,
+            {
+                "id": job_id,
+                "pipeline_id": new.pipeline_id,
+                "run_id": run_id,
+                "root_id": job_id,
+                "restarted_from": None,
+                "max_attempts": new.max_attempts,
+                "retry_json": new.retry_json,
+                "labels_json": new.labels_json,
+                "descriptor_json": new.descriptor_json,
+            },
+        )
+        return Job(
+            id=job_id,
+            state=new.state,
+            kind=new.kind,
+            node_id=new.node_id,
+            priority=new.priority,
+            available_us=available,
+            key=new.key,
+            parallelism=new.parallelism,
+            rescale_to=None,
+            attempt=0,
+            failures=0,
+            lease_token=0,
+            worker_id=None,
+            lease_expires_us=None,
+            claimed_us=None,
+            clean=False,
+            stop_mode=None,
+            stop_deadline_us=None,
+            stop_reason=None,
+            stop_outcome=None,
+            failure_json=None,
+            created_us=now,
+            updated_us=now,
+            started_us=None,
+            finished_us=None,
+            seq=1,
+            trigger=SUBMIT,
+            actor=by.actor,
+            reason=by.reason,
+            detail_json=None,
+            pipeline_id=new.pipeline_id,
+            run_id=run_id,
+            root_id=job_id,
+            restarted_from=None,
+            max_attempts=new.max_attempts,
+            retry_json=new.retry_json,
+            labels_json=new.labels_json,
+            descriptor_json=new.descriptor_json,
+        )
+
+    def _remove(self, connection: sqlite3.Connection, ids: list[int], now: int, by: By) -> int:
+        values = {"ids": json.dumps(ids), "now": now, "actor": by.actor, "reason": by.reason}
+        connection.execute(self._sql.record_deletions, values)
+        return connection.execute(self._sql.delete_jobs, values).rowcount
+
+
+def _stand_in(held: Job, new: NewJob) -> Job:
+    """The live job that has the key, when it is what was submitted; DuplicateJob when it is something else."""
+    why = same_submission(held, new)
+    if why is not None:
+        assert new.key is not None
+        raise DuplicateJob(new.key, held.id, why)
+    return held.as_duplicate()

@@ -1,0 +1,140 @@
+"""Claims, heartbeats and what is overdue. The hot statements write what the decisions of the domain would."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from jobstate.domain import leases as rules
+from jobstate.domain.checkpoints import Progress
+from jobstate.domain.errors import JobNotFound, LeaseLost
+from jobstate.domain.job import By, Job, Lease, StopMode
+from jobstate.domain.leases import Renewal
+from jobstate.domain.lifecycle import State
+from jobstate.domain.moves import Decision
+from jobstate.repository import Claimed, Decide, Settling
+from jobstate.storage.engine import Engine, Row
+from jobstate.storage.jobs import SqlJobs
+from jobstate.storage.reports import SqlReports
+from jobstate.storage.rows import job_of
+from jobstate.storage.statements import MAX_LANES, Statements
+
+
+class SqlLeases:
+    """`jobstate.repository.Leases` over SQL."""
+
+    def __init__(self, engine: Engine, statements: Statements, jobs: SqlJobs, reports: SqlReports) -> None:
+        self._engine = engine
+        self._sql = statements
+        self._jobs = jobs
+        self._reports = reports
+
+    def claim(
+        self, node_id: str, kinds: Sequence[str] | None, lease: int, limit: int, now: int, settling: Settling
+    ) -> list[Claimed]:
+        self.settle(now, settling)
+        claimed: list[Claimed] = []
+        for lanes in _in_chunks(self._known_kinds() if kinds is None else list(kinds), MAX_LANES):
+            if len(claimed) < limit:
+                claimed += self._claim(node_id, lanes, lease, limit - len(claimed), now)
+        return claimed
+
+    def renew(self, leases: Sequence[Lease], lease: int, now: int, settling: Settling) -> list[Renewal]:
+        values = {"leases": json.dumps(leases), "until": now + lease, "now": now}
+        held = _renewals(self._engine.run(self._sql.renew, values)) if leases else {}
+        for one in leases:
+            if one not in held:
+                self._settle_own(one, now, settling)
+        self.settle(now, settling)
+        return [held.get(one, Renewal(one.job_id, one.token, held=False)) for one in leases]
+
+    def look(self, leases: Sequence[Lease]) -> list[Renewal]:
+        held = _renewals(self._engine.read(self._sql.look, {"leases": json.dumps(leases)}))
+        return [held.get(one, Renewal(one.job_id, one.token, held=False)) for one in leases]
+
+    def change(self, lease: Lease, decide: Decide, progress: Progress | None = None) -> Decision:
+        with self._engine.transaction() as connection:
+            if progress and self._reports.is_held(connection, lease):
+                self._reports.write(connection, lease.job_id, progress)
+            try:
+                return self._jobs.change_within(connection, lease.job_id, decide)
+            except JobNotFound:
+                raise LeaseLost(lease.job_id, lease.token) from None
+
+    def complete(self, leases: Sequence[Lease], now: int, by: By) -> list[Lease]:
+        values = {"now": now, "actor": by.actor, "reason": by.reason}
+        with self._engine.transaction() as connection:
+            return [
+                lease
+                for lease in leases
+                if connection.execute(self._sql.complete, {**values, "id": lease.job_id, "token": lease.token}).rowcount
+                != 1
+            ]
+
+    def settle(self, now: int, settling: Settling) -> list[Job]:
+        values = {"now": now, "settle_limit": settling.limit}
+        if not self._engine.read(self._sql.overdue, values):
+            return []
+        settled = []
+        with self._engine.transaction() as connection:
+            for (job_id,) in connection.execute(self._sql.overdue, values).fetchall():
+                decision = self._settle(connection, job_id, now, settling)
+                if decision.steps:
+                    settled.append(decision.job)
+        return settled
+
+    def next_due(self) -> int | None:
+        rows = self._engine.read(self._sql.next_due)
+        return rows[0][0] if rows else None
+
+    def _known_kinds(self) -> list[str]:
+        return [kind for (kind,) in self._engine.read(self._sql.kinds)]
+
+    def _claim(self, node_id: str, kinds: Sequence[str], lease: int, limit: int, now: int) -> list[Claimed]:
+        look, claim = self._sql.claim(len(kinds))
+        values: dict[str, object] = {f"kind{lane}": kind for lane, kind in enumerate(kinds)}
+        values.update(node_id=node_id, limit=limit, now=now, until=now + lease, actor=f"worker:{node_id}", reason=None)
+        # An idle worker only reads: it does not take part in the contest for the write lock.
+        if not self._engine.read(look, values):
+            return []
+        with self._engine.transaction() as connection:
+            rows = connection.execute(claim, values).fetchall()
+            return sorted((self._start(connection, row) for row in rows), key=_claim_order)
+
+    def _start(self, connection: sqlite3.Connection, row: Row) -> Claimed:
+        (*spec, checkpoint_id) = connection.execute(self._sql.spec_and_checkpoint, {"id": row[0]}).fetchone()
+        job = job_of((*row, *spec))
+        if checkpoint_id is None and job.attempt == 1:
+            return Claimed(job, None, {})
+        return self._reports.restore(connection, job, checkpoint_id)
+
+    def _settle(self, connection: sqlite3.Connection, job_id: int, now: int, settling: Settling) -> Decision:
+        def decide(job: Job) -> Decision:
+            if settling.grace and job.worker_id is not None:
+                return Decision(job)
+            return rules.settle(job, now, settling.by, settling.chance())
+
+        return self._jobs.change_within(connection, job_id, decide)
+
+    def _settle_own(self, lease: Lease, now: int, settling: Settling) -> None:
+        """Settle a lease that was not renewed, unless it already is someone else's."""
+        with self._engine.transaction() as connection:
+            if self._reports.is_held(connection, lease):
+                self._settle(connection, lease.job_id, now, settling)
+
+
+def _claim_order(claimed: Claimed) -> tuple[int, int, int]:
+    return claimed.job.priority, claimed.job.available_us, claimed.job.id
+
+
+def _renewals(rows: Iterable[Row]) -> dict[Lease, Renewal]:
+    found = {}
+    for job_id, token, state, mode, deadline, reason, rescale_to in rows:
+        stop = None if mode is None else StopMode(mode)
+        found[Lease(job_id, token)] = Renewal(job_id, token, True, State(state), stop, deadline, reason, rescale_to)
+    return found
+
+
+def _in_chunks(kinds: list[str], size: int) -> list[list[str]]:
+    return [kinds[start : start + size] for start in range(0, len(kinds), size)]

@@ -1,0 +1,163 @@
+"""The store over SQLite: its parts put together, and opening one."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import peewee
+
+from jobstate.domain.errors import InvalidRequest, StoreUnavailable, UnsupportedSQLite
+from jobstate.storage import schema
+from jobstate.storage.engine import Clockwork, Engine, OwnDatabase, Transaction
+from jobstate.storage.history import SqlHistory
+from jobstate.storage.jobs import SqlJobs
+from jobstate.storage.leases import SqlLeases
+from jobstate.storage.reports import SqlReports
+from jobstate.storage.statements import statements
+from jobstate.storage.workers import SqlWorkers
+
+OLDEST_SQLITE: Final = (3, 37, 0)
+SYNCHRONOUS: Final = {"full": "FULL", "normal": "NORMAL"}
+EMBEDDED_PREFIX: Final = "jobstate_"
+_BACKUP_PAGES: Final = 512
+_WAL_LIMIT: Final = 64 * 1024 * 1024
+
+
+class SqliteRepository:
+    """`jobstate.repository.Repository` over SQLite. Made by `open_file` and `open_within`."""
+
+    def __init__(self, engine: Engine, prefix: str) -> None:
+        sql = statements(prefix)
+        self._engine = engine
+        self.jobs = SqlJobs(engine, sql)
+        self.reports = SqlReports(engine, sql)
+        self.leases = SqlLeases(engine, sql, self.jobs, self.reports)
+        self.history = SqlHistory(engine, sql)
+        self.workers = SqlWorkers(engine, sql)
+
+    @property
+    def path(self) -> str:
+        return self._engine.path
+
+    def transaction(self) -> Transaction:
+        return self._engine.transaction()
+
+    def version(self) -> int:
+        if self._engine.is_memory:  # one connection for all threads: SQLite counts only the changes of others
+            return self._engine.connection().total_changes
+        number: int = self._engine.read("PRAGMA data_version")[0][0]
+        return number
+
+    def relaxed(self) -> None:
+        if self._engine.owned:
+            self._engine.read("PRAGMA synchronous = NORMAL")
+
+    def close_thread(self) -> None:
+        self._engine.close_thread()
+
+    def backup(self, target: str, report: Callable[[int, int], None] | None = None) -> None:
+        if os.path.exists(target):
+            raise InvalidRequest("target", f"{target} exists already; name a new file")
+        if not os.path.isdir(os.path.dirname(os.path.abspath(target))):
+            raise InvalidRequest("target", f"the folder of {target} does not exist; create it first")
+
+        def progress(_status: int, remaining: int, total: int) -> None:
+            if report is not None:
+                report(total - remaining, total)
+
+        copy = sqlite3.connect(target)
+        try:
+            with self._engine.guarded() as connection:
+                connection.backup(copy, pages=_BACKUP_PAGES, progress=progress)
+        except BaseException:
+            copy.close()
+            os.unlink(target)
+            raise
+        copy.close()
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+def open_file(
+    path: str | os.PathLike[str], *, durability: str, create: bool, timeout: float, clockwork: Clockwork
+) -> SqliteRepository:
+    """Open a file, or `:memory:`, and bring its schema up to date.
+
+    Raises:
+        StoreUnavailable: The file or its folder is missing.
+        SchemaMismatch: The file is newer than this program, or another program's.
+        StoreCorrupt: The file is not a database.
+    """
+    if durability not in SYNCHRONOUS:
+        raise InvalidRequest("durability", f"must be one of {', '.join(SYNCHRONOUS)}, not {durability!r}")
+    name = os.fspath(path)
+    in_memory = name == ":memory:"
+    _check_library(name)
+    if not in_memory:
+        name = _checked_path(name, create=create)
+    pragmas = [("synchronous", SYNCHRONOUS[durability]), ("journal_size_limit", _WAL_LIMIT), ("temp_store", "MEMORY")]
+    engine = Engine(OwnDatabase(name, pragmas, in_memory=in_memory), name, timeout, clockwork, owned=True)
+    try:
+        if _is_empty(engine):
+            # Only a database without pages takes it; which of several processes writes the first page does not matter.
+            engine.read("PRAGMA auto_vacuum = INCREMENTAL")
+        if not in_memory and engine.read("PRAGMA journal_mode")[0][0] != "wal":
+            schema.refuse_foreign(engine)
+            if engine.run("PRAGMA journal_mode = WAL")[0][0] != "wal":
+                raise StoreUnavailable(name, "its file system cannot share memory between processes; use a local disk")
+        schema.ensure(engine, statements("").tables, own_file=True)
+    except BaseException:
+        engine.close()
+        raise
+    return SqliteRepository(engine, "")
+
+
+def open_within(
+    database: peewee.SqliteDatabase, *, prefix: str, timeout: float, clockwork: Clockwork
+) -> SqliteRepository:
+    """Keep jobs in a database that the caller has opened with peewee, in tables whose names begin with `prefix`."""
+    if not isinstance(database, peewee.SqliteDatabase):
+        raise InvalidRequest("target", f"must be a path or a peewee SqliteDatabase, not {type(database).__name__}")
+    if not prefix.isidentifier():
+        raise InvalidRequest("table_prefix", f"must be a name such as {EMBEDDED_PREFIX!r}, not {prefix!r}")
+    path = str(database.database)
+    _check_library(path)
+    engine = Engine(database, path, timeout, clockwork, owned=False)
+    schema.ensure(engine, statements(prefix).tables, own_file=False)
+    return SqliteRepository(engine, prefix)
+
+
+def _is_empty(engine: Engine) -> bool:
+    pages: Any = engine.read("PRAGMA page_count")[0][0]
+    return bool(pages == 0)
+
+
+def _check_library(path: str) -> None:
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise UnsupportedSQLite(
+            path, f"SQLite {sqlite3.sqlite_version} is too old; 3.37 or newer is needed: use a newer Python"
+        )
+    if peewee.sqlite3 is not sqlite3:
+        raise UnsupportedSQLite(
+            path,
+            f"peewee uses {peewee.sqlite3.__name__}, a second copy of SQLite that would drop the locks of the first: "
+            "uninstall pysqlite3",
+        )
+
+
+def _checked_path(name: str, *, create: bool) -> str:
+    path = Path(os.path.abspath(name))
+    if not path.parent.is_dir():
+        raise StoreUnavailable(str(path), f"its folder does not exist; create {path.parent} first")
+    if not path.exists():
+        if not create:
+            raise StoreUnavailable(str(path), "there is no such file; check the path, or open it with create=True")
+    elif not stat.S_ISREG(path.stat().st_mode):
+        raise StoreUnavailable(str(path), "it is not a file; name a database file")
+    return str(path)

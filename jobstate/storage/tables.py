@@ -1,0 +1,319 @@
+"""The tables, and how the fields of a job are spread over them.
+
+`jobs` holds what changes, and is narrow, because every update rewrites the row; `job_specs` holds what never does.
+A field of `Job` and its column share a name, but for the ending that tells how it is stored: `created_us` is
+`created_at`, `labels_json` is `labels`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+import peewee
+from peewee import SQL, BigIntegerField, IntegerField, TextField
+
+from jobstate.domain.job import Job
+from jobstate.domain.lifecycle import CLAIMABLE, LEASED, STOP_PENDING, State
+from jobstate.domain.shape import SHAPE, TOGETHER
+from jobstate.storage.compiled import equals_one, listed
+
+
+def column_of(field: str) -> str:
+    """The column in which a field of `Job` is stored."""
+    if field.endswith("_us"):
+        return field.removesuffix("_us") + "_at"
+    return field.removesuffix("_json")
+
+
+_STORED: Final = tuple(field.name for field in fields(Job) if field.name != "deduplicated")
+SPEC_FIELDS: Final = _STORED[_STORED.index("pipeline_id") :]
+HOT_FIELDS: Final = _STORED[: _STORED.index("pipeline_id")]
+FIXED_FIELDS: Final = ("id", "kind", "node_id", "priority", "key", "created_us")
+MUTABLE_FIELDS: Final = tuple(field for field in HOT_FIELDS if field not in FIXED_FIELDS)
+
+OVERDUE_AT: Final = (
+    "CASE WHEN worker_id IS NULL THEN 0 ELSE min(lease_expires_at, coalesce(stop_deadline_at, lease_expires_at)) END"
+)
+"""When somebody has to settle a job in a leased state: at once where nobody holds it."""
+IS_CLAIMABLE: Final = equals_one("state", CLAIMABLE)
+IS_LEASED: Final = equals_one("state", LEASED)
+IS_LIVE: Final = "finished_at IS NULL"
+IS_ENDED: Final = "finished_at IS NOT NULL"
+"""The conditions of the partial indexes. A statement uses one only when it contains the same text.
+
+A row has a finish time exactly when its state is terminal: the guards see to it.
+"""
+
+
+def shape_condition(row: str = "") -> str:
+    """What every row must fulfil, as SQL; `row` is a prefix such as `NEW.`.
+
+    Which fields are there is gathered into the bits of one number, which a `CASE` holds against what the state
+    requires and allows: a list behind `IN` would be built anew at every write.
+    """
+    bits = {field: 1 << number for number, (field, _, _) in enumerate(SHAPE)}
+    there = " + ".join(f"({row}{column_of(field)} IS NOT NULL) * {bit}" for field, bit in bits.items())
+    cases = []
+    for state in (State.RUNNING, State.COMPLETED, *(s for s in State if s not in (State.RUNNING, State.COMPLETED))):
+        required = sum(bits[field] for field, states, _ in SHAPE if state in states)
+        refused = sum(bits[field] for field, _, states in SHAPE if state not in states)
+        cases.append(f"WHEN '{state}' THEN ({there}) & {required | refused} = {required}")
+    together = [f"({row}{column_of(left)} IS NULL) = ({row}{column_of(right)} IS NULL)" for left, right in TOGETHER]
+    counts = f"{row}failures BETWEEN 0 AND {row}attempt AND {row}attempt <= {row}lease_token"
+    return f"CASE {row}state {' '.join(cases)} ELSE 0 END AND {' AND '.join(together)} AND {counts}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The peewee models of one store; `prefix` begins the name of everything it owns in the database."""
+
+    prefix: str
+    jobs: Any
+    specs: Any
+    events: Any
+    progress: Any
+    checkpoints: Any
+    pipelines: Any
+    kinds: Any
+    workers: Any
+    deletions: Any
+    edges: Any
+    meta: Any
+
+    @property
+    def models(self) -> tuple[Any, ...]:
+        """Every table, in the order of creation."""
+        return tuple(getattr(self, field.name) for field in fields(self) if field.name != "prefix")
+
+
+def define(prefix: str) -> Tables:
+    """The models of a store whose names begin with `prefix`; bound to no database."""
+
+    def name(model: Any) -> str:
+        return f"{prefix}{model.table}"
+
+    class Table(peewee.Model):
+        table = ""
+
+        class Meta:
+            strict_tables = True
+            table_function = name
+
+    class Jobs(Table):
+        """The hot row: what the claim looks for and what a transition changes."""
+
+        table = "jobs"
+        id = _never_reused()
+        state = TextField()
+        kind = TextField()
+        node_id = TextField()
+        priority = BigIntegerField()
+        available_at = BigIntegerField()
+        key = TextField(null=True)
+        parallelism = IntegerField()
+        rescale_to = IntegerField(null=True)
+        attempt = IntegerField()
+        failures = IntegerField()
+        lease_token = IntegerField()
+        worker_id = TextField(null=True)
+        lease_expires_at = BigIntegerField(null=True)
+        claimed_at = BigIntegerField(null=True)
+        clean = IntegerField()
+        stop_mode = TextField(null=True)
+        stop_deadline_at = BigIntegerField(null=True)
+        stop_reason = TextField(null=True)
+        stop_outcome = TextField(null=True)
+        failure = TextField(null=True)
+        created_at = BigIntegerField()
+        updated_at = BigIntegerField()
+        started_at = BigIntegerField(null=True)
+        finished_at = BigIntegerField(null=True)
+        seq = IntegerField()
+        trigger = TextField()
+        actor = TextField()
+        reason = TextField(null=True)
+        detail = TextField(null=True)
+
+        class Meta:
+            constraints = [peewee.Check("id > 0"), peewee.Check(shape_condition())]
+
+    class Specs(Table):
+        """What a job was submitted with, the descriptor last: a reader of the rest need not walk over it."""
+
+        table = "job_specs"
+        job_id = IntegerField(primary_key=True)
+        pipeline_id = TextField(null=True)
+        run_id = IntegerField(null=True)
+        root_id = IntegerField()
+        restarted_from = IntegerField(null=True)
+        max_attempts = IntegerField()
+        retry = TextField(null=True)
+        labels = TextField()
+        descriptor = TextField()
+
+    class Events(Table):
+        """The history; written by the triggers of `jobs` alone."""
+
+        table = "job_events"
+        id = _never_reused()
+        job_id = IntegerField()
+        seq = IntegerField()
+        at = BigIntegerField()
+        from_state = TextField(null=True)
+        to_state = TextField()
+        trigger = TextField()
+        actor = TextField()
+        reason = TextField(null=True)
+        node = TextField(null=True)
+        attempt = IntegerField()
+        token = IntegerField()
+        detail = TextField(null=True)
+
+    class Progress(Table):
+        """How far a job got, per table that it writes."""
+
+        table = "job_progress"
+        job_id = IntegerField()
+        table_name = TextField()
+        files_count = BigIntegerField()
+        total_size_bytes = BigIntegerField()
+        start_block = BigIntegerField(null=True)
+        current_block = BigIntegerField(null=True)
+        ranges = TextField()
+
+        class Meta:
+            primary_key = peewee.CompositeKey("job_id", "table_name")
+            without_rowid = True
+
+    class Checkpoints(Table):
+        """The points from which a job can go on."""
+
+        table = "job_checkpoints"
+        id = _never_reused()
+        job_id = IntegerField()
+        root_id = IntegerField()
+        epoch = IntegerField()
+        status = TextField()
+        token = IntegerField()
+        start_at = BigIntegerField()
+        finish_at = BigIntegerField(null=True)
+        size_bytes = BigIntegerField()
+        state = TextField(null=True)
+        snapshot = TextField()
+
+    class Pipelines(Table):
+        """The counter of runs of each pipeline; it outlives them, so that no `run_id` is used twice."""
+
+        table = "pipelines"
+        pipeline_id = TextField(primary_key=True)
+        last_run_id = IntegerField()
+
+        class Meta:
+            without_rowid = True
+
+    class Kinds(Table):
+        """Every kind that was ever submitted: the lanes that a worker of any kind looks into."""
+
+        table = "kinds"
+        kind = TextField(primary_key=True)
+
+        class Meta:
+            without_rowid = True
+
+    class Workers(Table):
+        """The workers that said they are there."""
+
+        table = "workers"
+        node_id = TextField(primary_key=True)
+        started_at = BigIntegerField()
+        heartbeat_at = BigIntegerField()
+        host = TextField()
+        pid = IntegerField()
+        kinds = TextField(null=True)
+        concurrency = IntegerField()
+
+        class Meta:
+            without_rowid = True
+
+    class Deletions(Table):
+        """What remains of a deleted job."""
+
+        table = "deletions"
+        id = IntegerField(primary_key=True)
+        kind = TextField()
+        state = TextField()
+        at = BigIntegerField()
+        actor = TextField()
+        reason = TextField(null=True)
+
+    class Edges(Table):
+        """The lifecycle as the guards look it up."""
+
+        table = "lifecycle_edges"
+        from_state = TextField()
+        trigger = TextField()
+        to_state = TextField()
+
+        class Meta:
+            primary_key = peewee.CompositeKey("from_state", "trigger", "to_state")
+            without_rowid = True
+
+    class Meta(Table):
+        """The version of the schema."""
+
+        table = "meta"
+        name = TextField(primary_key=True)
+        value = TextField()
+
+        class Meta:
+            without_rowid = True
+
+    return Tables(prefix, Jobs, Specs, Events, Progress, Checkpoints, Pipelines, Kinds, Workers, Deletions, Edges, Meta)
+
+
+def indexes(prefix: str) -> tuple[str, ...]:
+    """The indexes as SQL. Each further one costs a write about 12 %: each is earned, and partial where it can be."""
+    return (
+        # The claim: one lane per kind and node, with the order of the claim inside; priority first, skipped through.
+        f"CREATE INDEX {prefix}jobs_claimable ON {prefix}jobs (priority, kind, node_id, available_at, id) "
+        f"WHERE {IS_CLAIMABLE}",
+        # Settling: what is overdue, in the order in which it became so.
+        f"CREATE INDEX {prefix}jobs_overdue ON {prefix}jobs ({OVERDUE_AT}) WHERE {IS_LEASED}",
+        # One live job per key.
+        f"CREATE UNIQUE INDEX {prefix}jobs_live_key ON {prefix}jobs (key) WHERE key IS NOT NULL AND {IS_LIVE}",
+        # Listing and counting what is live, among any number of jobs that have ended.
+        f"CREATE INDEX {prefix}jobs_live ON {prefix}jobs (id, state) WHERE {IS_LIVE}",
+        # Listing, counting and pruning what has ended, by how it ended.
+        f"CREATE INDEX {prefix}jobs_ended ON {prefix}jobs (state, id) WHERE {IS_ENDED}",
+        f"CREATE UNIQUE INDEX {prefix}job_events_seq ON {prefix}job_events (job_id, seq)",
+        f"CREATE UNIQUE INDEX {prefix}job_checkpoints_epoch ON {prefix}job_checkpoints (root_id, epoch)",
+        f"CREATE INDEX {prefix}job_checkpoints_job ON {prefix}job_checkpoints (job_id, status, epoch)",
+    )
+
+
+def views(prefix: str) -> tuple[str, ...]:
+    """The views for people with `sqlite3` at hand; times are readable and UTC."""
+
+    def readable(column: str) -> str:
+        return f"strftime('%Y-%m-%dT%H:%M:%fZ', {column} / 1000000.0, 'unixepoch')"
+
+    return (
+        f"CREATE VIEW {prefix}live_jobs AS SELECT id, state, kind, worker_id, attempt, priority, "
+        f"{readable('created_at')} AS created, {readable('available_at')} AS available, "
+        f"{readable('lease_expires_at')} AS lease_expires, {readable('stop_deadline_at')} AS stop_deadline, "
+        f"stop_reason FROM {prefix}jobs WHERE {IS_LIVE}",
+        f"CREATE VIEW {prefix}job_durations AS SELECT id, state, kind, attempt, {readable('created_at')} AS created, "
+        f"{readable('started_at')} AS started, {readable('finished_at')} AS finished, "
+        f"(started_at - created_at) / 1000000.0 AS waited_seconds, "
+        f"(finished_at - started_at) / 1000000.0 AS ran_seconds FROM {prefix}jobs",
+        f"CREATE VIEW {prefix}stuck_jobs AS SELECT id, state, kind, worker_id, {readable('lease_expires_at')} AS "
+        f"lease_expires, {readable('stop_deadline_at')} AS stop_deadline, CASE WHEN worker_id IS NULL THEN "
+        f"'a stop waits for nobody' WHEN state IN {listed(STOP_PENDING)} AND stop_deadline_at <= lease_expires_at "
+        f"THEN 'past its stop deadline' ELSE 'its lease ran out' END AS why FROM {prefix}jobs "
+        f"WHERE {IS_LEASED} AND {OVERDUE_AT} <= (julianday('now') - 2440587.5) * 86400000000",
+    )
+
+
+def _never_reused() -> peewee.AutoField:
+    return peewee.AutoField(constraints=[SQL("AUTOINCREMENT")])

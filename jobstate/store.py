@@ -1,0 +1,684 @@
+"""`JobStore`, what `jobstate.open` returns: one method per use case."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from types import TracebackType
+from typing import Any, Final, Literal
+
+from jobstate.context import DEFAULT_LEASE, POLL, Context
+from jobstate.domain import checked, leases, stopping
+from jobstate.domain.audit import AuditReport
+from jobstate.domain.checkpoints import KEEP_CHECKPOINTS, Checkpoint
+from jobstate.domain.errors import InvalidRequest, JobNotFound, WaitTimeout
+from jobstate.domain.job import By, Event, Job, NewJob, StopMode
+from jobstate.domain.lifecycle import STATE_WORDS, TERMINAL, State, states_named
+from jobstate.domain.ranges import TableProgress
+from jobstate.domain.removal import prunable
+from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, MAX_ATTEMPTS_LIMIT, RetryPolicy
+from jobstate.domain.stopping import StopResult
+from jobstate.repository import Filter, Repository, WorkerInfo
+from jobstate.storage.engine import Clockwork
+from jobstate.storage.repository import EMBEDDED_PREFIX, open_file, open_within
+from jobstate.system import Clock, SystemClock, chance, user
+from jobstate.worker.claiming import claim_runs
+from jobstate.worker.run import Run
+from jobstate.worker.worker import Worker
+
+JobRef = int | Job | Run
+"""Wherever a job is asked for, an id, a `Job` or a `Run` will do."""
+Duration = float | timedelta
+StateFilter = str | State | Iterable[str | State]
+
+MAX_PAGE: Final = 1000
+ATOMIC_PRUNE: Final = 10_000
+PRUNE_BATCH: Final = 500
+DELETIONS_KEPT: Final = timedelta(days=90)
+DEFAULT_STOP_TIMEOUT: Final = 300.0
+_WATCH_BATCH: Final = 500
+_MAX_PRIORITY: Final = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Jobs, newest first. `next_cursor` is the `after` of the next page, or None when this is the last."""
+
+    jobs: list[Job]
+    next_cursor: int | None
+
+
+class JobStore:
+    """The truth about jobs, in one store. Safe to use from several threads; a forked child opens its own.
+
+    Every method that changes something takes `actor` and `reason`, which the history keeps; `acting` sets them for
+    many calls. Instants that are passed in must have a time zone; durations are seconds or timedeltas. Every method
+    may raise a `StoreError` (`StoreBusy`, `StoreFull`, …); then nothing was changed.
+    """
+
+    def __init__(self, context: Context, by: By, stop_timeout: float) -> None:
+        self._context = context
+        self._by = by
+        self._stop_timeout = stop_timeout
+        self._repository: Repository = context.repository
+
+    def __enter__(self) -> JobStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<JobStore {self.path}>"
+
+    @property
+    def path(self) -> str:
+        """Where the store is."""
+        return self._repository.path
+
+    def close(self) -> None:
+        """Close the store; later calls raise `StoreClosed`. A database of the caller's own stays open."""
+        self._repository.close()
+
+    def acting(self, actor: str, reason: str | None = None) -> JobStore:
+        """This store, with another default for who acts and why."""
+        return JobStore(self._context, By(checked.text("actor", actor), checked.reason(reason)), self._stop_timeout)
+
+    def batch(self) -> AbstractContextManager[Any]:
+        """Many changes, one commit: an error that leaves the block undoes all of them."""
+        return self._repository.transaction()
+
+    # Submitting.
+
+    def submit(
+        self,
+        kind: str,
+        descriptor: Mapping[str, Any] | None = None,
+        *,
+        node_id: str = "",
+        key: str | None = None,
+        pipeline_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        priority: int = 0,
+        available_at: datetime | None = None,
+        hold: bool = False,
+        parallelism: int = 1,
+        max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+        retry: RetryPolicy = DEFAULT_RETRY,
+        actor: str | None = None,
+        reason: str | None = None,
+    ) -> Job:
+        """Add a job to the queue.
+
+        Args:
+            kind: What sort of work it is; workers choose by it. One printable line, 1..255 characters.
+            descriptor: What the job is to do: a JSON object of at most 1 MiB.
+            node_id: Only this worker may claim it; empty: any.
+            key: Unique among live jobs. Submitting it again while its job lives returns that job, with
+                `deduplicated` set, when kind and descriptor are equal as JSON.
+            pipeline_id: The pipeline that this is a run of; the store numbers its runs (`run_id`).
+            labels: Free names for filters, at most 64 texts.
+            priority: Lower goes first; jobs of one priority go in the order of `available_at`, then id.
+            available_at: Not to be claimed before; None: at once.
+            hold: Keep it out of the queue (Created) until `schedule`.
+            parallelism: How many tasks the job is to run with; >= 1.
+            max_attempts: How many charged runs there may be; >= 1. A run that is handed back is not charged.
+            retry: How long to wait between them.
+            actor: Who submits it.
+            reason: Why.
+
+        Returns:
+            The new job, or the live one with that key.
+
+        Raises:
+            DuplicateJob: A live job holds the key and is another job, or is being stopped.
+            InvalidRequest: An argument is not as described; the error names it.
+        """
+        new = self._new_job(
+            kind=kind,
+            descriptor=descriptor,
+            node_id=node_id,
+            key=key,
+            pipeline_id=pipeline_id,
+            labels=labels,
+            priority=priority,
+            available_at=available_at,
+            hold=hold,
+            parallelism=parallelism,
+            max_attempts=max_attempts,
+            retry=retry,
+        )
+        return self._repository.jobs.submit([new], self._now(), self._acting(actor, reason))[0]
+
+    def submit_many(
+        self, jobs: Iterable[Mapping[str, Any]], *, actor: str | None = None, reason: str | None = None
+    ) -> list[Job]:
+        """Add all of these jobs or none, in one transaction.
+
+        Args:
+            jobs: Mappings of the arguments of `submit`, `kind` among them.
+            actor: Who submits them.
+            reason: Why.
+
+        Returns:
+            The jobs, in the order given.
+
+        Raises:
+            DuplicateJob: As for `submit`; nothing was added.
+            InvalidRequest: An entry is not as described; the error names its place.
+        """
+        new = []
+        for number, fields in enumerate(jobs):
+            try:
+                new.append(self._new_job(**fields))
+            except InvalidRequest as error:
+                raise InvalidRequest(f"jobs[{number}].{error.field}", error.problem) from error
+            except TypeError as error:
+                raise InvalidRequest(f"jobs[{number}]", f"must hold the arguments of submit: {error}") from error
+        return self._repository.jobs.submit(new, self._now(), self._acting(actor, reason)) if new else []
+
+    def schedule(self, job: JobRef, *, actor: str | None = None, reason: str | None = None) -> Job:
+        """Let a held job into the queue; one that is there already stays as it is.
+
+        Raises:
+            JobNotFound: There is no such job.
+            TransitionNotAllowed: It is past that.
+        """
+        decide = partial(leases.schedule, now=self._now(), by=self._acting(actor, reason))
+        return self._repository.jobs.change(_id(job), decide).job
+
+    # Looking.
+
+    def get(self, job: JobRef) -> Job:
+        """The job as it stands now. Raises JobNotFound."""
+        found = self._repository.jobs.find(_id(job))
+        if found is None:
+            raise JobNotFound(_id(job))
+        return found
+
+    def list(
+        self,
+        status: StateFilter = "active",
+        *,
+        limit: int = 50,
+        after: int | None = None,
+        kind: str | None = None,
+        node_id: str | None = None,
+        pipeline_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Page:
+        """A page of jobs, newest first.
+
+        Args:
+            status: `active` (live), `all`, `terminal`, `error`, a state, or several of them; case does not matter.
+            limit: 1..1000.
+            after: The `next_cursor` of the page before.
+            kind: Only jobs of this kind.
+            node_id: Only jobs that this worker holds or that are pinned to it.
+            pipeline_id: Only runs of this pipeline.
+            labels: Only jobs with all of these labels.
+        """
+        checked.integer("limit", limit, 1, MAX_PAGE)
+        if after is not None:
+            checked.integer("after", after, 1, checked.MAX_ID)
+        wanted = Filter(_states("status", status), kind, node_id, pipeline_id, dict(labels or {}))
+        found = self._repository.jobs.page(wanted, limit + 1, after)
+        more = len(found) > limit
+        return Page(found[:limit], found[limit - 1].id if more else None)
+
+    def iterate(self, status: StateFilter = "active", **filters: Any) -> Iterator[Job]:
+        """Every job that `list` would show, newest first, page by page.
+
+        Jobs that are submitted meanwhile are not visited; ones that are removed or leave the filter meanwhile may be
+        missed, no other is, and none is visited twice.
+        """
+        page = self.list(status, **{"limit": MAX_PAGE, **filters})
+        while True:
+            yield from page.jobs
+            if page.next_cursor is None:
+                return
+            page = self.list(status, **{"limit": MAX_PAGE, **filters, "after": page.next_cursor})
+
+    def counts(self) -> dict[State, int]:
+        """How many jobs are in each state; every state is there."""
+        return self._repository.jobs.counts()
+
+    def progress(self, job: JobRef) -> dict[str, TableProgress]:
+        """How far the job got, by the tables it writes; empty before it reported any. Raises JobNotFound."""
+        found = self._repository.reports.progress(_id(job))
+        if not found:
+            self.get(job)
+        return found
+
+    def checkpoints(self, job: JobRef, *, limit: int = 50) -> Sequence[Checkpoint]:
+        """The checkpoints of the job, newest epoch first. Raises JobNotFound."""
+        checked.integer("limit", limit, 1, MAX_PAGE)
+        found = self._repository.reports.checkpoints(_id(job), limit)
+        if not found:
+            self.get(job)
+        return found
+
+    def events(self, job: JobRef) -> Sequence[Event]:
+        """The whole history of the job, oldest first. Raises JobNotFound."""
+        found = self._repository.history.events(_id(job))
+        if not found:
+            raise JobNotFound(_id(job))
+        return found
+
+    def workers(self) -> Sequence[WorkerInfo]:
+        """The workers that said they are there, by name; one that was killed stays until its name is used again."""
+        return self._repository.workers.listed()
+
+    # Changing.
+
+    def stop(
+        self,
+        job: JobRef,
+        *,
+        mode: str = StopMode.CHECKPOINT,
+        timeout: Duration | None = None,
+        actor: str | None = None,
+        reason: str | None = None,
+    ) -> StopResult:
+        """Ask a job to stop. It never fails for a job that exists, and may be repeated.
+
+        Args:
+            mode: `checkpoint` (the worker writes its last checkpoint), `immediate` (without one) or `force` (at
+                once, the worker is fenced). Repeating a stop only ever makes it harder.
+            timeout: How long the worker may take; past it whoever looks next ends the job. None: the store's
+                `stop_timeout`.
+            actor: Who asks.
+            reason: Why; the first requester's is kept.
+
+        Returns:
+            Whether anything changed, the job, and when it is stopped at the latest.
+
+        Raises:
+            JobNotFound: There is no such job.
+        """
+        chosen = _mode(mode)
+        now = self._now()
+        deadline = now + checked.duration_us("timeout", self._stop_timeout if timeout is None else timeout)
+        by = self._acting(actor, reason)
+        decision = self._repository.jobs.change(
+            _id(job), lambda found: stopping.stop(found, chosen, deadline, self._context.chance(), now, by)
+        )
+        expected = stopping.expected_finish_us(decision.job)
+        return StopResult(bool(decision.steps), decision.job, None if expected is None else checked.instant(expected))
+
+    def fail(self, job: JobRef, reason: str, *, actor: str | None = None) -> Job:
+        """Fail a job for good, as its operator, and fence its worker.
+
+        Raises:
+            JobNotFound: There is no such job.
+            TransitionNotAllowed: It has ended, or was never let into the queue.
+        """
+        message = checked.reason(reason)
+        if message is None:
+            raise InvalidRequest("reason", "must say why the job is given up")
+        by, now = self._acting(actor, message), self._now()
+        return self._repository.jobs.change(
+            _id(job), lambda found: leases.fail_by_operator(found, message, now, by)
+        ).job
+
+    def delete(self, job: JobRef, *, actor: str | None = None, reason: str | None = None) -> bool:
+        """Remove a job that has ended, with all that belongs to it; a short record of the deletion remains.
+
+        Returns:
+            True when it was removed, False when there was none.
+
+        Raises:
+            JobNotTerminal: It is live; nothing was changed.
+        """
+        return self._repository.jobs.delete(_id(job), self._now(), self._acting(actor, reason))
+
+    def prune(
+        self,
+        status: str | State = "terminal",
+        *,
+        older_than: Duration | None = None,
+        dry_run: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+        actor: str | None = None,
+        reason: str | None = None,
+    ) -> int:
+        """Remove jobs that have ended. What is overdue is settled first, so that a finished stop is among them.
+
+        Up to 10,000 jobs go in one transaction; more go in batches, each of whole jobs.
+
+        Args:
+            status: `terminal`, `completed`, `stopped` or `error`.
+            older_than: Only jobs that ended at least so long ago.
+            dry_run: Only count them.
+            progress: Called with how many are done and how many there were.
+            actor: Who removes them.
+            reason: Why.
+
+        Returns:
+            How many were removed, or would be.
+        """
+        states = prunable(status)
+        now = self._now()
+        by = self._acting(actor, reason)
+        before = None if older_than is None else now - checked.duration_us("older_than", older_than)
+        jobs = self._repository.jobs
+        if dry_run:
+            return jobs.prunable(states, before)
+        while self.sweep():
+            pass
+        total = jobs.prunable(states, before)
+        batch = ATOMIC_PRUNE if total <= ATOMIC_PRUNE else PRUNE_BATCH
+        removed = 0
+        while removed < total:
+            gone = jobs.prune(states, before, batch, now, by)
+            if gone == 0:
+                break
+            removed += gone
+            if progress is not None:
+                progress(removed, total)
+        jobs.forget_deletions(now - checked.duration_us("deletions", DELETIONS_KEPT))
+        return removed
+
+    # Working.
+
+    def claim(
+        self, node_id: str, *, kinds: Sequence[str] | None = None, lease: Duration = DEFAULT_LEASE, limit: int = 1
+    ) -> Sequence[Run]:
+        """Lease up to `limit` due jobs to `node_id`, without a thread that heartbeats.
+
+        Atomic: a job goes to at most one caller. What is overdue is settled first, so no other process has to.
+
+        Args:
+            node_id: The name of the worker, 1..255 characters.
+            kinds: Only jobs of these kinds; None: any.
+            lease: How long the lease lasts from now, > 0, stored to the microsecond.
+            limit: Most jobs to claim, 1..1000.
+
+        Returns:
+            Runs ordered by (priority, available_at, id); empty when nothing is due.
+        """
+        checked.text("node_id", node_id)
+        checked.integer("limit", limit, 1, MAX_PAGE)
+        seconds = checked.duration_us("lease", lease, positive=True) / 1_000_000
+        if kinds is not None and (isinstance(kinds, str) or not kinds):
+            raise InvalidRequest("kinds", "must be a list of at least one kind, or None for any")
+        return claim_runs(self._context, node_id, None if kinds is None else list(kinds), seconds, limit)
+
+    def complete_many(self, runs: Sequence[Run]) -> Sequence[Run]:
+        """Complete these runs, in one transaction.
+
+        Returns:
+            Those whose lease was lost: they were not completed.
+        """
+        with self.batch():
+            return [run for run in runs if not run.completed_if_held()]
+
+    def worker(
+        self,
+        node_id: str,
+        *,
+        kinds: Sequence[str] | None = None,
+        lease: Duration = DEFAULT_LEASE,
+        shutdown_timeout: Duration = 10.0,
+        until_idle: bool = False,
+    ) -> Worker:
+        """A worker, which heartbeats on a thread of its own.
+
+        Args:
+            node_id: Its name. Two workers should not share one, though nothing breaks when they do.
+            kinds: Only jobs of these kinds; None: any, or those that `serve` has handlers for.
+            lease: How long a job waits for a worker that died, before another may have it; > 0.
+            shutdown_timeout: How long handlers may take to end at a shutdown, before their jobs are handed back.
+            until_idle: End when there is nothing to claim and nothing held, instead of waiting for more.
+        """
+        return Worker(
+            self._context,
+            node_id,
+            kinds=kinds,
+            lease=lease,
+            shutdown_timeout=shutdown_timeout,
+            until_idle=until_idle,
+        )
+
+    # Waiting.
+
+    def wait(self, job: JobRef, *, until: StateFilter = TERMINAL, timeout: Duration | None = None) -> Job:
+        """Wait until the job is in one of these states; wakes within milliseconds of it, across processes.
+
+        Settles the job when it is overdue, so that a stop ends though nobody else looks.
+
+        Args:
+            job: The job.
+            until: A state, a filter word such as `terminal`, or several of them.
+            timeout: How long at most; None: for ever.
+
+        Returns:
+            The job, in one of the states.
+
+        Raises:
+            JobNotFound: There is no such job, or it was removed meanwhile.
+            WaitTimeout: It did not get there in time, or has ended elsewhere (also a `TimeoutError`).
+        """
+        wanted = _states("until", until)
+        clock = self._context.clock
+        began = clock.monotonic()
+        limit = None if timeout is None else checked.seconds_of("timeout", timeout)
+        while True:
+            seen = self._repository.version()
+            found = self.get(job)
+            if found.state in wanted:
+                return found
+            waited = clock.monotonic() - began
+            if found.is_terminal or (limit is not None and waited >= limit):
+                raise WaitTimeout(found.id, found.state, waited)
+            if leases.is_overdue(found, self._now()) and self._settle(1000):
+                continue
+            clock.sleep(POLL)
+            while self._repository.version() == seen and not leases.is_overdue(found, self._now()):
+                if limit is not None and clock.monotonic() - began >= limit:
+                    break
+                clock.sleep(POLL)
+
+    def watch(self, *, after: int = 0, job: JobRef | None = None, timeout: Duration | None = None) -> Iterator[Event]:
+        """What happens, as it happens: every history entry after `after`, in order, then each new one.
+
+        Resumable: pass the `id` of the last event seen. Entries of jobs that were removed are gone.
+
+        Args:
+            after: The id of an event; 0: from the beginning.
+            job: Only the events of this job.
+            timeout: End after so long without a new event; None: never.
+        """
+        checked.integer("after", after, 0, checked.MAX_ID)
+        only = None if job is None else _id(job)
+        limit = None if timeout is None else checked.seconds_of("timeout", timeout)
+        clock = self._context.clock
+        while True:
+            seen = self._repository.version()
+            events = self._repository.history.after(after, _WATCH_BATCH, only)
+            for event in events:
+                after = event.id
+                yield event
+            if events:
+                continue
+            began = clock.monotonic()
+            while self._repository.version() == seen:
+                if limit is not None and clock.monotonic() - began >= limit:
+                    return
+                clock.sleep(POLL)
+
+    # Upkeep.
+
+    def sweep(self, *, limit: int = 1000, actor: str | None = None) -> Sequence[Job]:
+        """Settle up to `limit` overdue jobs: lost leases, passed deadlines, stops that wait for nobody.
+
+        Claims, heartbeats, `wait` and `prune` do it too; a sweep is for when none of them comes along.
+
+        Returns:
+            The jobs that were settled, as they are now.
+        """
+        checked.integer("limit", limit, 1, 100_000)
+        return self._settle(limit, actor)
+
+    def audit(self, *, progress: Callable[[int, int], None] | None = None) -> AuditReport:
+        """Hold every job against its history, and the whole file against its invariants; reads only.
+
+        Args:
+            progress: Called with how many jobs are done and how many there are.
+        """
+        return self._repository.history.audit(progress)
+
+    def backup(self, target: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None) -> None:
+        """Copy the store to a new file, while it is in use. (Copying the file itself would lose what is in its log.)
+
+        Args:
+            target: A file that does not exist yet.
+            progress: Called with how many pages are copied and how many there are.
+        """
+        self._repository.backup(os.fspath(target), progress)
+
+    def _settle(self, limit: int, actor: str | None = None) -> Sequence[Job]:
+        settling = self._context.settling(self._acting(actor, None).actor, limit=limit)
+        return self._repository.leases.settle(self._now(), settling)
+
+    def _now(self) -> int:
+        return self._context.clock.now()
+
+    def _acting(self, actor: str | None, reason: str | None) -> By:
+        if actor is None and reason is None:
+            return self._by
+        return By(
+            self._by.actor if actor is None else checked.text("actor", actor),
+            self._by.reason if reason is None else checked.reason(reason),
+        )
+
+    def _new_job(
+        self,
+        *,
+        kind: str,
+        descriptor: Mapping[str, Any] | None = None,
+        node_id: str = "",
+        key: str | None = None,
+        pipeline_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        priority: int = 0,
+        available_at: datetime | None = None,
+        hold: bool = False,
+        parallelism: int = 1,
+        max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+        retry: RetryPolicy = DEFAULT_RETRY,
+    ) -> NewJob:
+        return NewJob(
+            checked.text("kind", kind),
+            checked.json_object("descriptor", descriptor, self._context.descriptor_limit),
+            checked.text("node_id", node_id, empty=True) if node_id else "",
+            None if key is None else checked.text("key", key),
+            None if pipeline_id is None else checked.text("pipeline_id", pipeline_id),
+            checked.labels_text(labels) if labels else "{}",
+            checked.integer("priority", priority, -_MAX_PRIORITY, _MAX_PRIORITY),
+            None if available_at is None else checked.instant_us("available_at", available_at),
+            hold,
+            checked.integer("parallelism", parallelism, 1, 1_000_000),
+            checked.integer("max_attempts", max_attempts, 1, MAX_ATTEMPTS_LIMIT),
+            None if retry is DEFAULT_RETRY else json.dumps(_checked_retry(retry).to_json()),
+        )
+
+
+def open_store(
+    target: Any = "jobstate.db",
+    *,
+    durability: Literal["full", "normal"] = "full",
+    actor: str | None = None,
+    clock: Clock | None = None,
+    create: bool = True,
+    timeout: Duration = 10.0,
+    stop_timeout: Duration = DEFAULT_STOP_TIMEOUT,
+    table_prefix: str = EMBEDDED_PREFIX,
+    descriptor_limit: int = checked.DEFAULT_DESCRIPTOR_LIMIT,
+    keep_checkpoints: int = KEEP_CHECKPOINTS,
+) -> JobStore:
+    """Open a store.
+
+    Args:
+        target: A path; `:memory:` for one that lives as long as it is open; or a peewee `SqliteDatabase` of the
+            caller's own, in which jobs are then kept beside its tables, and whose write transactions they join.
+        durability: `full`: a call that returned is on disk and survives a power cut. `normal`: it survives the
+            death of any process, and a power cut may take the last moments. A caller's own database keeps its own.
+        actor: Who acts, in the history, unless a call says otherwise; default `python:USER`.
+        clock: Where time comes from; default this machine.
+        create: Create a missing file.
+        timeout: How long to wait for other writers before `StoreBusy`.
+        stop_timeout: How long a stop may take, unless the call says otherwise.
+        table_prefix: How the names of the tables begin in a caller's own database.
+        descriptor_limit: The largest descriptor and checkpoint state, in bytes of JSON.
+        keep_checkpoints: How many completed checkpoints of a job to keep, >= 1.
+
+    Raises:
+        StoreUnavailable: The file or its folder is missing or cannot be opened.
+        StoreCorrupt: The file is damaged, or no database.
+        SchemaMismatch: The file was written by a newer jobstate, or belongs to another program.
+        UnsupportedSQLite: The SQLite of this Python is older than 3.37.
+    """
+    used = SystemClock() if clock is None else clock
+    patience = checked.seconds_of("timeout", timeout)
+    clockwork = Clockwork(_machine.monotonic, _machine.sleep, chance)
+    repository: Repository
+    if isinstance(target, str) and target.startswith(("postgresql:", "postgres:")):
+        raise InvalidRequest("target", "PostgreSQL is not supported by this version; name a file")
+    if isinstance(target, str | os.PathLike):
+        repository = open_file(target, durability=durability, create=create, timeout=patience, clockwork=clockwork)
+    else:
+        repository = open_within(target, prefix=table_prefix, timeout=patience, clockwork=clockwork)
+    context = Context(
+        repository,
+        used,
+        chance,
+        checked.integer("descriptor_limit", descriptor_limit, 2, 256 * 1024 * 1024),
+        checked.integer("keep_checkpoints", keep_checkpoints, 1, 1_000_000),
+    )
+    by = By(f"python:{user()}" if actor is None else checked.text("actor", actor))
+    return JobStore(context, by, checked.seconds_of("stop_timeout", stop_timeout))
+
+
+_machine = SystemClock()
+
+
+def _id(job: JobRef) -> int:
+    if isinstance(job, int) and not isinstance(job, bool):
+        return checked.integer("job", job, 1, checked.MAX_ID)
+    if isinstance(job, Job | Run):
+        return job.id
+    raise InvalidRequest("job", f"must be an id, a Job or a Run, not {job!r}")
+
+
+def _mode(mode: str) -> StopMode:
+    try:
+        return StopMode(mode)
+    except ValueError:
+        raise InvalidRequest("mode", f"must be one of {', '.join(StopMode)}, not {mode!r}") from None
+
+
+def _states(field: str, wanted: StateFilter) -> frozenset[State]:
+    words = [wanted] if isinstance(wanted, str) else list(wanted)
+    if not words:
+        raise InvalidRequest(field, f"must name at least one of {', '.join(STATE_WORDS)}")
+    found: frozenset[State] = frozenset()
+    for word in words:
+        states = states_named(word) if isinstance(word, str) else None
+        if states is None:
+            raise InvalidRequest(field, f"has no word {word!r}; use {', '.join(STATE_WORDS)}")
+        found |= states
+    return found
+
+
+def _checked_retry(retry: RetryPolicy) -> RetryPolicy:
+    if not isinstance(retry, RetryPolicy):
+        raise InvalidRequest("retry", f"must be a RetryPolicy, not {retry!r}")
+    return retry

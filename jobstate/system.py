@@ -1,0 +1,64 @@
+"""The one module that asks the machine: time, chance, names. Everything else gets them passed in."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import random
+import socket
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where a store takes its time from."""
+
+    def now(self) -> int:
+        """Microseconds since 1970 UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back, from an arbitrary start."""
+
+    def sleep(self, seconds: float) -> None:
+        """Let that much time pass."""
+
+
+class SystemClock:
+    """The time of this machine."""
+
+    def now(self) -> int:
+        """Microseconds since 1970 UTC."""
+        return time.time_ns() // 1000
+
+    def monotonic(self) -> float:
+        """Seconds since some moment; does not count a suspended machine."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep."""
+        time.sleep(seconds)
+
+
+_random = random.Random()  # noqa: S311  (jitter, no secret)
+chance = _random.random
+"""A random number in 0..1."""
+
+os.register_at_fork(after_in_child=_random.seed)
+
+
+def user() -> str:
+    """Who runs this process."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no name for this user id, as in a bare container
+        return f"uid{os.getuid()}"
+
+
+def host() -> str:
+    """The name of this machine."""
+    return socket.gethostname()
+
+
+def pid() -> int:
+    """The number of this process."""
+    return os.getpid()

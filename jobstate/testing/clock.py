@@ -1,0 +1,56 @@
+"""A clock that is turned by hand."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timedelta
+
+from jobstate.domain import checked
+from jobstate.domain.errors import InvalidRequest
+
+_START = 1_704_067_200_000_000  # 2024-01-01T00:00:00Z
+
+
+class ManualClock:
+    """Time stands still until `advance` or a `sleep`, which passes at once; it refuses to go back.
+
+    Pass it as `clock=` to `jobstate.open`: leases, deadlines and retries then fall due when the test says so.
+    """
+
+    def __init__(self, start: datetime | None = None) -> None:
+        self._now = _START if start is None else checked.instant_us("start", start)
+        self._monotonic = 0.0
+        self._lock = threading.Lock()
+
+    def now(self) -> int:
+        """Microseconds since 1970 UTC."""
+        with self._lock:
+            return self._now
+
+    def monotonic(self) -> float:
+        """Seconds since the clock was made, but for jumps."""
+        with self._lock:
+            return self._monotonic
+
+    def sleep(self, seconds: float) -> None:
+        """Advance instead of sleeping."""
+        self.advance(seconds)
+
+    def advance(self, duration: float | timedelta) -> None:
+        """Let time pass: seconds or a timedelta, >= 0."""
+        passed = checked.duration_us("duration", duration)
+        with self._lock:
+            self._now += passed
+            self._monotonic += passed / 1_000_000
+
+    def jump(self, duration: float | timedelta) -> None:
+        """Set the wall clock forward, as a resumed machine or a time server does: monotonic time does not pass."""
+        with self._lock:
+            self._now += checked.duration_us("duration", duration)
+
+    def set(self, instant: datetime) -> None:
+        """Advance to that instant; it may not lie in the past."""
+        ahead = checked.instant_us("instant", instant) - self.now()
+        if ahead < 0:
+            raise InvalidRequest("instant", "lies in the past of this clock, which never goes back")
+        self.advance(ahead / 1_000_000)

@@ -1,0 +1,1 @@
+"""Running jobs: one run, and the worker that claims and serves them."""

@@ -1,0 +1,22 @@
+"""From the store to runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jobstate.context import Context
+from jobstate.worker.run import Run
+
+
+def claim_runs(context: Context, node_id: str, kinds: Sequence[str] | None, lease: float, limit: int) -> list[Run]:
+    """Lease up to `limit` due jobs for `lease` seconds, in claim order."""
+    began = context.clock.monotonic()
+    claimed = context.repository.leases.claim(
+        node_id,
+        kinds,
+        round(lease * 1_000_000),
+        limit,
+        context.clock.now(),
+        context.settling(node_id, lease),
+    )
+    return [Run(context, one, lease, began) for one in claimed]

@@ -1,0 +1,383 @@
+"""One run of a job, from its claim to its end, as the worker that holds the lease sees it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections.abc import Callable
+from datetime import timedelta
+from types import TracebackType
+from typing import Final
+
+from jobstate.context import Context
+from jobstate.domain import checked
+from jobstate.domain import leases as rules
+from jobstate.domain.checked import Json
+from jobstate.domain.checkpoints import Checkpoint
+from jobstate.domain.errors import Fatal, JobStateError, JobStopping, LeaseLost, TransitionNotAllowed
+from jobstate.domain.job import By, Failure, FailureKind, Job, Lease, Stop, StopMode
+from jobstate.domain.leases import Renewal
+from jobstate.domain.lifecycle import STOP_PENDING
+from jobstate.domain.moves import Decision
+from jobstate.domain.ranges import TableProgress
+from jobstate.repository import Claimed
+from jobstate.worker.buffer import ProgressBuffer
+
+SHUTDOWN: Final = "shutdown"
+_RETRY_PAUSE: Final = 0.05
+
+logger = logging.getLogger("jobstate.worker")
+
+
+class Run:
+    """A claimed job in the hands of its worker.
+
+    Use it as a context manager: leaving the block completes the job, an exception fails it (and is logged, not
+    raised), a stop that was seen ends it as stopped. Or call the verbs; each names the lease, so that a run whose
+    lease was lost raises `LeaseLost` and changes nothing.
+
+    Made by `JobStore.claim` and `JobStore.worker`. Progress may be reported from several threads; the verbs are for
+    one.
+
+    Attributes:
+        job: The job as it was claimed.
+        restored: The newest completed checkpoint, which the run starts from; None before any.
+    """
+
+    def __init__(self, context: Context, claimed: Claimed, lease: float, claimed_at: float) -> None:
+        self.job: Job = claimed.job
+        self.restored: Checkpoint | None = claimed.restored
+        self._context = context
+        self._by = By(f"worker:{claimed.job.worker_id}")
+        self._lease_seconds = lease
+        self._valid_until = claimed_at + lease
+        self._buffer = ProgressBuffer(claimed.progress)
+        self._writing = threading.RLock()
+        self._stop: Stop | None = None
+        self._shutdown = False
+        self._seen = False
+        self._lost = False
+        self._settled = False
+        self._on_settled: Callable[[Run], None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Run of {self.job!r}, token {self.token}>"
+
+    # What the worker reads: local, free to call.
+
+    @property
+    def id(self) -> int:
+        """The id of the job."""
+        return self.job.id
+
+    @property
+    def token(self) -> int:
+        """The fencing token of this lease. Pass it to whatever the job writes outside: a larger one has come later."""
+        return self.job.lease_token
+
+    @property
+    def lease(self) -> Lease:
+        """What every write of this run names."""
+        return self.job.lease
+
+    @property
+    def parallelism(self) -> int:
+        """How many tasks the job is to run with."""
+        return self.job.parallelism
+
+    @property
+    def progress(self) -> dict[str, TableProgress]:
+        """The progress by table, as this run has gathered it so far, from the restored checkpoint on."""
+        return self._buffer.current()
+
+    @property
+    def stop(self) -> Stop | None:
+        """The stop that was asked for, with mode, deadline and reason, or None. Reading it counts as having seen it."""
+        if self._stop is not None:
+            self._seen = True
+        return self._stop
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the handler should come to its end: a stop, a shutdown of the worker, or a lost lease."""
+        if self._stop is not None or self._shutdown:
+            self._seen = True
+        return self._seen or self.lost
+
+    @property
+    def lost(self) -> bool:
+        """Whether the lease is gone, or has run out by the clock of this process."""
+        return self._lost or self._context.clock.monotonic() >= self._valid_until
+
+    @property
+    def settled(self) -> bool:
+        """Whether this run has ended, by one of its verbs or by a lost lease."""
+        return self._settled or self._lost
+
+    def raise_if_stopping(self) -> None:
+        """Raise if the handler should end: a look at local flags, cheap enough for every round of a loop.
+
+        Raises:
+            LeaseLost: Another worker may have the job by now; nothing more can be written.
+            JobStopping: A stop was asked for, or the worker is shutting down. Let it pass through the handler.
+        """
+        if self.lost:
+            raise LeaseLost(self.id, self.token)
+        if self._stop is not None:
+            self._seen = True
+            raise JobStopping(self.id, self._stop.mode.value, self._stop.reason)
+        if self._shutdown:
+            self._seen = True
+            raise JobStopping(self.id, SHUTDOWN)
+
+    # What the worker reports: gathered, and written about once a second and before every change of state.
+
+    def add_range(self, table: str, first: int, last: int, *, files: int = 0, size_bytes: int = 0) -> None:
+        """Add the blocks `first`..`last` (inclusive) of a table, and the files and bytes that hold them."""
+        self._buffer.change(table, lambda progress: progress.added(first, last, files, size_bytes))
+
+    def add_files(self, table: str, *, files: int = 1, size_bytes: int = 0) -> None:
+        """Add files of a table that hold no block."""
+        self._buffer.change(table, lambda progress: progress.counted(files, size_bytes))
+
+    def set_progress(
+        self,
+        table: str,
+        *,
+        files_count: int | None = None,
+        total_size_bytes: int | None = None,
+        start_block: int | None = None,
+        current_block: int | None = None,
+    ) -> None:
+        """Set the absolute progress of a table; what is not given stays as it is."""
+        self._buffer.change(
+            table, lambda progress: progress.replaced(files_count, total_size_bytes, start_block, current_block)
+        )
+
+    def flush(self) -> None:
+        """Write what was reported so far. Raises LeaseLost."""
+        with self._writing:
+            taken = self._buffer.take()
+            if not taken:
+                return
+            try:
+                self._context.repository.reports.record(self.lease, taken)
+            except BaseException as error:
+                self._failed(error, taken)
+                raise
+
+    def checkpoint(self, state: Json = None) -> Checkpoint:
+        """Write a completed checkpoint, from which the next run of the job starts: acknowledged means durable.
+
+        Args:
+            state: What the handler needs to go on from here, as JSON; None where it keeps that elsewhere.
+
+        Returns:
+            The checkpoint, with the progress reported so far as its snapshot.
+
+        Raises:
+            LeaseLost: The lease is gone; nothing was written.
+        """
+        limit = self._context.descriptor_limit
+        state_json = None if state is None else checked.json_text("state", state, limit)
+        with self._writing:
+            taken = self._buffer.take()
+            try:
+                return self._context.repository.reports.checkpoint(
+                    self.lease, taken, state_json, self._context.keep_checkpoints, self._context.clock.now()
+                )
+            except BaseException as error:
+                self._failed(error, taken)
+                raise
+
+    # The verbs.
+
+    def heartbeat(self) -> Stop | None:
+        """Prolong the lease by its length from now. A `worker` does it on a thread of its own.
+
+        Returns:
+            The stop that was asked for, or None.
+
+        Raises:
+            LeaseLost: The lease is gone, or its stop is past its deadline.
+        """
+        began = self._context.clock.monotonic()
+        settling = self._context.settling(str(self.job.worker_id), self._lease_seconds)
+        lease = round(self._lease_seconds * 1_000_000)
+        now = self._context.clock.now()
+        (renewal,) = self._context.repository.leases.renew([self.lease], lease, now, settling)
+        self.notice(renewal, began + self._lease_seconds)
+        if not renewal.held:
+            raise LeaseLost(self.id, self.token)
+        return self._stop
+
+    def complete(self) -> None:
+        """The work is done. It beats a stop that is pending. Repeating it with the same token changes nothing."""
+        with self._writing:
+            taken = self._buffer.take()
+            leases = self._context.repository.leases
+            now = self._context.clock.now()
+            try:
+                if taken or leases.complete([self.lease], now, self._by):
+                    leases.change(self.lease, lambda job: rules.complete(job, self.token, now, self._by), taken)
+            except BaseException as error:
+                self._failed(error, taken)
+                raise
+        self._ended()
+
+    def completed_if_held(self) -> bool:
+        """As `complete`, but a lost lease is the answer False instead of an error."""
+        try:
+            self.complete()
+        except (LeaseLost, TransitionNotAllowed):
+            self._lost = True
+            return False
+        return True
+
+    def fail(
+        self,
+        failure: str | BaseException,
+        *,
+        retryable: bool = True,
+        domain: str | None = None,
+    ) -> Job:
+        """The run failed: the job is tried again later, or failed for good when its attempts are spent.
+
+        Args:
+            failure: What went wrong: a message, or the exception, whose traceback is kept.
+            retryable: False fails the job for good.
+            domain: Where it comes from; by default the type of the exception.
+
+        Returns:
+            The job: Recovering, Failed, or Stopped when a stop was pending.
+        """
+        kind = FailureKind.ERROR if retryable else FailureKind.FATAL
+        if isinstance(failure, BaseException):
+            told = Failure(
+                str(failure) or type(failure).__name__,
+                kind,
+                domain or type(failure).__qualname__,
+                "".join(traceback.format_exception(failure)),
+            )
+        else:
+            told = Failure(failure, kind, domain)
+        chance = self._context.chance()
+        return self._end(lambda job, now: rules.fail(job, self.token, told, chance, now, self._by))
+
+    def release(self, delay: float | timedelta = 0.0) -> Job:
+        """Hand the job back, uncharged, to be claimed again after `delay`; Stopped when a stop was pending."""
+        wait = checked.duration_us("delay", delay)
+        return self._end(lambda job, now: rules.release(job, self.token, now + wait, now, self._by))
+
+    def begin_stop(self) -> Job:
+        """Agree to the stop: the job is Stopping. A last checkpoint may follow."""
+        return self._change(lambda job, now: rules.begin_stop(job, self.token, now, self._by)).job
+
+    def finish_stop(self) -> Job:
+        """The work has stopped: the job is Stopped."""
+        return self._end(lambda job, now: rules.finish_stop(job, self.token, now, self._by))
+
+    # Used by the worker's own threads.
+
+    def notice(self, renewal: Renewal, valid_until: float | None) -> None:
+        """Take over what a heartbeat or a look answered."""
+        if not renewal.held:
+            if not self._settled:
+                self._lost = True
+            return
+        if valid_until is not None:
+            self._valid_until = max(self._valid_until, valid_until)
+        if renewal.state in STOP_PENDING and renewal.stop_mode is not None:
+            deadline = None if renewal.stop_deadline_us is None else checked.instant(renewal.stop_deadline_us)
+            self._stop = Stop(StopMode(renewal.stop_mode), deadline, renewal.stop_reason, None)
+
+    def notice_shutdown(self) -> None:
+        """The worker is shutting down: the handler is asked to end, and the job is then handed back."""
+        self._shutdown = True
+
+    def on_settled(self, told: Callable[[Run], None]) -> None:
+        """Call `told` once when the run has ended."""
+        self._on_settled = told
+
+    def _change(self, decide: Callable[[Job, int], Decision]) -> Decision:
+        with self._writing:
+            taken = self._buffer.take()
+            now = self._context.clock.now()
+            try:
+                return self._context.repository.leases.change(self.lease, lambda job: decide(job, now), taken)
+            except BaseException as error:
+                self._failed(error, taken)
+                raise
+
+    def _end(self, decide: Callable[[Job, int], Decision]) -> Job:
+        decision = self._change(decide)
+        self._ended()
+        return decision.job
+
+    def _ended(self) -> None:
+        self._settled = True
+        if self._on_settled is not None:
+            self._on_settled(self)
+            self._on_settled = None
+
+    def _failed(self, error: BaseException, taken: dict[str, TableProgress]) -> None:
+        self._buffer.put_back(taken)
+        if isinstance(error, LeaseLost):
+            self._lost = True
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Settle the job as the block ended. True for exceptions that thereby have been dealt with."""
+        passes = error is not None and not isinstance(error, Exception | JobStopping)
+        try:
+            if not self.settled:
+                self._stubbornly(self._verb_for(error))
+        except (LeaseLost, TransitionNotAllowed) as gone:
+            self._lost = True
+            logger.warning("job %d: %s", self.id, gone)
+        except JobStateError:
+            if passes or error is None:
+                raise
+            logger.exception("job %d: could not be settled; its lease will run out", self.id)
+        finally:
+            if self._on_settled is not None:
+                self._on_settled(self)
+                self._on_settled = None
+        return not passes
+
+    def _verb_for(self, error: BaseException | None) -> Callable[[], object]:
+        """What the end of the block means for the job."""
+        if isinstance(error, LeaseLost):
+            raise error
+        if error is None or isinstance(error, JobStopping):
+            if self._stop is not None and self._seen:
+                return self.finish_stop
+            if self._shutdown and self._seen:
+                return self.release
+            if error is None:
+                return self.complete
+            return self.release
+        if not isinstance(error, Exception):  # KeyboardInterrupt, SystemExit: the worker goes, not the job
+            return self.release
+        failure = error
+        retryable = not isinstance(failure, Fatal) and not self.job.retry.is_fatal(failure)
+        logger.warning("job %d failed: %r", self.id, failure, exc_info=failure)
+        return lambda: self.fail(failure, retryable=retryable)
+
+    def _stubbornly(self, verb: Callable[[], object]) -> None:
+        """Repeat a verb that a busy or full store kept from its work, as long as the lease lasts."""
+        while True:
+            try:
+                verb()
+            except JobStateError as error:
+                if not error.retryable or self.lost:
+                    raise
+                logger.warning("job %d: %s; trying again", self.id, error)
+                self._context.clock.sleep(_RETRY_PAUSE)
+            else:
+                return

@@ -1,0 +1,38 @@
+"""SIGINT and SIGTERM while a worker works: the first asks it to hand back and end, the second interrupts at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+WATCHED: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def shutdown_on_signal(shut_down: Callable[[], None]) -> Iterator[None]:
+    """Call `shut_down` at the first signal, raise KeyboardInterrupt at the second; the old handlers come back after.
+
+    Only the main thread of a process can receive signals; elsewhere this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked = False
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        shut_down()
+
+    before = {number: signal.signal(number, handle) for number in WATCHED}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,211 @@
+"""A worker: claims jobs one after the other, or serves handlers with several at once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import timedelta
+from types import TracebackType
+from typing import Final
+
+from jobstate.context import POLL, Context
+from jobstate.domain import checked
+from jobstate.domain.errors import InvalidRequest, JobStateError
+from jobstate.repository import WorkerInfo
+from jobstate.system import host, pid
+from jobstate.worker.claiming import claim_runs
+from jobstate.worker.heart import Heart
+from jobstate.worker.run import Run
+from jobstate.worker.signals import shutdown_on_signal
+
+Handler = Callable[[Run], object]
+
+LOOK_AGAIN: Final = 0.2
+"""Seconds after which an idle worker looks for work that no write announced: a delay or a lease that ran out."""
+_BUSY_PAUSE: Final = 0.1
+
+logger = logging.getLogger("jobstate.worker")
+
+
+class Worker:
+    """Claims jobs and keeps their leases alive. Made by `JobStore.worker`.
+
+    Iterate over it inside its `with` block, and use each run as a context manager; or let `serve` call handlers. It
+    ends when `shut_down` was called, or at SIGINT or SIGTERM: then no more is claimed, handlers see it through
+    `run.raise_if_stopping`, and what is still held after the shutdown timeout is handed back, uncharged.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        node_id: str,
+        *,
+        kinds: Sequence[str] | None,
+        lease: float | timedelta,
+        shutdown_timeout: float | timedelta,
+        until_idle: bool,
+    ) -> None:
+        self.node_id = checked.text("node_id", node_id)
+        self._kinds = _checked_kinds(kinds)
+        self._lease = checked.duration_us("lease", lease, positive=True) / 1_000_000
+        self._patience = checked.seconds_of("shutdown_timeout", shutdown_timeout)
+        self._until_idle = until_idle
+        self._context = context
+        self._shutting_down = threading.Event()
+        self._heart: Heart | None = None
+        self._info: WorkerInfo | None = None
+        self._entered = ExitStack()
+
+    def __enter__(self) -> Worker:
+        self._begin(1)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def __iter__(self) -> Iterator[Run]:
+        """Claim one job after the other; a run that the loop leaves unsettled is handed back, with a warning."""
+        heart = self._beating()
+        while True:
+            runs = self._claim(heart, 1)
+            if not runs:
+                return
+            (run,) = runs
+            try:
+                yield run
+            finally:
+                if not run.settled:
+                    logger.warning("job %d was left unsettled and is handed back: use `with run:`", run.id)
+                    heart.hand_back()
+
+    def serve(self, handlers: Mapping[str, Handler], concurrency: int = 1) -> None:
+        """Run jobs with the handler for their kind, `concurrency` at a time, each on a thread, until told to end.
+
+        Args:
+            handlers: Called with the run; returning completes the job, an exception fails it. Only these kinds are
+                claimed.
+            concurrency: 1..1000.
+        """
+        checked.integer("concurrency", concurrency, 1, 1000)
+        if not handlers:
+            raise InvalidRequest("handlers", "must name at least one kind and its handler")
+        self._kinds = self._kinds or _checked_kinds(list(handlers)) or []
+        for kind in self._kinds:
+            if not callable(handlers.get(kind)):
+                raise InvalidRequest("handlers", f"has no callable for kind {kind!r}")
+        if self._heart is not None:
+            self._serve(self._heart, handlers, concurrency)
+            return
+        heart = self._begin(concurrency)
+        try:
+            self._serve(heart, handlers, concurrency)
+        finally:
+            self._end()
+
+    def shut_down(self) -> None:
+        """End soon: claim no more, ask the handlers to end, hand back what they still hold after the timeout."""
+        self._shutting_down.set()
+        if self._heart is not None:
+            self._heart.shut_down(self._patience)
+
+    def _begin(self, concurrency: int) -> Heart:
+        if self._heart is not None:
+            raise InvalidRequest("worker", f"{self.node_id} is at work already; make another one")
+        now = self._context.clock.now()
+        kinds = None if self._kinds is None else tuple(self._kinds)
+        self._info = WorkerInfo(self.node_id, now, now, host(), pid(), kinds, concurrency)
+        self._context.repository.workers.register(self._info)
+        self._heart = Heart(self._context, self._info, self._lease)
+        self._heart.start()
+        self._entered.enter_context(shutdown_on_signal(self.shut_down))
+        return self._heart
+
+    def _end(self) -> None:
+        heart, info = self._heart, self._info
+        assert heart is not None
+        assert info is not None
+        try:
+            heart.hand_back()
+        finally:
+            heart.close()
+            self._heart = None
+            self._entered.close()
+        try:
+            self._context.repository.workers.leave(self.node_id, info.started_us)
+        except JobStateError as failed:
+            logger.warning("worker %s could not sign off: %s", self.node_id, failed)
+
+    def _beating(self) -> Heart:
+        if self._heart is None:
+            raise InvalidRequest("worker", "is used inside its `with` block, which starts the heartbeats")
+        return self._heart
+
+    def _claim(self, heart: Heart, limit: int) -> list[Run]:
+        """Up to `limit` runs; waits for the first. Empty when the worker is to end."""
+        context = self._context
+        while not self._shutting_down.is_set():
+            if heart.error is not None:
+                raise heart.error
+            try:
+                runs = claim_runs(context, self.node_id, self._kinds, self._lease, limit) if heart.healthy else []
+            except JobStateError as error:
+                if not error.retryable:
+                    raise
+                logger.warning("worker %s could not claim, trying again: %s", self.node_id, error)
+                self._shutting_down.wait(_BUSY_PAUSE)
+                continue
+            for run in runs:
+                heart.adopt(run)
+            if runs or (self._until_idle and heart.held() == 0):
+                return runs
+            self._wait_for_work()
+        return []
+
+    def _wait_for_work(self) -> None:
+        """Until something was written, or a delay may have run out, or the worker is to end."""
+        repository = self._context.repository
+        seen = repository.version()
+        for _ in range(round(LOOK_AGAIN / POLL)):
+            if self._shutting_down.wait(POLL) or repository.version() != seen:
+                return
+
+    def _serve(self, heart: Heart, handlers: Mapping[str, Handler], concurrency: int) -> None:
+        threads: set[threading.Thread] = set()
+        while not self._shutting_down.is_set():
+            threads = {thread for thread in threads if thread.is_alive()}
+            free = concurrency - len(threads)
+            if free == 0:
+                heart.wait_for_change(POLL)
+                continue
+            runs = self._claim(heart, free)
+            if not runs:
+                break
+            for run in runs:
+                thread = threading.Thread(
+                    target=self._handle, args=(run, handlers[run.job.kind]), name=f"jobstate-{run.id}", daemon=True
+                )
+                thread.start()
+                threads.add(thread)
+        while any(thread.is_alive() for thread in threads) and heart.held():
+            heart.wait_for_change(POLL)
+
+    def _handle(self, run: Run, handler: Handler) -> None:
+        try:
+            with run:
+                handler(run)
+        except JobStateError:
+            logger.exception("job %d could not be settled; its lease will run out", run.id)
+        finally:
+            self._context.repository.close_thread()
+
+
+def _checked_kinds(kinds: Sequence[str] | None) -> list[str] | None:
+    if kinds is None:
+        return None
+    if isinstance(kinds, str) or not kinds:
+        raise InvalidRequest("kinds", "must be a list of at least one kind, or None for any")
+    return [checked.text("kinds", kind) for kind in dict.fromkeys(kinds)]
