@@ -52,10 +52,10 @@ if TYPE_CHECKING:
     from jobstate.domain.ranges import TableProgress as TableProgress
     from jobstate.domain.retry import RetryPolicy as RetryPolicy
     from jobstate.domain.stopping import StopResult as StopResult
+    from jobstate.opening import open as open
     from jobstate.repository import WorkerInfo as WorkerInfo
     from jobstate.store import JobStore as JobStore
     from jobstate.store import Page as Page
-    from jobstate.store import open_store as open
     from jobstate.system import Clock as Clock
     from jobstate.system import SystemClock as SystemClock
     from jobstate.worker.run import Run as Run
@@ -76,7 +76,8 @@ _HOMES = {
     "jobstate.domain.retry": "RetryPolicy",
     "jobstate.domain.stopping": "StopResult",
     "jobstate.repository": "WorkerInfo",
-    "jobstate.store": "JobStore Page open",
+    "jobstate.opening": "open",
+    "jobstate.store": "JobStore Page",
     "jobstate.system": "Clock SystemClock",
     "jobstate.worker.run": "Run",
     "jobstate.worker.worker": "Worker",
@@ -90,7 +91,7 @@ __all__ = sorted(_HOME_OF)  # noqa: PLE0605  (a test holds it against the names 
 def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module(_HOME_OF[name]), "open_store" if name == "open" else name)
+    found = getattr(import_module(_HOME_OF[name]), name)
     globals()[name] = found
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -51,13 +51,3 @@ class Context:
     def settling(self, who: str, lease: float = DEFAULT_LEASE, limit: int = 100) -> Settling:
         """How `who` settles what is overdue now."""
         return Settling(By(f"sweep:{who}"), self.chance, limit, self.jumps.in_grace(lease))
-
-    def changes(self, until: float | None) -> Iterator[None]:
-        """Yield whenever another connection may have changed the store, until that monotonic instant."""
-        seen = self.repository.version()
-        while until is None or self.clock.monotonic() < until:
-            self.clock.sleep(POLL)
-            version = self.repository.version()
-            if version != seen:
-                seen = version
-                yield

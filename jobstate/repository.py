@@ -125,9 +125,6 @@ class Leases(Protocol):
     def settle(self, now: int, settling: Settling) -> list[Job]:
         """Settle up to `settling.limit` overdue jobs; the jobs that were, as they are now."""
 
-    def next_due(self) -> int | None:
-        """When the next job is to be settled; None when none is."""
-
 
 class Reports(Protocol):
     """What a worker writes beside its job."""

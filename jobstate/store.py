@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -10,39 +9,31 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from jobstate.context import DEFAULT_LEASE, POLL, Context
+from jobstate import arguments
+from jobstate.arguments import Duration, JobRef, StateFilter
+from jobstate.context import DEFAULT_LEASE, Context
 from jobstate.domain import checked, leases, stopping
 from jobstate.domain.audit import AuditReport
-from jobstate.domain.checkpoints import KEEP_CHECKPOINTS, Checkpoint
-from jobstate.domain.errors import InvalidRequest, JobNotFound, WaitTimeout
-from jobstate.domain.job import By, Event, Job, NewJob, StopMode
-from jobstate.domain.lifecycle import STATE_WORDS, TERMINAL, State, states_named
+from jobstate.domain.checkpoints import Checkpoint
+from jobstate.domain.errors import InvalidRequest, JobNotFound
+from jobstate.domain.job import By, Event, Job, StopMode
+from jobstate.domain.lifecycle import TERMINAL, State
 from jobstate.domain.ranges import TableProgress
 from jobstate.domain.removal import prunable
-from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, MAX_ATTEMPTS_LIMIT, RetryPolicy
+from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, RetryPolicy
 from jobstate.domain.stopping import StopResult
 from jobstate.repository import Filter, Repository, WorkerInfo
-from jobstate.storage.engine import Clockwork
-from jobstate.storage.repository import EMBEDDED_PREFIX, open_file, open_within
-from jobstate.system import Clock, SystemClock, chance, user
+from jobstate.waiting import wait, watch
 from jobstate.worker.claiming import claim_runs
 from jobstate.worker.run import Run
 from jobstate.worker.worker import Worker
-
-JobRef = int | Job | Run
-"""Wherever a job is asked for, an id, a `Job` or a `Run` will do."""
-Duration = float | timedelta
-StateFilter = str | State | Iterable[str | State]
 
 MAX_PAGE: Final = 1000
 ATOMIC_PRUNE: Final = 10_000
 PRUNE_BATCH: Final = 500
 DELETIONS_KEPT: Final = timedelta(days=90)
-DEFAULT_STOP_TIMEOUT: Final = 300.0
-_WATCH_BATCH: Final = 500
-_MAX_PRIORITY: Final = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +132,8 @@ class JobStore:
             DuplicateJob: A live job holds the key and is another job, or is being stopped.
             InvalidRequest: An argument is not as described; the error names it.
         """
-        new = self._new_job(
+        new = arguments.new_job(
+            self._context.descriptor_limit,
             kind=kind,
             descriptor=descriptor,
             node_id=node_id,
@@ -177,7 +169,7 @@ class JobStore:
         new = []
         for number, fields in enumerate(jobs):
             try:
-                new.append(self._new_job(**fields))
+                new.append(arguments.new_job(self._context.descriptor_limit, **fields))
             except InvalidRequest as error:
                 raise InvalidRequest(f"jobs[{number}].{error.field}", error.problem) from error
             except TypeError as error:
@@ -192,15 +184,15 @@ class JobStore:
             TransitionNotAllowed: It is past that.
         """
         decide = partial(leases.schedule, now=self._now(), by=self._acting(actor, reason))
-        return self._repository.jobs.change(_id(job), decide).job
+        return self._repository.jobs.change(arguments.job_id(job), decide).job
 
     # Looking.
 
     def get(self, job: JobRef) -> Job:
         """The job as it stands now. Raises JobNotFound."""
-        found = self._repository.jobs.find(_id(job))
+        found = self._repository.jobs.find(arguments.job_id(job))
         if found is None:
-            raise JobNotFound(_id(job))
+            raise JobNotFound(arguments.job_id(job))
         return found
 
     def list(
@@ -228,7 +220,7 @@ class JobStore:
         checked.integer("limit", limit, 1, MAX_PAGE)
         if after is not None:
             checked.integer("after", after, 1, checked.MAX_ID)
-        wanted = Filter(_states("status", status), kind, node_id, pipeline_id, dict(labels or {}))
+        wanted = Filter(arguments.states("status", status), kind, node_id, pipeline_id, dict(labels or {}))
         found = self._repository.jobs.page(wanted, limit + 1, after)
         more = len(found) > limit
         return Page(found[:limit], found[limit - 1].id if more else None)
@@ -252,7 +244,7 @@ class JobStore:
 
     def progress(self, job: JobRef) -> dict[str, TableProgress]:
         """How far the job got, by the tables it writes; empty before it reported any. Raises JobNotFound."""
-        found = self._repository.reports.progress(_id(job))
+        found = self._repository.reports.progress(arguments.job_id(job))
         if not found:
             self.get(job)
         return found
@@ -260,16 +252,16 @@ class JobStore:
     def checkpoints(self, job: JobRef, *, limit: int = 50) -> Sequence[Checkpoint]:
         """The checkpoints of the job, newest epoch first. Raises JobNotFound."""
         checked.integer("limit", limit, 1, MAX_PAGE)
-        found = self._repository.reports.checkpoints(_id(job), limit)
+        found = self._repository.reports.checkpoints(arguments.job_id(job), limit)
         if not found:
             self.get(job)
         return found
 
     def events(self, job: JobRef) -> Sequence[Event]:
         """The whole history of the job, oldest first. Raises JobNotFound."""
-        found = self._repository.history.events(_id(job))
+        found = self._repository.history.events(arguments.job_id(job))
         if not found:
-            raise JobNotFound(_id(job))
+            raise JobNotFound(arguments.job_id(job))
         return found
 
     def workers(self) -> Sequence[WorkerInfo]:
@@ -303,12 +295,12 @@ class JobStore:
         Raises:
             JobNotFound: There is no such job.
         """
-        chosen = _mode(mode)
+        chosen = arguments.stop_mode(mode)
         now = self._now()
         deadline = now + checked.duration_us("timeout", self._stop_timeout if timeout is None else timeout)
         by = self._acting(actor, reason)
         decision = self._repository.jobs.change(
-            _id(job), lambda found: stopping.stop(found, chosen, deadline, self._context.chance(), now, by)
+            arguments.job_id(job), lambda found: stopping.stop(found, chosen, deadline, self._context.chance(), now, by)
         )
         expected = stopping.expected_finish_us(decision.job)
         return StopResult(bool(decision.steps), decision.job, None if expected is None else checked.instant(expected))
@@ -325,7 +317,7 @@ class JobStore:
             raise InvalidRequest("reason", "must say why the job is given up")
         by, now = self._acting(actor, message), self._now()
         return self._repository.jobs.change(
-            _id(job), lambda found: leases.fail_by_operator(found, message, now, by)
+            arguments.job_id(job), lambda found: leases.fail_by_operator(found, message, now, by)
         ).job
 
     def delete(self, job: JobRef, *, actor: str | None = None, reason: str | None = None) -> bool:
@@ -337,7 +329,7 @@ class JobStore:
         Raises:
             JobNotTerminal: It is live; nothing was changed.
         """
-        return self._repository.jobs.delete(_id(job), self._now(), self._acting(actor, reason))
+        return self._repository.jobs.delete(arguments.job_id(job), self._now(), self._acting(actor, reason))
 
     def prune(
         self,
@@ -407,9 +399,7 @@ class JobStore:
         checked.text("node_id", node_id)
         checked.integer("limit", limit, 1, MAX_PAGE)
         seconds = checked.duration_us("lease", lease, positive=True) / 1_000_000
-        if kinds is not None and (isinstance(kinds, str) or not kinds):
-            raise InvalidRequest("kinds", "must be a list of at least one kind, or None for any")
-        return claim_runs(self._context, node_id, None if kinds is None else list(kinds), seconds, limit)
+        return claim_runs(self._context, node_id, checked.kinds(kinds), seconds, limit)
 
     def complete_many(self, runs: Sequence[Run]) -> Sequence[Run]:
         """Complete these runs, in one transaction.
@@ -466,25 +456,8 @@ class JobStore:
             JobNotFound: There is no such job, or it was removed meanwhile.
             WaitTimeout: It did not get there in time, or has ended elsewhere (also a `TimeoutError`).
         """
-        wanted = _states("until", until)
-        clock = self._context.clock
-        began = clock.monotonic()
         limit = None if timeout is None else checked.seconds_of("timeout", timeout)
-        while True:
-            seen = self._repository.version()
-            found = self.get(job)
-            if found.state in wanted:
-                return found
-            waited = clock.monotonic() - began
-            if found.is_terminal or (limit is not None and waited >= limit):
-                raise WaitTimeout(found.id, found.state, waited)
-            if leases.is_overdue(found, self._now()) and self._settle(1000):
-                continue
-            clock.sleep(POLL)
-            while self._repository.version() == seen and not leases.is_overdue(found, self._now()):
-                if limit is not None and clock.monotonic() - began >= limit:
-                    break
-                clock.sleep(POLL)
+        return wait(self._context, arguments.job_id(job), arguments.states("until", until), limit, self._by)
 
     def watch(self, *, after: int = 0, job: JobRef | None = None, timeout: Duration | None = None) -> Iterator[Event]:
         """What happens, as it happens: every history entry after `after`, in order, then each new one.
@@ -497,22 +470,9 @@ class JobStore:
             timeout: End after so long without a new event; None: never.
         """
         checked.integer("after", after, 0, checked.MAX_ID)
-        only = None if job is None else _id(job)
+        only = None if job is None else arguments.job_id(job)
         limit = None if timeout is None else checked.seconds_of("timeout", timeout)
-        clock = self._context.clock
-        while True:
-            seen = self._repository.version()
-            events = self._repository.history.after(after, _WATCH_BATCH, only)
-            for event in events:
-                after = event.id
-                yield event
-            if events:
-                continue
-            began = clock.monotonic()
-            while self._repository.version() == seen:
-                if limit is not None and clock.monotonic() - began >= limit:
-                    return
-                clock.sleep(POLL)
+        return watch(self._context, after, only, limit)
 
     # Upkeep.
 
@@ -558,127 +518,3 @@ class JobStore:
             self._by.actor if actor is None else checked.text("actor", actor),
             self._by.reason if reason is None else checked.reason(reason),
         )
-
-    def _new_job(
-        self,
-        *,
-        kind: str,
-        descriptor: Mapping[str, Any] | None = None,
-        node_id: str = "",
-        key: str | None = None,
-        pipeline_id: str | None = None,
-        labels: Mapping[str, str] | None = None,
-        priority: int = 0,
-        available_at: datetime | None = None,
-        hold: bool = False,
-        parallelism: int = 1,
-        max_attempts: int = DEFAULT_MAX_ATTEMPTS,
-        retry: RetryPolicy = DEFAULT_RETRY,
-    ) -> NewJob:
-        return NewJob(
-            checked.text("kind", kind),
-            checked.json_object("descriptor", descriptor, self._context.descriptor_limit),
-            checked.text("node_id", node_id, empty=True) if node_id else "",
-            None if key is None else checked.text("key", key),
-            None if pipeline_id is None else checked.text("pipeline_id", pipeline_id),
-            checked.labels_text(labels) if labels else "{}",
-            checked.integer("priority", priority, -_MAX_PRIORITY, _MAX_PRIORITY),
-            None if available_at is None else checked.instant_us("available_at", available_at),
-            hold,
-            checked.integer("parallelism", parallelism, 1, 1_000_000),
-            checked.integer("max_attempts", max_attempts, 1, MAX_ATTEMPTS_LIMIT),
-            None if retry is DEFAULT_RETRY else json.dumps(_checked_retry(retry).to_json()),
-        )
-
-
-def open_store(
-    target: Any = "jobstate.db",
-    *,
-    durability: Literal["full", "normal"] = "full",
-    actor: str | None = None,
-    clock: Clock | None = None,
-    create: bool = True,
-    timeout: Duration = 10.0,
-    stop_timeout: Duration = DEFAULT_STOP_TIMEOUT,
-    table_prefix: str = EMBEDDED_PREFIX,
-    descriptor_limit: int = checked.DEFAULT_DESCRIPTOR_LIMIT,
-    keep_checkpoints: int = KEEP_CHECKPOINTS,
-) -> JobStore:
-    """Open a store.
-
-    Args:
-        target: A path; `:memory:` for one that lives as long as it is open; or a peewee `SqliteDatabase` of the
-            caller's own, in which jobs are then kept beside its tables, and whose write transactions they join.
-        durability: `full`: a call that returned is on disk and survives a power cut. `normal`: it survives the
-            death of any process, and a power cut may take the last moments. A caller's own database keeps its own.
-        actor: Who acts, in the history, unless a call says otherwise; default `python:USER`.
-        clock: Where time comes from; default this machine.
-        create: Create a missing file.
-        timeout: How long to wait for other writers before `StoreBusy`.
-        stop_timeout: How long a stop may take, unless the call says otherwise.
-        table_prefix: How the names of the tables begin in a caller's own database.
-        descriptor_limit: The largest descriptor and checkpoint state, in bytes of JSON.
-        keep_checkpoints: How many completed checkpoints of a job to keep, >= 1.
-
-    Raises:
-        StoreUnavailable: The file or its folder is missing or cannot be opened.
-        StoreCorrupt: The file is damaged, or no database.
-        SchemaMismatch: The file was written by a newer jobstate, or belongs to another program.
-        UnsupportedSQLite: The SQLite of this Python is older than 3.37.
-    """
-    used = SystemClock() if clock is None else clock
-    patience = checked.seconds_of("timeout", timeout)
-    clockwork = Clockwork(_machine.monotonic, _machine.sleep, chance)
-    repository: Repository
-    if isinstance(target, str) and target.startswith(("postgresql:", "postgres:")):
-        raise InvalidRequest("target", "PostgreSQL is not supported by this version; name a file")
-    if isinstance(target, str | os.PathLike):
-        repository = open_file(target, durability=durability, create=create, timeout=patience, clockwork=clockwork)
-    else:
-        repository = open_within(target, prefix=table_prefix, timeout=patience, clockwork=clockwork)
-    context = Context(
-        repository,
-        used,
-        chance,
-        checked.integer("descriptor_limit", descriptor_limit, 2, 256 * 1024 * 1024),
-        checked.integer("keep_checkpoints", keep_checkpoints, 1, 1_000_000),
-    )
-    by = By(f"python:{user()}" if actor is None else checked.text("actor", actor))
-    return JobStore(context, by, checked.seconds_of("stop_timeout", stop_timeout))
-
-
-_machine = SystemClock()
-
-
-def _id(job: JobRef) -> int:
-    if isinstance(job, int) and not isinstance(job, bool):
-        return checked.integer("job", job, 1, checked.MAX_ID)
-    if isinstance(job, Job | Run):
-        return job.id
-    raise InvalidRequest("job", f"must be an id, a Job or a Run, not {job!r}")
-
-
-def _mode(mode: str) -> StopMode:
-    try:
-        return StopMode(mode)
-    except ValueError:
-        raise InvalidRequest("mode", f"must be one of {', '.join(StopMode)}, not {mode!r}") from None
-
-
-def _states(field: str, wanted: StateFilter) -> frozenset[State]:
-    words = [wanted] if isinstance(wanted, str) else list(wanted)
-    if not words:
-        raise InvalidRequest(field, f"must name at least one of {', '.join(STATE_WORDS)}")
-    found: frozenset[State] = frozenset()
-    for word in words:
-        states = states_named(word) if isinstance(word, str) else None
-        if states is None:
-            raise InvalidRequest(field, f"has no word {word!r}; use {', '.join(STATE_WORDS)}")
-        found |= states
-    return found
-
-
-def _checked_retry(retry: RetryPolicy) -> RetryPolicy:
-    if not isinstance(retry, RetryPolicy):
-        raise InvalidRequest("retry", f"must be a RetryPolicy, not {retry!r}")
-    return retry

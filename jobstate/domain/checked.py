@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -35,6 +35,16 @@ def text(field: str, value: object, longest: int = MAX_TEXT, *, empty: bool = Fa
     if not value.isprintable():
         raise InvalidRequest(field, "must be printable text on one line")
     return value
+
+
+def kinds(values: Iterable[str] | None) -> list[str] | None:
+    """The kinds that a worker takes, each once; None for any."""
+    if values is None:
+        return None
+    chosen = [] if isinstance(values, str) else [text("kinds", kind) for kind in dict.fromkeys(values)]
+    if not chosen:
+        raise InvalidRequest("kinds", "must be a list of at least one kind, or None for any")
+    return chosen
 
 
 def reason(value: object) -> str | None:

@@ -8,9 +8,10 @@ from itertools import groupby
 from jobstate.domain.audit import AuditReport, Finding, audit_job
 from jobstate.domain.job import Event
 from jobstate.storage.engine import Engine, Row
+from jobstate.storage.queries.history import HistoryQueries
 from jobstate.storage.rows import event_of, job_of
 from jobstate.storage.schema import differences
-from jobstate.storage.statements import Statements
+from jobstate.storage.tables import Tables
 
 AUDIT_BATCH = 500
 
@@ -18,20 +19,21 @@ AUDIT_BATCH = 500
 class SqlHistory:
     """`jobstate.repository.History` over SQL."""
 
-    def __init__(self, engine: Engine, statements: Statements) -> None:
+    def __init__(self, engine: Engine, queries: HistoryQueries, tables: Tables) -> None:
         self._engine = engine
-        self._sql = statements
+        self._sql = queries
+        self._tables = tables
 
     def events(self, job_id: int) -> list[Event]:
-        return [event_of(row) for row in self._engine.read(self._sql.events, {"id": job_id})]
+        return [event_of(row) for row in self._engine.read(self._sql.of_job, {"id": job_id})]
 
     def after(self, event_id: int, limit: int, job_id: int | None = None) -> list[Event]:
-        statement = self._sql.events_after if job_id is None else self._sql.job_events_after
+        statement = self._sql.after if job_id is None else self._sql.of_job_after
         values = {"after": event_id, "limit": limit, "id": job_id}
         return [event_of(row) for row in self._engine.read(statement, values)]
 
     def newest(self) -> int:
-        newest: int = self._engine.read(self._sql.newest_event)[0][0]
+        newest: int = self._engine.read(self._sql.newest)[0][0]
         return newest
 
     def audit(self, report: Callable[[int, int], None] | None = None) -> AuditReport:
@@ -57,24 +59,23 @@ class SqlHistory:
     def _batch(self, last: int) -> tuple[list[Row], dict[int, list[Event]]]:
         """The next jobs and their histories, of one moment."""
         with self._engine.snapshot() as connection:
-            batch = connection.execute(self._sql.audit_jobs, {"after": last, "limit": AUDIT_BATCH}).fetchall()
+            batch = connection.execute(self._sql.audited_jobs, {"after": last, "limit": AUDIT_BATCH}).fetchall()
             if not batch:
                 return [], {}
             values = {"first": batch[0][0], "last": batch[-1][0]}
-            rows = connection.execute(self._sql.audit_events, values).fetchall()
+            rows = connection.execute(self._sql.audited_events, values).fetchall()
         by_job = groupby(map(event_of, rows), key=lambda event: event.job_id)
         return batch, {job_id: list(history) for job_id, history in by_job}
 
     def _whole_file(self) -> list[Finding]:
         with self._engine.snapshot() as connection:
-            found = [Finding(None, f"schema: {told}") for told in differences(connection, self._sql.tables)]
+            found = [Finding(None, f"schema: {told}") for told in differences(connection, self._tables)]
             for table, statement in self._sql.orphans.items():
                 (orphans,) = connection.execute(statement).fetchone()
                 if orphans:
                     found.append(Finding(None, f"{orphans} rows of {table} belong to no job"))
             found += [
-                Finding(job_id, "it has no specification")
-                for (job_id,) in connection.execute(self._sql.jobs_without_spec)
+                Finding(job_id, "it has no specification") for (job_id,) in connection.execute(self._sql.without_spec)
             ]
             damage = [row[0] for row in connection.execute("PRAGMA quick_check(10)")]
             found += [Finding(None, f"file: {told}") for told in damage if told != "ok"]

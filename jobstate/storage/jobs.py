@@ -13,16 +13,18 @@ from jobstate.domain.moves import Decision
 from jobstate.domain.removal import check_deletable
 from jobstate.repository import Decide, Filter
 from jobstate.storage.engine import Engine
+from jobstate.storage.queries.jobs import JobQueries
+from jobstate.storage.queries.lists import Asked, ListQueries
 from jobstate.storage.rows import job_of, version_of
-from jobstate.storage.statements import Statements
 
 
 class SqlJobs:
     """`jobstate.repository.Jobs` over SQL."""
 
-    def __init__(self, engine: Engine, statements: Statements) -> None:
+    def __init__(self, engine: Engine, queries: JobQueries, lists: ListQueries) -> None:
         self._engine = engine
-        self._sql = statements
+        self._sql = queries
+        self._lists = lists
 
     def submit(self, new: Sequence[NewJob], now: int, by: By) -> list[Job]:
         with self._engine.transaction() as connection:
@@ -35,12 +37,12 @@ class SqlJobs:
     def page(self, wanted: Filter, limit: int, before: int | None) -> list[Job]:
         if not wanted.states:
             return []
-        statement = self._sql.page(
+        asked = Asked(
             wanted.states,
+            before=before is not None,
             kind=wanted.kind is not None,
             node=wanted.node_id is not None,
             pipeline=wanted.pipeline_id is not None,
-            before=before is not None,
             labels=len(wanted.labels),
         )
         values: dict[str, object] = {
@@ -52,7 +54,7 @@ class SqlJobs:
         }
         for number, (name, value) in enumerate(wanted.labels.items()):
             values[f"label{number}"], values[f"value{number}"] = name, value
-        return [job_of(row) for row in self._engine.read(statement, values)]
+        return [job_of(row) for row in self._engine.read(self._lists.page(asked), values)]
 
     def counts(self) -> dict[State, int]:
         found = dict.fromkeys(State, 0)
@@ -89,7 +91,7 @@ class SqlJobs:
         # Read before the write lock is taken: a job that has ended never changes, at most somebody else removes it.
         ids: list[int] = []
         for state in sorted(states):
-            statement = self._sql.ended(state, older=finished_before is not None, count=False)
+            statement = self._lists.ended(state, older=finished_before is not None, count=False)
             ids += [
                 job_id
                 for (job_id,) in self._engine.read(statement, {"before": finished_before, "limit": limit - len(ids)})
@@ -102,7 +104,7 @@ class SqlJobs:
     def prunable(self, states: frozenset[State], finished_before: int | None) -> int:
         return sum(
             self._engine.read(
-                self._sql.ended(state, older=finished_before is not None, count=True), {"before": finished_before}
+                self._lists.ended(state, older=finished_before is not None, count=True), {"before": finished_before}
             )[0][0]
             for state in states
         )
@@ -145,9 +147,9 @@ class SqlJobs:
                 "root_id": job_id,
                 "restarted_from": None,
                 "max_attempts": new.max_attempts,
-                "retry_json": new.retry_json,
-                "labels_json": new.labels_json,
-                "descriptor_json": new.descriptor_json,
+                "retry": new.retry_json,
+                "labels": new.labels_json,
+                "descriptor": new.descriptor_json,
             },
         )
         return Job(

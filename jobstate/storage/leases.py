@@ -16,17 +16,17 @@ from jobstate.domain.moves import Decision
 from jobstate.repository import Claimed, Decide, Settling
 from jobstate.storage.engine import Engine, Row
 from jobstate.storage.jobs import SqlJobs
+from jobstate.storage.queries.leases import MAX_KINDS, LeaseQueries
 from jobstate.storage.reports import SqlReports
 from jobstate.storage.rows import job_of
-from jobstate.storage.statements import MAX_LANES, Statements
 
 
 class SqlLeases:
     """`jobstate.repository.Leases` over SQL."""
 
-    def __init__(self, engine: Engine, statements: Statements, jobs: SqlJobs, reports: SqlReports) -> None:
+    def __init__(self, engine: Engine, queries: LeaseQueries, jobs: SqlJobs, reports: SqlReports) -> None:
         self._engine = engine
-        self._sql = statements
+        self._sql = queries
         self._jobs = jobs
         self._reports = reports
 
@@ -35,9 +35,9 @@ class SqlLeases:
     ) -> list[Claimed]:
         self.settle(now, settling)
         claimed: list[Claimed] = []
-        for lanes in _in_chunks(self._known_kinds() if kinds is None else list(kinds), MAX_LANES):
+        for some in _in_chunks(self._known_kinds() if kinds is None else list(kinds), MAX_KINDS):
             if len(claimed) < limit:
-                claimed += self._claim(node_id, lanes, lease, limit - len(claimed), now)
+                claimed += self._claim(node_id, some, lease, limit - len(claimed), now)
         return claimed
 
     def renew(self, leases: Sequence[Lease], lease: int, now: int, settling: Settling) -> list[Renewal]:
@@ -78,15 +78,11 @@ class SqlLeases:
             return []
         settled = []
         with self._engine.transaction() as connection:
-            for (job_id,) in connection.execute(self._sql.overdue, values).fetchall():
+            for job_id, _ in connection.execute(self._sql.overdue, values).fetchall():
                 decision = self._settle(connection, job_id, now, settling)
                 if decision.steps:
                     settled.append(decision.job)
         return settled
-
-    def next_due(self) -> int | None:
-        rows = self._engine.read(self._sql.next_due)
-        return rows[0][0] if rows else None
 
     def _known_kinds(self) -> list[str]:
         return [kind for (kind,) in self._engine.read(self._sql.kinds)]
@@ -94,7 +90,7 @@ class SqlLeases:
     def _claim(self, node_id: str, kinds: Sequence[str], lease: int, limit: int, now: int) -> list[Claimed]:
         look, claim = self._sql.claim(len(kinds))
         values: dict[str, object] = {f"kind{lane}": kind for lane, kind in enumerate(kinds)}
-        values.update(node_id=node_id, limit=limit, now=now, until=now + lease, actor=f"worker:{node_id}", reason=None)
+        values.update(node_id=node_id, limit=limit, now=now, until=now + lease, actor=f"worker:{node_id}")
         # An idle worker only reads: it does not take part in the contest for the write lock.
         if not self._engine.read(look, values):
             return []

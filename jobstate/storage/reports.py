@@ -11,15 +11,15 @@ from jobstate.domain.job import Job, Lease
 from jobstate.domain.ranges import TableProgress
 from jobstate.repository import Claimed
 from jobstate.storage.engine import Engine, Row
-from jobstate.storage.statements import Statements
+from jobstate.storage.queries.reports import ReportQueries
 
 
 class SqlReports:
     """`jobstate.repository.Reports` over SQL."""
 
-    def __init__(self, engine: Engine, statements: Statements) -> None:
+    def __init__(self, engine: Engine, queries: ReportQueries) -> None:
         self._engine = engine
-        self._sql = statements
+        self._sql = queries
 
     def record(self, lease: Lease, progress: Progress) -> None:
         with self._engine.transaction() as connection:

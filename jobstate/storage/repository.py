@@ -17,8 +17,8 @@ from jobstate.storage.engine import Clockwork, Engine, OwnDatabase, Transaction
 from jobstate.storage.history import SqlHistory
 from jobstate.storage.jobs import SqlJobs
 from jobstate.storage.leases import SqlLeases
+from jobstate.storage.queries import queries
 from jobstate.storage.reports import SqlReports
-from jobstate.storage.statements import statements
 from jobstate.storage.workers import SqlWorkers
 
 OLDEST_SQLITE: Final = (3, 37, 0)
@@ -32,13 +32,13 @@ class SqliteRepository:
     """`jobstate.repository.Repository` over SQLite. Made by `open_file` and `open_within`."""
 
     def __init__(self, engine: Engine, prefix: str) -> None:
-        sql = statements(prefix)
+        sql = queries(prefix)
         self._engine = engine
-        self.jobs = SqlJobs(engine, sql)
-        self.reports = SqlReports(engine, sql)
-        self.leases = SqlLeases(engine, sql, self.jobs, self.reports)
-        self.history = SqlHistory(engine, sql)
-        self.workers = SqlWorkers(engine, sql)
+        self.jobs = SqlJobs(engine, sql.jobs, sql.lists)
+        self.reports = SqlReports(engine, sql.reports)
+        self.leases = SqlLeases(engine, sql.leases, self.jobs, self.reports)
+        self.history = SqlHistory(engine, sql.history, sql.tables)
+        self.workers = SqlWorkers(engine, sql.workers)
 
     @property
     def path(self) -> str:
@@ -111,7 +111,7 @@ def open_file(
             schema.refuse_foreign(engine)
             if engine.run("PRAGMA journal_mode = WAL")[0][0] != "wal":
                 raise StoreUnavailable(name, "its file system cannot share memory between processes; use a local disk")
-        schema.ensure(engine, statements("").tables, own_file=True)
+        schema.ensure(engine, queries("").tables, own_file=True)
     except BaseException:
         engine.close()
         raise
@@ -129,7 +129,7 @@ def open_within(
     path = str(database.database)
     _check_library(path)
     engine = Engine(database, path, timeout, clockwork, owned=False)
-    schema.ensure(engine, statements(prefix).tables, own_file=False)
+    schema.ensure(engine, queries(prefix).tables, own_file=False)
     return SqliteRepository(engine, prefix)
 
 

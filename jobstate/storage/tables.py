@@ -136,7 +136,7 @@ def define(prefix: str) -> Tables:
         detail = TextField(null=True)
 
         class Meta:
-            constraints = [peewee.Check("id > 0"), peewee.Check(shape_condition())]
+            constraints = (peewee.Check("id > 0"), peewee.Check(shape_condition()))
 
     class Specs(Table):
         """What a job was submitted with, the descriptor last: a reader of the rest need not walk over it."""

@@ -48,7 +48,7 @@ class Worker:
         until_idle: bool,
     ) -> None:
         self.node_id = checked.text("node_id", node_id)
-        self._kinds = _checked_kinds(kinds)
+        self._kinds = checked.kinds(kinds)
         self._lease = checked.duration_us("lease", lease, positive=True) / 1_000_000
         self._patience = checked.seconds_of("shutdown_timeout", shutdown_timeout)
         self._until_idle = until_idle
@@ -93,7 +93,7 @@ class Worker:
         checked.integer("concurrency", concurrency, 1, 1000)
         if not handlers:
             raise InvalidRequest("handlers", "must name at least one kind and its handler")
-        self._kinds = self._kinds or _checked_kinds(list(handlers)) or []
+        self._kinds = self._kinds or checked.kinds(list(handlers)) or []
         for kind in self._kinds:
             if not callable(handlers.get(kind)):
                 raise InvalidRequest("handlers", f"has no callable for kind {kind!r}")
@@ -201,11 +201,3 @@ class Worker:
             logger.exception("job %d could not be settled; its lease will run out", run.id)
         finally:
             self._context.repository.close_thread()
-
-
-def _checked_kinds(kinds: Sequence[str] | None) -> list[str] | None:
-    if kinds is None:
-        return None
-    if isinstance(kinds, str) or not kinds:
-        raise InvalidRequest("kinds", "must be a list of at least one kind, or None for any")
-    return [checked.text("kinds", kind) for kind in dict.fromkeys(kinds)]

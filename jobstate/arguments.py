@@ -1,0 +1,94 @@
+"""What the methods of a store are called with, checked and brought into the form that is stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from jobstate.domain import checked
+from jobstate.domain.errors import InvalidRequest
+from jobstate.domain.job import Job, NewJob, StopMode
+from jobstate.domain.lifecycle import STATE_WORDS, State, states_named
+from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, MAX_ATTEMPTS_LIMIT, RetryPolicy
+from jobstate.worker.run import Run
+
+JobRef = int | Job | Run
+"""Wherever a job is asked for, an id, a `Job` or a `Run` will do."""
+Duration = float | timedelta
+StateFilter = str | State | Iterable[str | State]
+
+_MAX_PRIORITY: Final = 2**31
+_MAX_PARALLELISM: Final = 1_000_000
+
+
+def new_job(
+    descriptor_limit: int,
+    /,
+    *,
+    kind: str,
+    descriptor: Mapping[str, Any] | None = None,
+    node_id: str = "",
+    key: str | None = None,
+    pipeline_id: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    priority: int = 0,
+    available_at: datetime | None = None,
+    hold: bool = False,
+    parallelism: int = 1,
+    max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+    retry: RetryPolicy = DEFAULT_RETRY,
+) -> NewJob:
+    """A submission; InvalidRequest names the argument that is not as `JobStore.submit` describes it."""
+    return NewJob(
+        checked.text("kind", kind),
+        checked.json_object("descriptor", descriptor, descriptor_limit),
+        checked.text("node_id", node_id, empty=True) if node_id != "" else "",
+        None if key is None else checked.text("key", key),
+        None if pipeline_id is None else checked.text("pipeline_id", pipeline_id),
+        checked.labels_text(labels) if labels else "{}",
+        checked.integer("priority", priority, -_MAX_PRIORITY, _MAX_PRIORITY),
+        None if available_at is None else checked.instant_us("available_at", available_at),
+        hold,
+        checked.integer("parallelism", parallelism, 1, _MAX_PARALLELISM),
+        checked.integer("max_attempts", max_attempts, 1, MAX_ATTEMPTS_LIMIT),
+        None if retry is DEFAULT_RETRY else _retry_json(retry),
+    )
+
+
+def job_id(job: JobRef) -> int:
+    """The id behind a reference to a job."""
+    if isinstance(job, int) and not isinstance(job, bool):
+        return checked.integer("job", job, 1, checked.MAX_ID)
+    if isinstance(job, Job | Run):
+        return job.id
+    raise InvalidRequest("job", f"must be an id, a Job or a Run, not {job!r}")
+
+
+def stop_mode(mode: str) -> StopMode:
+    """How hard a stop is."""
+    try:
+        return StopMode(mode)
+    except ValueError:
+        raise InvalidRequest("mode", f"must be one of {', '.join(StopMode)}, not {mode!r}") from None
+
+
+def states(field: str, wanted: StateFilter) -> frozenset[State]:
+    """The states that filter words select together."""
+    words = [wanted] if isinstance(wanted, str) else list(wanted)
+    if not words:
+        raise InvalidRequest(field, f"must name at least one of {', '.join(STATE_WORDS)}")
+    found: frozenset[State] = frozenset()
+    for word in words:
+        selected = states_named(word) if isinstance(word, str) else None
+        if selected is None:
+            raise InvalidRequest(field, f"has no word {word!r}; use {', '.join(STATE_WORDS)}")
+        found |= selected
+    return found
+
+
+def _retry_json(retry: RetryPolicy) -> str:
+    if not isinstance(retry, RetryPolicy):
+        raise InvalidRequest("retry", f"must be a RetryPolicy, not {retry!r}")
+    return json.dumps(retry.to_json())

@@ -1,0 +1,16 @@
+"""The command line, `jobstate COMMAND`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    try:
+        from jobstate.cli.commands import cli
+    except ModuleNotFoundError as error:
+        if error.name not in ("click", "rich"):
+            raise
+        sys.exit(f"the command line needs the package {error.name}; install it with: pip install 'jobstate[cli]'")
+    cli.main(prog_name="jobstate")

@@ -1,0 +1,132 @@
+"""What the demo shows: a live board on a terminal, plain lines elsewhere, and the verdict at the end."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+import jobstate
+from jobstate.cli.demo.report import Verdict
+
+_NOTES_SHOWN: Final = 6
+_REMAINDER_SHOWN: Final = 5
+_PLAIN_WIDTH: Final = 10_000
+
+
+class Board:
+    """Told what happens, shows it as the output allows."""
+
+    def __init__(self, folder: Path, database: Path) -> None:
+        self.ended: set[int] = set()
+        self._console = Console()
+        if not self._console.is_terminal:
+            self._console = Console(width=_PLAIN_WIDTH, highlight=False)
+        self._folder = folder
+        self._database = database
+        self._names: dict[int, str] = {}
+        self._files: dict[int, int] = {}
+        self._done: dict[int, int] = {}
+        self._notes: list[str] = []
+        self._running: list[jobstate.Job] = []
+        self._began = time.monotonic()
+        self._live: Live | None = None
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(None),
+            MofNCompleteColumn(),
+            TextColumn("files"),
+            TimeElapsedColumn(),
+        )
+        self._bar = self._bars.add_task("all jobs")
+
+    def __enter__(self) -> Board:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def begin(self, names: dict[int, str], files: dict[int, int]) -> None:
+        """The jobs are submitted."""
+        self._names, self._files = names, files
+        self._bars.update(self._bar, total=sum(files.values()))
+        self._console.print(f"{len(names)} jobs over {sum(files.values()):,} files of {self._folder}", soft_wrap=True)
+        if self._console.is_terminal:
+            self._live = Live(self._picture(), console=self._console, refresh_per_second=10, transient=True)
+            self._live.start()
+
+    def event(self, event: jobstate.Event) -> None:
+        """A job moved."""
+        if event.to_state in jobstate.TERMINAL:
+            self.ended.add(event.job_id)
+            if event.to_state is jobstate.State.COMPLETED:
+                self._done[event.job_id] = self._files[event.job_id]
+        if not self._console.is_terminal and event.from_state is not None:
+            on = f" on {event.node}" if event.trigger == jobstate.Trigger.CLAIM else ""
+            why = f": {event.reason}" if event.reason else ""
+            self._line(f"job {event.job_id} {self._names[event.job_id]} {event.to_state}{on}{why}")
+
+    def say(self, note: str) -> None:
+        """Something was done to a job or a worker."""
+        self._notes.append(f"{time.monotonic() - self._began:6.1f} s  {note}")
+        if not self._console.is_terminal:
+            self._line(note)
+
+    def progress(self, running: list[jobstate.Job], tables: dict[int, dict[str, jobstate.TableProgress]]) -> None:
+        """How far the jobs at work are."""
+        self._running = running
+        for job_id, progress in tables.items():
+            self._done[job_id] = sum(table.files_count for table in progress.values())
+        self._bars.update(self._bar, completed=sum(self._done.values()))
+        if self._live is not None:
+            self._live.update(self._picture())
+
+    def end(self, verdict: Verdict, *, kept: bool) -> None:
+        """Everything has ended."""
+        self._close()
+        out = self._console
+        out.print("\nHistories", style="bold")
+        width = max(len(ending.name) for ending in verdict.endings)
+        for ending in verdict.endings:
+            out.print(f"  job {ending.job.id:>4}  {ending.name:<{width}}  {ending.history}", markup=False)
+        out.print("\nTotals", style="bold")
+        out.print(f"  reported by the jobs   {verdict.reported}")
+        out.print(f"  left by the stopped    {verdict.remaining}")
+        for path in verdict.remainder[:_REMAINDER_SHOWN]:
+            out.print(f"    {path}", markup=False, soft_wrap=True)
+        if len(verdict.remainder) > _REMAINDER_SHOWN:
+            out.print(f"    and {len(verdict.remainder) - _REMAINDER_SHOWN:,} more")
+        out.print(f"  plain walk             {verdict.walked}")
+        out.print("\nVerdict", style="bold")
+        for claim, held in verdict.claims:
+            out.print(f"  {'yes' if held else 'NO '}  {claim}", style="green" if held else "bold red", markup=False)
+        for finding in verdict.audit.findings:
+            out.print(f"       {finding}", markup=False)
+        hint = f"the jobs are in {self._database}" if kept else "add --db FILE to keep the jobs and look at them"
+        out.print(f"\n{hint}", markup=False, soft_wrap=True)
+
+    def _picture(self) -> Group:
+        table = Table(box=None, pad_edge=False, expand=True)
+        for title in ("job", "folder", "state", "worker"):
+            table.add_column(title, no_wrap=True)
+        table.add_column("files", justify="right", no_wrap=True)
+        for job in self._running:
+            done = f"{self._done.get(job.id, 0):,} of {self._files[job.id]:,}"
+            table.add_row(str(job.id), self._names[job.id], job.state, job.worker_id, done)
+        return Group(self._bars, table, *self._notes[-_NOTES_SHOWN:])
+
+    def _line(self, text: str) -> None:
+        self._console.print(f"{time.monotonic() - self._began:6.1f} s  {text}", markup=False)
+
+    def _close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None

@@ -1,0 +1,78 @@
+"""Opening a store: what the caller names becomes a repository, and the rest of the surroundings of a `JobStore`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final, Literal
+
+from jobstate.arguments import Duration
+from jobstate.context import Context
+from jobstate.domain import checked
+from jobstate.domain.checkpoints import KEEP_CHECKPOINTS
+from jobstate.domain.errors import InvalidRequest
+from jobstate.domain.job import By
+from jobstate.repository import Repository
+from jobstate.storage.engine import Clockwork
+from jobstate.storage.repository import EMBEDDED_PREFIX, open_file, open_within
+from jobstate.store import JobStore
+from jobstate.system import Clock, SystemClock, chance, user
+
+DEFAULT_STOP_TIMEOUT: Final = 300.0
+_MACHINE: Final = SystemClock()
+"""Waiting for other writers takes real time, also where the clock of the store is turned by hand."""
+
+
+def open(  # noqa: A001  (it is `jobstate.open`)
+    target: Any = "jobstate.db",
+    *,
+    durability: Literal["full", "normal"] = "full",
+    actor: str | None = None,
+    clock: Clock | None = None,
+    create: bool = True,
+    timeout: Duration = 10.0,
+    stop_timeout: Duration = DEFAULT_STOP_TIMEOUT,
+    table_prefix: str = EMBEDDED_PREFIX,
+    descriptor_limit: int = checked.DEFAULT_DESCRIPTOR_LIMIT,
+    keep_checkpoints: int = KEEP_CHECKPOINTS,
+) -> JobStore:
+    """Open a store.
+
+    Args:
+        target: A path; `:memory:` for one that lives as long as it is open; or a peewee `SqliteDatabase` of the
+            caller's own, in which jobs are then kept beside its tables, and whose write transactions they join.
+        durability: `full`: a call that returned is on disk and survives a power cut. `normal`: it survives the
+            death of any process, and a power cut may take the last moments. A caller's own database keeps its own.
+        actor: Who acts, in the history, unless a call says otherwise; default `python:USER`.
+        clock: Where time comes from; default this machine.
+        create: Create a missing file.
+        timeout: How long to wait for other writers before `StoreBusy`.
+        stop_timeout: How long a stop may take, unless the call says otherwise.
+        table_prefix: How the names of the tables begin in a caller's own database.
+        descriptor_limit: The largest descriptor and checkpoint state, in bytes of JSON.
+        keep_checkpoints: How many completed checkpoints of a job to keep, >= 1.
+
+    Raises:
+        StoreUnavailable: The file or its folder is missing or cannot be opened.
+        StoreCorrupt: The file is damaged, or no database.
+        SchemaMismatch: The file was written by a newer jobstate, or belongs to another program.
+        UnsupportedSQLite: The SQLite of this Python is older than 3.37.
+    """
+    used = SystemClock() if clock is None else clock
+    patience = checked.seconds_of("timeout", timeout)
+    clockwork = Clockwork(_MACHINE.monotonic, _MACHINE.sleep, chance)
+    repository: Repository
+    if isinstance(target, str) and target.startswith(("postgresql:", "postgres:")):
+        raise InvalidRequest("target", "PostgreSQL is not supported by this version; name a file")
+    if isinstance(target, str | os.PathLike):
+        repository = open_file(target, durability=durability, create=create, timeout=patience, clockwork=clockwork)
+    else:
+        repository = open_within(target, prefix=table_prefix, timeout=patience, clockwork=clockwork)
+    context = Context(
+        repository,
+        used,
+        chance,
+        checked.integer("descriptor_limit", descriptor_limit, 2, 256 * 1024 * 1024),
+        checked.integer("keep_checkpoints", keep_checkpoints, 1, 1_000_000),
+    )
+    by = By(f"python:{user()}" if actor is None else checked.text("actor", actor))
+    return JobStore(context, by, checked.seconds_of("stop_timeout", stop_timeout))

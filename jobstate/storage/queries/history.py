@@ -1,0 +1,39 @@
+"""History and audit."""
+
+from __future__ import annotations
+
+from peewee import fn
+
+from jobstate.storage.compiled import Param, literal, sql
+from jobstate.storage.queries.terms import whole_jobs
+from jobstate.storage.tables import Tables
+
+
+class HistoryQueries:
+    """The SQL of `jobstate.storage.history`."""
+
+    def __init__(self, tables: Tables) -> None:
+        jobs, specs, events = tables.jobs, tables.specs, tables.events
+        whole = events.select(*(getattr(events, name) for name in events._meta.sorted_field_names))
+        of_job = events.job_id == Param("id")
+        later = events.id > Param("after")
+        self.of_job = sql(whole.where(of_job).order_by(events.seq))
+        self.after = sql(whole.where(later).order_by(events.id).limit(Param("limit")))
+        self.of_job_after = sql(whole.where(of_job & later).order_by(events.seq).limit(Param("limit")))
+        self.newest = sql(events.select(fn.COALESCE(fn.MAX(events.id), literal(0))))
+
+        self.count_jobs = sql(jobs.select(fn.COUNT(literal(1))))
+        self.audited_jobs = sql(
+            whole_jobs(tables).where(jobs.id > Param("after")).order_by(jobs.id).limit(Param("limit"))
+        )
+        self.audited_events = sql(
+            whole.where(events.job_id.between(Param("first"), Param("last"))).order_by(events.job_id, events.seq)
+        )
+        every_job = jobs.select(jobs.id)
+        self.orphans = {
+            child._meta.table_name: sql(child.select(fn.COUNT(literal(1))).where(child.job_id.not_in(every_job)))
+            for child in (specs, events, tables.progress, tables.checkpoints)
+        }
+        self.without_spec = sql(
+            every_job.where(jobs.id.not_in(specs.select(specs.job_id))).order_by(jobs.id).limit(literal(100))
+        )

@@ -1,0 +1,69 @@
+"""Adding, finding, changing and removing jobs."""
+
+from __future__ import annotations
+
+from peewee import SQL, Select, fn
+
+from jobstate.domain.job import SUBMIT
+from jobstate.storage.compiled import Param, literal, sql
+from jobstate.storage.queries.terms import by_index, json_rows, whole_jobs
+from jobstate.storage.tables import IS_ENDED, IS_LIVE, MUTABLE_FIELDS, SPEC_FIELDS, Tables, column_of
+
+
+class JobQueries:
+    """The SQL of `jobstate.storage.jobs`."""
+
+    def __init__(self, tables: Tables) -> None:
+        jobs, specs, pipelines, gone = tables.jobs, tables.specs, tables.pipelines, tables.deletions
+        given = ("state", "kind", "node_id", "priority", "key", "available_at", "parallelism", "actor", "reason")
+        self.insert_job = sql(
+            jobs.insert(
+                {
+                    **{getattr(jobs, name): Param(name) for name in given},
+                    **{getattr(jobs, name): literal(0) for name in ("attempt", "failures", "lease_token", "clean")},
+                    jobs.created_at: Param("now"),
+                    jobs.updated_at: Param("now"),
+                    jobs.seq: literal(1),
+                    jobs.trigger: literal(SUBMIT),
+                }
+            )
+        )
+        self.insert_spec = sql(
+            specs.insert(
+                {specs.job_id: Param("id"), **{getattr(specs, column_of(f)): Param(column_of(f)) for f in SPEC_FIELDS}}
+            )
+        )
+        self.next_run = sql(
+            pipelines.insert({pipelines.pipeline_id: Param("pipeline_id"), pipelines.last_run_id: literal(1)})
+            .on_conflict(
+                conflict_target=[pipelines.pipeline_id],
+                update={pipelines.last_run_id: pipelines.last_run_id + literal(1)},
+            )
+            .returning(pipelines.last_run_id)
+        )
+        self.find = sql(whole_jobs(tables).where(jobs.id == Param("id")))
+        self.find_key = sql(whole_jobs(tables).where((jobs.key == Param("key")) & SQL(IS_LIVE)))
+        self.write_version = sql(
+            jobs.update({getattr(jobs, column_of(f)): Param(column_of(f)) for f in MUTABLE_FIELDS}).where(
+                (jobs.id == Param("id")) & (jobs.seq == Param("seq") - literal(1))
+            )
+        )
+        self.count_live = sql(
+            Select([by_index(jobs, "jobs_live")], [jobs.state, fn.COUNT(literal(1))])
+            .where(SQL(IS_LIVE))
+            .group_by(jobs.state)
+        )
+        self.count_ended = sql(
+            Select([by_index(jobs, "jobs_ended")], [jobs.state, fn.COUNT(literal(1))])
+            .where(SQL(IS_ENDED))
+            .group_by(jobs.state)
+        )
+        chosen = Select([json_rows("ids")], [SQL("value")])
+        record = jobs.select(jobs.id, jobs.kind, jobs.state, Param("now"), Param("actor"), Param("reason")).where(
+            jobs.id.in_(chosen) & SQL(IS_ENDED)
+        )
+        self.record_deletions = sql(
+            gone.insert_from(record, [gone.id, gone.kind, gone.state, gone.at, gone.actor, gone.reason])
+        )
+        self.delete_jobs = sql(jobs.delete().where(jobs.id.in_(chosen)))
+        self.forget_deletions = sql(gone.delete().where(gone.at < Param("before")))

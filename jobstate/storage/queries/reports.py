@@ -1,0 +1,74 @@
+"""Progress and checkpoints."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from peewee import Select, fn
+
+from jobstate.domain.checkpoints import CheckpointState
+from jobstate.domain.lifecycle import LEASED
+from jobstate.storage.compiled import Param, among, literal, sql
+from jobstate.storage.queries.terms import held
+from jobstate.storage.tables import Tables
+
+_NUMBERS: Final = ("files_count", "total_size_bytes", "start_block", "current_block", "ranges")
+_CHECKPOINT: Final = (
+    *("id", "job_id", "epoch", "status", "token", "start_at", "finish_at", "size_bytes", "state", "snapshot"),
+)
+
+
+class ReportQueries:
+    """The SQL of `jobstate.storage.reports`."""
+
+    def __init__(self, tables: Tables) -> None:
+        jobs, specs, progress, checkpoints = tables.jobs, tables.specs, tables.progress, tables.checkpoints
+        self.is_held = sql(jobs.select(literal(1)).where(held(tables) & among(jobs.state, LEASED)))
+        this_job = jobs.id == Param("id")
+        self.mark_written = sql(jobs.update({jobs.clean: literal(0)}).where(this_job & (jobs.clean == literal(1))))
+        self.mark_clean = sql(jobs.update({jobs.clean: literal(1)}).where(this_job & (jobs.clean == literal(0))))
+
+        self.write_progress = sql(
+            progress.insert(
+                {getattr(progress, name): Param(name) for name in ("job_id", "table_name", *_NUMBERS)}
+            ).on_conflict(
+                conflict_target=[progress.job_id, progress.table_name],
+                update={getattr(progress, name): Param(name) for name in _NUMBERS},
+            )
+        )
+        self.drop_progress = sql(progress.delete().where(progress.job_id == Param("id")))
+        self.progress = sql(
+            progress.select(progress.table_name, progress.files_count, progress.total_size_bytes, progress.ranges)
+            .where(progress.job_id == Param("id"))
+            .order_by(progress.table_name)
+        )
+
+        whole = [getattr(checkpoints, name) for name in _CHECKPOINT]
+        given = ("job_id", "root_id", "token", "state", "snapshot", "size_bytes")
+        epochs = Select([checkpoints], [fn.COALESCE(fn.MAX(checkpoints.epoch), literal(0)) + literal(1)])
+        completed = checkpoints.status == literal(CheckpointState.COMPLETED.value)
+        of_job = checkpoints.job_id == Param("id")
+        self.root_of = sql(specs.select(specs.root_id).where(specs.job_id == Param("id")))
+        self.insert_checkpoint = sql(
+            checkpoints.insert(
+                {
+                    **{getattr(checkpoints, name): Param(name) for name in given},
+                    checkpoints.epoch: epochs.where(checkpoints.root_id == Param("root_id")),
+                    checkpoints.status: literal(CheckpointState.COMPLETED.value),
+                    checkpoints.start_at: Param("now"),
+                    checkpoints.finish_at: Param("now"),
+                }
+            ).returning(*whole)
+        )
+        old = (
+            checkpoints.select(checkpoints.id)
+            .where(of_job & completed)
+            .order_by(checkpoints.epoch.desc())
+            .limit(literal(-1))
+            .offset(Param("keep"))
+        )
+        self.drop_old_checkpoints = sql(checkpoints.delete().where(checkpoints.id.in_(old)))
+        self.checkpoint = sql(checkpoints.select(*whole).where(checkpoints.id == Param("id")))
+        self.checkpoints = sql(
+            checkpoints.select(*whole).where(of_job).order_by(checkpoints.epoch.desc()).limit(Param("limit"))
+        )

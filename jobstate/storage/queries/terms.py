@@ -1,0 +1,58 @@
+"""What several statements have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peewee import SQL, NodeList, Select
+
+from jobstate.storage.compiled import Param
+from jobstate.storage.tables import HOT_FIELDS, SPEC_FIELDS, Tables, column_of
+
+
+def hot_columns(tables: Tables) -> list[Any]:
+    """The columns of `jobs`, in the order of the fields of `Job`."""
+    return [getattr(tables.jobs, column_of(field)) for field in HOT_FIELDS]
+
+
+def spec_columns(tables: Tables) -> list[Any]:
+    """The columns of `job_specs`, in the order of the fields of `Job`."""
+    return [getattr(tables.specs, column_of(field)) for field in SPEC_FIELDS]
+
+
+def whole_jobs(tables: Tables) -> Any:
+    """Jobs with all the fields of `Job`, in their order."""
+    jobs, specs = tables.jobs, tables.specs
+    return jobs.select(*hot_columns(tables), *spec_columns(tables)).join(specs, on=(specs.job_id == jobs.id))
+
+
+def held(tables: Tables) -> Any:
+    """The job is in the hands of the lease with this id and token."""
+    jobs = tables.jobs
+    return (jobs.id == Param("id")) & (jobs.lease_token == Param("token")) & jobs.worker_id.is_null(False)
+
+
+def by_index(table: Any, index: str) -> NodeList:
+    """The table, read by that index and no other; the names of both begin with the prefix."""
+    model: Any = table if isinstance(table, type) else table.model
+    prefix = model._meta.table_name.removesuffix(model.table)
+    return NodeList((table, SQL(f"INDEXED BY {prefix}{index}")))
+
+
+def json_rows(name: str) -> NodeList:
+    """The entries of a JSON list that is bound by name, as rows with a column `value`."""
+    return NodeList((SQL("json_each("), Param(name), SQL(")")))
+
+
+def union_all(parts: list[Any]) -> Any:
+    """The rows of all these selects."""
+    union = parts[0]
+    for part in parts[1:]:
+        union = union.union_all(part)
+    return union
+
+
+def rows_of(select: Any, alias: str) -> Any:
+    """A select as a source of rows, which keeps its own order and limit."""
+    named = select.alias(alias)
+    return Select([named], [SQL(f"{alias}.*")])

@@ -1,0 +1,56 @@
+"""Waiting for a job, and watching what happens: both look at the change counter of the store, not at the jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from jobstate.context import POLL, Context
+from jobstate.domain import leases
+from jobstate.domain.errors import JobNotFound, WaitTimeout
+from jobstate.domain.job import By, Event, Job
+from jobstate.domain.lifecycle import State
+
+_WATCH_BATCH: Final = 500
+_SETTLE_BATCH: Final = 1000
+
+
+def wait(context: Context, job_id: int, wanted: frozenset[State], timeout: float | None, by: By) -> Job:
+    """The job, once it is in one of the wanted states; see `JobStore.wait`."""
+    clock, repository = context.clock, context.repository
+    began = clock.monotonic()
+    while True:
+        seen = repository.version()
+        job = repository.jobs.find(job_id)
+        if job is None:
+            raise JobNotFound(job_id)
+        if job.state in wanted:
+            return job
+        waited = clock.monotonic() - began
+        if job.is_terminal or (timeout is not None and waited >= timeout):
+            raise WaitTimeout(job_id, job.state, waited)
+        if leases.is_overdue(job, clock.now()):
+            repository.leases.settle(clock.now(), context.settling(by.actor, limit=_SETTLE_BATCH))
+        clock.sleep(POLL)
+        while repository.version() == seen and not leases.is_overdue(job, clock.now()):
+            if timeout is not None and clock.monotonic() - began >= timeout:
+                break
+            clock.sleep(POLL)
+
+
+def watch(context: Context, after: int, job_id: int | None, timeout: float | None) -> Iterator[Event]:
+    """Every history entry after that one, then each new one; see `JobStore.watch`."""
+    clock, repository = context.clock, context.repository
+    while True:
+        seen = repository.version()
+        events = repository.history.after(after, _WATCH_BATCH, job_id)
+        for event in events:
+            after = event.id
+            yield event
+        if events:
+            continue
+        began = clock.monotonic()
+        while repository.version() == seen:
+            if timeout is not None and clock.monotonic() - began >= timeout:
+                return
+            clock.sleep(POLL)
