@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from jobstate.domain.checkpoints import KEEP_CHECKPOINTS
@@ -50,4 +51,4 @@ class Context:
 
     def settling(self, who: str, lease: float = DEFAULT_LEASE, limit: int = 100) -> Settling:
         """How `who` settles what is overdue now."""
-        return Settling(By(f"sweep:{who}"), self.chance, limit, self.jumps.in_grace(lease))
+        return Settling(By(f"sweep:{who}"), self.chance, limit, partial(self.jumps.in_grace, lease))

@@ -48,14 +48,14 @@ class Claimed:
 class Settling:
     """How overdue jobs that a call meets are settled.
 
-    `by` acts, `chance` chooses the jitter of retries, at most `limit` jobs are settled. With `grace`, holders are left
-    alone: the clock of this process just jumped.
+    `by` acts, `chance` chooses the jitter of retries, at most `limit` jobs are settled. While `in_grace`, holders are
+    left alone: the clock of this process just jumped.
     """
 
     by: By
     chance: Callable[[], float]
     limit: int = 100
-    grace: bool = False
+    in_grace: Callable[[], bool] = bool
 
 
 @dataclass(frozen=True, slots=True)

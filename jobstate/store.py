@@ -56,7 +56,8 @@ class JobStore:
         self._context = context
         self._by = by
         self._stop_timeout = stop_timeout
-        self._repository: Repository = context.repository
+        self.repository: Repository = context.repository
+        """The port below; for tools that build on it."""
 
     def __enter__(self) -> JobStore:
         return self
@@ -72,11 +73,11 @@ class JobStore:
     @property
     def path(self) -> str:
         """Where the store is."""
-        return self._repository.path
+        return self.repository.path
 
     def close(self) -> None:
         """Close the store; later calls raise `StoreClosed`. A database of the caller's own stays open."""
-        self._repository.close()
+        self.repository.close()
 
     def acting(self, actor: str, reason: str | None = None) -> JobStore:
         """This store, with another default for who acts and why."""
@@ -84,7 +85,7 @@ class JobStore:
 
     def batch(self) -> AbstractContextManager[Any]:
         """Many changes, one commit: an error that leaves the block undoes all of them."""
-        return self._repository.transaction()
+        return self.repository.transaction()
 
     # Submitting.
 
@@ -147,7 +148,7 @@ class JobStore:
             max_attempts=max_attempts,
             retry=retry,
         )
-        return self._repository.jobs.submit([new], self._now(), self._acting(actor, reason))[0]
+        return self.repository.jobs.submit([new], self._now(), self._acting(actor, reason))[0]
 
     def submit_many(
         self, jobs: Iterable[Mapping[str, Any]], *, actor: str | None = None, reason: str | None = None
@@ -174,7 +175,7 @@ class JobStore:
                 raise InvalidRequest(f"jobs[{number}].{error.field}", error.problem) from error
             except TypeError as error:
                 raise InvalidRequest(f"jobs[{number}]", f"must hold the arguments of submit: {error}") from error
-        return self._repository.jobs.submit(new, self._now(), self._acting(actor, reason)) if new else []
+        return self.repository.jobs.submit(new, self._now(), self._acting(actor, reason)) if new else []
 
     def schedule(self, job: JobRef, *, actor: str | None = None, reason: str | None = None) -> Job:
         """Let a held job into the queue; one that is there already stays as it is.
@@ -184,13 +185,13 @@ class JobStore:
             TransitionNotAllowed: It is past that.
         """
         decide = partial(leases.schedule, now=self._now(), by=self._acting(actor, reason))
-        return self._repository.jobs.change(arguments.job_id(job), decide).job
+        return self.repository.jobs.change(arguments.job_id(job), decide).job
 
     # Looking.
 
     def get(self, job: JobRef) -> Job:
         """The job as it stands now. Raises JobNotFound."""
-        found = self._repository.jobs.find(arguments.job_id(job))
+        found = self.repository.jobs.find(arguments.job_id(job))
         if found is None:
             raise JobNotFound(arguments.job_id(job))
         return found
@@ -221,7 +222,7 @@ class JobStore:
         if after is not None:
             checked.integer("after", after, 1, checked.MAX_ID)
         wanted = Filter(arguments.states("status", status), kind, node_id, pipeline_id, dict(labels or {}))
-        found = self._repository.jobs.page(wanted, limit + 1, after)
+        found = self.repository.jobs.page(wanted, limit + 1, after)
         more = len(found) > limit
         return Page(found[:limit], found[limit - 1].id if more else None)
 
@@ -240,11 +241,11 @@ class JobStore:
 
     def counts(self) -> dict[State, int]:
         """How many jobs are in each state; every state is there."""
-        return self._repository.jobs.counts()
+        return self.repository.jobs.counts()
 
     def progress(self, job: JobRef) -> dict[str, TableProgress]:
         """How far the job got, by the tables it writes; empty before it reported any. Raises JobNotFound."""
-        found = self._repository.reports.progress(arguments.job_id(job))
+        found = self.repository.reports.progress(arguments.job_id(job))
         if not found:
             self.get(job)
         return found
@@ -252,21 +253,21 @@ class JobStore:
     def checkpoints(self, job: JobRef, *, limit: int = 50) -> Sequence[Checkpoint]:
         """The checkpoints of the job, newest epoch first. Raises JobNotFound."""
         checked.integer("limit", limit, 1, MAX_PAGE)
-        found = self._repository.reports.checkpoints(arguments.job_id(job), limit)
+        found = self.repository.reports.checkpoints(arguments.job_id(job), limit)
         if not found:
             self.get(job)
         return found
 
     def events(self, job: JobRef) -> Sequence[Event]:
         """The whole history of the job, oldest first. Raises JobNotFound."""
-        found = self._repository.history.events(arguments.job_id(job))
+        found = self.repository.history.events(arguments.job_id(job))
         if not found:
             raise JobNotFound(arguments.job_id(job))
         return found
 
     def workers(self) -> Sequence[WorkerInfo]:
         """The workers that said they are there, by name; one that was killed stays until its name is used again."""
-        return self._repository.workers.listed()
+        return self.repository.workers.listed()
 
     # Changing.
 
@@ -299,7 +300,7 @@ class JobStore:
         now = self._now()
         deadline = now + checked.duration_us("timeout", self._stop_timeout if timeout is None else timeout)
         by = self._acting(actor, reason)
-        decision = self._repository.jobs.change(
+        decision = self.repository.jobs.change(
             arguments.job_id(job), lambda found: stopping.stop(found, chosen, deadline, self._context.chance(), now, by)
         )
         expected = stopping.expected_finish_us(decision.job)
@@ -316,7 +317,7 @@ class JobStore:
         if message is None:
             raise InvalidRequest("reason", "must say why the job is given up")
         by, now = self._acting(actor, message), self._now()
-        return self._repository.jobs.change(
+        return self.repository.jobs.change(
             arguments.job_id(job), lambda found: leases.fail_by_operator(found, message, now, by)
         ).job
 
@@ -329,7 +330,7 @@ class JobStore:
         Raises:
             JobNotTerminal: It is live; nothing was changed.
         """
-        return self._repository.jobs.delete(arguments.job_id(job), self._now(), self._acting(actor, reason))
+        return self.repository.jobs.delete(arguments.job_id(job), self._now(), self._acting(actor, reason))
 
     def prune(
         self,
@@ -360,7 +361,7 @@ class JobStore:
         now = self._now()
         by = self._acting(actor, reason)
         before = None if older_than is None else now - checked.duration_us("older_than", older_than)
-        jobs = self._repository.jobs
+        jobs = self.repository.jobs
         if dry_run:
             return jobs.prunable(states, before)
         while self.sweep():
@@ -493,7 +494,7 @@ class JobStore:
         Args:
             progress: Called with how many jobs are done and how many there are.
         """
-        return self._repository.history.audit(progress)
+        return self.repository.history.audit(progress)
 
     def backup(self, target: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None) -> None:
         """Copy the store to a new file, while it is in use. (Copying the file itself would lose what is in its log.)
@@ -502,11 +503,11 @@ class JobStore:
             target: A file that does not exist yet.
             progress: Called with how many pages are copied and how many there are.
         """
-        self._repository.backup(os.fspath(target), progress)
+        self.repository.backup(os.fspath(target), progress)
 
     def _settle(self, limit: int, actor: str | None = None) -> Sequence[Job]:
         settling = self._context.settling(self._acting(actor, None).actor, limit=limit)
-        return self._repository.leases.settle(self._now(), settling)
+        return self.repository.leases.settle(self._now(), settling)
 
     def _now(self) -> int:
         return self._context.clock.now()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from jobstate.domain.job import SUBMIT, Event, Job
-from jobstate.domain.lifecycle import INITIAL, LIFECYCLE, State, Trigger
+from jobstate.domain.lifecycle import EITHER_WAY, INITIAL, LEASE_EFFECT, LIFECYCLE, LeaseEffect, State, Trigger
 from jobstate.domain.shape import faults
 
 
@@ -58,6 +58,9 @@ def _history_faults(events: Sequence[Event]) -> Iterator[str]:
     first = events[0]
     if first.seq != 1 or first.from_state is not None or first.trigger != SUBMIT or first.to_state not in INITIAL:
         yield "its history does not begin with its submission"
+    if (first.token, first.attempt) != (0, 0):
+        yield "its submission has a token or an attempt"
+    held = False
     for before, event in pairwise(events):
         if event.seq != before.seq + 1:
             yield f"history entry {before.seq} is followed by {event.seq}"
@@ -65,11 +68,31 @@ def _history_faults(events: Sequence[Event]) -> Iterator[str]:
             yield f"history entry {event.seq} leaves {event.from_state}, but the job was {before.to_state}"
         elif not event.is_note and not _is_edge(event.from_state, event.trigger, event.to_state):
             yield f"history entry {event.seq}: no edge {event.from_state} -{event.trigger}-> {event.to_state}"
-        if event.token - before.token not in (0, 1):
+        rises = _rises(event, held)
+        if event.token - before.token not in rises:
             yield f"history entry {event.seq}: the token went from {before.token} to {event.token}"
         claims = int(event.trigger == Trigger.CLAIM and not event.is_note)
         if event.attempt != before.attempt + claims:
             yield f"history entry {event.seq}: the attempt went from {before.attempt} to {event.attempt}"
+        held = _held_after(event, held)
+
+
+def _effect(event: Event) -> LeaseEffect:
+    known = event.trigger in set(Trigger) and not event.is_note
+    return LEASE_EFFECT[Trigger(event.trigger)] if known else LeaseEffect.KEEPS
+
+
+def _rises(event: Event, held: bool) -> tuple[int, ...]:
+    """By how much the token may have risen with this entry."""
+    if event.trigger in EITHER_WAY and not event.is_note:
+        return (0, int(held))
+    effect = _effect(event)
+    return (int(effect is LeaseEffect.TAKES or (effect is LeaseEffect.LOSES and held)),)
+
+
+def _held_after(event: Event, held: bool) -> bool:
+    effect = _effect(event)
+    return held if effect is LeaseEffect.KEEPS else effect is LeaseEffect.TAKES
 
 
 def _is_edge(source: State | None, trigger: str, target: State) -> bool:

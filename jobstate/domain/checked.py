@@ -19,6 +19,7 @@ MAX_LABELS: Final = 64
 MAX_ID: Final = 2**63 - 1
 DEFAULT_DESCRIPTOR_LIMIT: Final = 1024 * 1024
 
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _LATEST: Final = datetime.max.replace(tzinfo=UTC)
@@ -67,7 +68,7 @@ def integer(field: str, value: object, low: int, high: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidRequest(field, f"must be an integer, not {value!r}")
     if not low <= value <= high:
-        raise InvalidRequest(field, f"must be in {low}..{high}, not {value}")
+        raise InvalidRequest(field, f"must be in {low}..{high}, not {_shown(value)}")
     return value
 
 
@@ -77,8 +78,8 @@ def seconds_of(field: str, value: object) -> float:
         value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidRequest(field, f"must be seconds or a timedelta, not {value!r}")
-    if not math.isfinite(value) or not 0 <= value <= timedelta.max.total_seconds():
-        raise InvalidRequest(field, f"must be a duration >= 0, not {value!r}")
+    if not 0 <= value <= timedelta.max.total_seconds():  # NaN is not in there either
+        raise InvalidRequest(field, f"must be a duration >= 0, not {_shown(value)}")
     return float(value)
 
 
@@ -114,7 +115,10 @@ def json_text(field: str, value: object, limit: int) -> str:
     in text, more than 100 levels, more than `limit` bytes of UTF-8.
     """
     _check_json(field, value)
-    stored = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    try:
+        stored = _ENCODER.encode(value)
+    except ValueError as error:  # Python refuses to write integers of thousands of digits
+        raise InvalidRequest(field, f"cannot be written as JSON: {error}") from error
     if len(stored) > limit or (not stored.isascii() and len(stored.encode()) > limit):
         raise InvalidRequest(
             field, f"must be at most {limit} bytes of JSON; keep large data elsewhere and name it here"
@@ -147,7 +151,7 @@ def canonical(value: Json) -> str:
 
 
 def _plain(value: Json) -> Json:
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+    if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
@@ -161,10 +165,10 @@ def _check_json(field: str, value: object) -> None:
     depth = 0
     while level:
         depth += 1
-        if depth > MAX_DEPTH + 1:
-            raise InvalidRequest(field, f"must not be nested deeper than {MAX_DEPTH} levels")
         deeper: list[tuple[str, object]] = []
         for place, entry in level:
+            if depth > MAX_DEPTH and isinstance(entry, dict | list | tuple):
+                raise InvalidRequest(field, f"must not be nested deeper than {MAX_DEPTH} levels")
             if isinstance(entry, str):
                 _check_string(place, entry)
             elif isinstance(entry, dict):
@@ -181,6 +185,11 @@ def _check_json(field: str, value: object) -> None:
                 kind = type(entry).__name__
                 raise InvalidRequest(place, f"must be JSON (dict, list, text, number, bool, None), not {kind}")
         level = deeper
+
+
+def _shown(value: float) -> str:
+    """The number, unless it has more digits than anyone wants to see."""
+    return repr(value) if abs(value) < 10**30 else "such a large number"
 
 
 def _check_string(place: str, value: str) -> None:

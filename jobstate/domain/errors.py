@@ -82,7 +82,7 @@ class JobNotFound(JobStateError, LookupError):
         self.job_id = job_id
 
     def __str__(self) -> str:
-        return f"there is no job {self.job_id}"
+        return f"there is no job {self.job_id} (any more); list the jobs to see which there are"
 
 
 class DuplicateJob(JobStateError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -67,6 +67,7 @@ class Lease(NamedTuple):
 
 
 MAX_FAILURE_TEXT: Final = 64 * 1024
+MAX_SUMMARY: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +86,20 @@ class Failure:
     domain: str | None = None
     traceback: str | None = None
 
+    @property
+    def summary(self) -> str:
+        """The message as the history records it: storable, and not longer than a kilobyte or so."""
+        return checked.storable(self.message, MAX_SUMMARY)
+
     def to_json(self) -> str:
         """The failure as it is stored."""
         tail = (
             None if self.traceback is None else checked.storable(self.traceback[-MAX_FAILURE_TEXT:], MAX_FAILURE_TEXT)
         )
         message = checked.storable(self.message, MAX_FAILURE_TEXT)
+        domain = None if self.domain is None else checked.storable(self.domain, checked.MAX_TEXT)
         return json.dumps(
-            {"message": message, "kind": self.kind.value, "domain": self.domain, "traceback": tail},
+            {"message": message, "kind": self.kind.value, "domain": domain, "traceback": tail},
             ensure_ascii=False,
         )
 
@@ -120,12 +127,12 @@ class Stop:
     outcome: StopOutcome | None
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """A job as it stood when it was read: a snapshot that does not change.
 
     Instants are stored as microseconds since 1970 UTC (`…_us`) and read as aware datetimes (`created_at` and so on).
-    `descriptor` and `labels` are read from their JSON at every access, so that nobody can change a snapshot.
+    `descriptor` and `labels` are read from their JSON at every access, so that nobody can change a snapshot. It is a
+    tuple because one is made at every claim, and a tuple of so many fields is made ten times faster than an object.
     """
 
     id: int
@@ -248,7 +255,7 @@ class Job:
 
     def as_duplicate(self) -> Job:
         """This job, as the answer to a submission that met it."""
-        return replace(self, deduplicated=True)
+        return self._replace(deduplicated=True)
 
     def __repr__(self) -> str:
         holder = f" on {self.worker_id}" if self.worker_id else ""

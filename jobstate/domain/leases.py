@@ -6,13 +6,13 @@ somebody has settled a lost lease the row decides, not the clock: a late write w
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from jobstate.domain.errors import LeaseLost, TransitionNotAllowed
 from jobstate.domain.job import By, Failure, FailureKind, Job, StopMode, StopOutcome
 from jobstate.domain.lifecycle import CLAIMABLE, HELD, LEASED, STOP_PENDING, State, Trigger
-from jobstate.domain.moves import Decision, decided, move
+from jobstate.domain.moves import Decision, decided, move, target
 
 
 def claimable(job: Job, node_id: str, now: int) -> bool:
@@ -49,7 +49,7 @@ def renew(job: Job, token: int, expires: int, now: int) -> Decision:
     check_lease(job, token)
     if deadline_passed(job, now):
         return settle(job, now, By(f"sweep:{job.worker_id}"), 0.0)
-    return Decision(replace(job, lease_expires_us=expires))
+    return Decision(job._replace(lease_expires_us=expires))
 
 
 def complete(job: Job, token: int, now: int, by: By) -> Decision:
@@ -77,7 +77,7 @@ def fail(job: Job, token: int, failure: Failure, chance: float, now: int, by: By
 
 def release(job: Job, token: int, available: int, now: int, by: By) -> Decision:
     """Hand the job back uncharged, to be claimed again from `available` on; while a stop is pending, this ends it."""
-    check_lease(job, token)
+    _check_holder(job, token, Trigger.RELEASE)
     if job.state in STOP_PENDING:
         return finish_pending_stop(job, worker_outcome(job), now, by)
     return decided(move(job, Trigger.RELEASE, now, by, available_us=available))
@@ -85,7 +85,7 @@ def release(job: Job, token: int, available: int, now: int, by: By) -> Decision:
 
 def begin_stop(job: Job, token: int, now: int, by: By) -> Decision:
     """The worker agrees to stop. Repeated: no change."""
-    check_lease(job, token)
+    _check_holder(job, token, Trigger.BEGIN_STOP)
     if job.state is State.STOPPING:
         return Decision(job)
     return decided(move(job, Trigger.BEGIN_STOP, now, by))
@@ -95,9 +95,9 @@ def finish_stop(job: Job, token: int, now: int, by: By) -> Decision:
     """The worker has stopped; from StopRequested it agrees in the same breath. Repeated: no change."""
     if _own_end(job, token) and job.state is State.STOPPED:
         return Decision(job)
+    _check_holder(job, token, Trigger.FINISH_STOP)
     if job.state not in STOP_PENDING:
-        _check_holder(job, token, Trigger.FINISH_STOP)
-    check_lease(job, token)
+        target(job, Trigger.FINISH_STOP)
     return finish_pending_stop(job, worker_outcome(job), now, by)
 
 
@@ -216,7 +216,8 @@ def _check_holder(job: Job, token: int, trigger: Trigger) -> None:
 def _charged(job: Job, failure: Failure, chance: float, now: int, by: By, *, lost: bool) -> Job:
     """A run counts against the job: tried again after a delay, or failed when the attempts are spent."""
     lasted = now - job.claimed_us if job.claimed_us is not None else 0
-    failures = 1 if job.retry.ran_healthily(lasted) else job.failures + 1
+    # How long a lost run really lived is not known; a job that kills its worker must not pass for healthy.
+    failures = 1 if not lost and job.retry.ran_healthily(lasted) else job.failures + 1
     if failures >= job.max_attempts:
         return _failed(job, failure, now, by, fenced=lost, failures=failures)
     delay = round(job.retry.delay(failures, chance) * 1_000_000)
@@ -225,7 +226,7 @@ def _charged(job: Job, failure: Failure, chance: float, now: int, by: By, *, los
         Trigger.RECOVER,
         now,
         by,
-        detail={"failure": failure.message, "failures": failures, "retry_in": delay / 1_000_000},
+        detail={"failure": failure.summary, "failures": failures, "retry_in": delay / 1_000_000},
         failures=failures,
         failure_json=failure.to_json(),
         available_us=now + delay,
@@ -238,7 +239,7 @@ def _failed(job: Job, failure: Failure, now: int, by: By, *, fenced: bool, failu
         Trigger.FAIL,
         now,
         by,
-        detail={"failure": failure.message},
+        detail={"failure": failure.summary},
         fenced=fenced,
         failures=job.failures if failures is None else failures,
         failure_json=failure.to_json(),

@@ -7,7 +7,7 @@ return the next version of the job and write nothing. The store writes each vers
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from jobstate.domain.errors import TransitionNotAllowed
@@ -80,8 +80,7 @@ def note(job: Job, name: str, now: int, by: By, *, detail: dict[str, Any] | None
 
 
 def _next(job: Job, trigger: str, now: int, by: By, detail: dict[str, Any] | None, **changes: Any) -> Job:
-    return replace(
-        job,
+    return job._replace(
         seq=job.seq + 1,
         updated_us=now,
         trigger=trigger,

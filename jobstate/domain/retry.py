@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -23,12 +23,13 @@ class RetryPolicy:
     random part of up to `jitter` is taken off, so that jobs that failed together do not come back together.
 
     Args:
-        initial: The first delay, seconds or timedelta; >= 0, at most `cap`.
+        initial: The first delay, seconds or timedelta, stored to the microsecond; >= 0, at most `cap`.
         factor: Growth of the delay from one failure to the next; 1..1000.
         cap: The longest delay, seconds or timedelta; at most 365 days.
         jitter: The largest share of a delay that chance may take off; 0..1.
         healthy_after: A run that lasted at least this long before it failed begins a new series: the count of
-            charged runs restarts with it. None: the count never restarts, so `max_attempts` bounds the whole life.
+            charged runs restarts with it. A run whose lease was lost never does. None: the count never restarts, so
+            `max_attempts` bounds the whole life.
         fatal: Exception types, or their qualified names, after which a job is not tried again.
     """
 
@@ -46,16 +47,18 @@ class RetryPolicy:
         cap: float | timedelta = 300.0,
         jitter: float = 0.25,
         healthy_after: float | timedelta | None = None,
-        fatal: tuple[type[BaseException] | str, ...] = (),
+        fatal: Sequence[type[BaseException] | str] = (),
     ) -> None:
         set_field = object.__setattr__
-        set_field(self, "initial", seconds_of("retry.initial", initial))
-        set_field(self, "cap", seconds_of("retry.cap", cap))
+        set_field(self, "initial", duration_us("retry.initial", initial) / 1_000_000)
+        set_field(self, "cap", duration_us("retry.cap", cap) / 1_000_000)
         set_field(self, "factor", _number("retry.factor", factor, 1.0, 1000.0))
         set_field(self, "jitter", _number("retry.jitter", jitter, 0.0, 1.0))
         healthy = None if healthy_after is None else seconds_of("retry.healthy_after", healthy_after)
         set_field(self, "healthy_after", healthy)
-        set_field(self, "fatal", tuple(_exception_name(entry) for entry in fatal))
+        if isinstance(fatal, str):
+            raise InvalidRequest("retry.fatal", f"must be a tuple of exception types or names, such as ({fatal!r},)")
+        set_field(self, "fatal", tuple(_fatal_name(entry) for entry in fatal))
         if self.cap > timedelta(days=365).total_seconds():
             raise InvalidRequest("retry.cap", "must be at most 365 days")
         if self.initial > self.cap:
@@ -83,7 +86,7 @@ class RetryPolicy:
 
     def is_fatal(self, error: BaseException) -> bool:
         """Whether a handler that raised `error` is not to be tried again."""
-        return any(_exception_name(kind) in self.fatal for kind in type(error).__mro__)
+        return any(_type_name(kind) in self.fatal for kind in type(error).__mro__)
 
     def to_json(self) -> dict[str, Any]:
         """The policy as it is stored: every field, `fatal` as a list of names."""
@@ -108,11 +111,15 @@ def _number(field: str, value: float, low: float, high: float) -> float:
     return float(value)
 
 
-def _exception_name(entry: type | str) -> str:
+def _type_name(kind: type) -> str:
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _fatal_name(entry: type[BaseException] | str) -> str:
     if isinstance(entry, str) and entry:
         return entry
-    if isinstance(entry, type) and issubclass(entry, BaseException | object):
-        return entry.__qualname__ if entry.__module__ == "builtins" else f"{entry.__module__}.{entry.__qualname__}"
+    if isinstance(entry, type) and issubclass(entry, BaseException):
+        return _type_name(entry)
     raise InvalidRequest("retry.fatal", f"must hold exception types or their names, not {entry!r}")
 
 

@@ -29,13 +29,14 @@ class SqlLeases:
         self._sql = queries
         self._jobs = jobs
         self._reports = reports
+        self._found_work = False
 
     def claim(
         self, node_id: str, kinds: Sequence[str] | None, lease: int, limit: int, now: int, settling: Settling
     ) -> list[Claimed]:
         self.settle(now, settling)
         claimed: list[Claimed] = []
-        for some in _in_chunks(self._known_kinds() if kinds is None else list(kinds), MAX_KINDS):
+        for some in _in_chunks(self._known_kinds() if kinds is None else kinds, MAX_KINDS):
             if len(claimed) < limit:
                 claimed += self._claim(node_id, some, lease, limit - len(claimed), now)
         return claimed
@@ -63,13 +64,13 @@ class SqlLeases:
                 raise LeaseLost(lease.job_id, lease.token) from None
 
     def complete(self, leases: Sequence[Lease], now: int, by: By) -> list[Lease]:
-        values = {"now": now, "actor": by.actor, "reason": by.reason}
+        if len(leases) == 1:
+            return [lease for lease in leases if self._engine.count(self._sql.complete, _ending(lease, now, by)) != 1]
         with self._engine.transaction() as connection:
             return [
                 lease
                 for lease in leases
-                if connection.execute(self._sql.complete, {**values, "id": lease.job_id, "token": lease.token}).rowcount
-                != 1
+                if connection.execute(self._sql.complete, _ending(lease, now, by)).rowcount != 1
             ]
 
     def settle(self, now: int, settling: Settling) -> list[Job]:
@@ -88,15 +89,21 @@ class SqlLeases:
         return [kind for (kind,) in self._engine.read(self._sql.kinds)]
 
     def _claim(self, node_id: str, kinds: Sequence[str], lease: int, limit: int, now: int) -> list[Claimed]:
-        look, claim = self._sql.claim(len(kinds))
-        values: dict[str, object] = {f"kind{lane}": kind for lane, kind in enumerate(kinds)}
-        values.update(node_id=node_id, limit=limit, now=now, until=now + lease, actor=f"worker:{node_id}")
-        # An idle worker only reads: it does not take part in the contest for the write lock.
-        if not self._engine.read(look, values):
+        due = self._sql.due(len(kinds))
+        wanted: dict[str, object] = {f"kind{lane}": kind for lane, kind in enumerate(kinds)}
+        wanted.update(node_id=node_id, limit=limit, now=now)
+        # An idle worker only reads: it does not take part in the contest for the write lock. One that found work the
+        # last time looks under the lock at once.
+        if not self._found_work and not self._engine.read(due, wanted):
             return []
+        values: dict[str, object] = {"node_id": node_id, "now": now, "until": now + lease, "actor": f"worker:{node_id}"}
         with self._engine.transaction() as connection:
-            rows = connection.execute(claim, values).fetchall()
-            return sorted((self._start(connection, row) for row in rows), key=_claim_order)
+            claimed = []
+            for *_, job_id in connection.execute(due, wanted).fetchall():
+                values["id"] = job_id
+                claimed.append(self._start(connection, connection.execute(self._sql.claim, values).fetchall()[0]))
+        self._found_work = bool(claimed)
+        return claimed
 
     def _start(self, connection: sqlite3.Connection, row: Row) -> Claimed:
         (*spec, checkpoint_id) = connection.execute(self._sql.spec_and_checkpoint, {"id": row[0]}).fetchone()
@@ -107,7 +114,7 @@ class SqlLeases:
 
     def _settle(self, connection: sqlite3.Connection, job_id: int, now: int, settling: Settling) -> Decision:
         def decide(job: Job) -> Decision:
-            if settling.grace and job.worker_id is not None:
+            if job.worker_id is not None and settling.in_grace():
                 return Decision(job)
             return rules.settle(job, now, settling.by, settling.chance())
 
@@ -120,8 +127,8 @@ class SqlLeases:
                 self._settle(connection, lease.job_id, now, settling)
 
 
-def _claim_order(claimed: Claimed) -> tuple[int, int, int]:
-    return claimed.job.priority, claimed.job.available_us, claimed.job.id
+def _ending(lease: Lease, now: int, by: By) -> dict[str, object]:
+    return {"id": lease.job_id, "token": lease.token, "now": now, "actor": by.actor, "reason": by.reason}
 
 
 def _renewals(rows: Iterable[Row]) -> dict[Lease, Renewal]:
@@ -132,5 +139,5 @@ def _renewals(rows: Iterable[Row]) -> dict[Lease, Renewal]:
     return found
 
 
-def _in_chunks(kinds: list[str], size: int) -> list[list[str]]:
+def _in_chunks(kinds: Sequence[str], size: int) -> list[Sequence[str]]:
     return [kinds[start : start + size] for start in range(0, len(kinds), size)]

@@ -26,7 +26,7 @@ def job_of(row: Row) -> Job:
     if row[_MODE] is not None:
         values[_MODE] = _MODES[row[_MODE]]
         values[_OUTCOME] = _OUTCOMES[row[_OUTCOME]]
-    return Job(*values)
+    return Job._make((*values, False))
 
 
 def event_of(row: Row) -> Event:

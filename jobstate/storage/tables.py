@@ -26,7 +26,7 @@ def column_of(field: str) -> str:
     return field.removesuffix("_json")
 
 
-_STORED: Final = tuple(field.name for field in fields(Job) if field.name != "deduplicated")
+_STORED: Final = tuple(field for field in Job._fields if field != "deduplicated")
 SPEC_FIELDS: Final = _STORED[_STORED.index("pipeline_id") :]
 HOT_FIELDS: Final = _STORED[: _STORED.index("pipeline_id")]
 FIXED_FIELDS: Final = ("id", "kind", "node_id", "priority", "key", "created_us")

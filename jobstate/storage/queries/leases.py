@@ -33,7 +33,7 @@ class LeaseQueries:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self.claim = cache(self._claim)
+        self.due = cache(self._due)
         jobs, specs, kinds, checkpoints = tables.jobs, tables.specs, tables.kinds, tables.checkpoints
         self.kinds = sql(kinds.select(kinds.kind).order_by(kinds.kind))
 
@@ -51,6 +51,29 @@ class LeaseQueries:
             .limit(literal(1))
         )
         self.spec_and_checkpoint = sql(specs.select(*spec_columns(tables), newest).where(specs.job_id == Param("id")))
+
+        self.claim = sql(
+            jobs.update(
+                {
+                    jobs.state: literal(State.RUNNING.value),
+                    jobs.trigger: literal(Trigger.CLAIM.value),
+                    jobs.seq: jobs.seq + literal(1),
+                    jobs.attempt: jobs.attempt + literal(1),
+                    jobs.lease_token: jobs.lease_token + literal(1),
+                    jobs.worker_id: Param("node_id"),
+                    jobs.lease_expires_at: Param("until"),
+                    jobs.claimed_at: Param("now"),
+                    jobs.started_at: fn.COALESCE(jobs.started_at, Param("now")),
+                    jobs.updated_at: Param("now"),
+                    jobs.actor: Param("actor"),
+                    jobs.reason: literal(None),
+                    jobs.detail: literal(None),
+                    jobs.clean: literal(0),
+                }
+            )
+            .where((jobs.id == Param("id")) & SQL(IS_CLAIMABLE))
+            .returning(*hot_columns(tables))
+        )
 
         pairs = [fn.JSON_EXTRACT(SQL("value"), SQL(f"'$[{place}]'")) for place in range(2)]
         mine = Tuple(jobs.id, jobs.lease_token).in_(Select([json_rows("leases")], pairs))
@@ -78,8 +101,8 @@ class LeaseQueries:
             ).where(held(tables) & among(jobs.state, sources(Trigger.COMPLETE) & LEASED))
         )
 
-    def _claim(self, kinds: int) -> tuple[str, str]:
-        """The look for due jobs, and the claim of them, for a worker that takes so many kinds.
+    def _due(self, kinds: int) -> str:
+        """The next jobs for a worker that takes so many kinds, in claim order.
 
         One lane per kind and node (`''` and the worker's own): each is a range of the claim's index, so that jobs
         which are delayed, pinned elsewhere or of another kind are not even walked over.
@@ -93,25 +116,5 @@ class LeaseQueries:
                 due = (job.kind == Param(f"kind{kind}")) & (job.node_id == node) & (job.available_at <= Param("now"))
                 lane = Select([by_index(job, "jobs_claimable")], order).where(SQL(IS_CLAIMABLE) & due)
                 lanes.append(rows_of(lane.order_by(*order).limit(Param("limit")), f"lane{len(lanes)}"))
-        first = union_all(lanes).order_by(*(SQL(str(place + 1)) for place in range(3))).limit(Param("limit"))
-        first = first.alias("due")
-        ids = Select([first], [first.c.id])
-        claim = jobs.update(
-            {
-                jobs.state: literal(State.RUNNING.value),
-                jobs.trigger: literal(Trigger.CLAIM.value),
-                jobs.seq: jobs.seq + literal(1),
-                jobs.attempt: jobs.attempt + literal(1),
-                jobs.lease_token: jobs.lease_token + literal(1),
-                jobs.worker_id: Param("node_id"),
-                jobs.lease_expires_at: Param("until"),
-                jobs.claimed_at: Param("now"),
-                jobs.started_at: fn.COALESCE(jobs.started_at, Param("now")),
-                jobs.updated_at: Param("now"),
-                jobs.actor: Param("actor"),
-                jobs.reason: literal(None),
-                jobs.detail: literal(None),
-                jobs.clean: literal(0),
-            }
-        )
-        return sql(ids.limit(literal(1))), sql(claim.where(jobs.id.in_(ids)).returning(*hot_columns(self._tables)))
+        by_place = [SQL(str(place + 1)) for place in range(len(_CLAIM_ORDER))]
+        return sql(union_all(lanes).order_by(*by_place).limit(Param("limit")))

@@ -1,0 +1,1 @@
+"""Promises about speed, measured: `python -m benchmarks` prints ratios against a baseline of the same run."""

@@ -1,0 +1,51 @@
+"""A store with many jobs in it, made by one statement a table instead of by living through them."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import jobstate
+from jobstate.storage.guards import guards
+
+FAR = 4_000_000_000_000_000
+"""Microseconds since 1970: the year 2096."""
+
+_NUMBERS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
+_COLUMNS = (
+    "state, kind, node_id, priority, available_at, parallelism, attempt, failures, lease_token, clean, created_at, "
+    "updated_at, started_at, claimed_at, finished_at, seq, trigger, actor"
+)
+
+
+def finished(path: Path, jobs: int) -> None:
+    """So many completed jobs."""
+    _fill(path, jobs, "'Completed', 'extract', '', 0, i, 1, 1, 0, 1, 0, i, i, i, i, i, 3, 'complete', 'crowd'")
+
+
+def waiting(path: Path, jobs: int, *, kind: str = "extract", node_id: str = "", available_at: int = 1) -> None:
+    """So many jobs in the queue, ahead of all others in the order of the claim."""
+    _fill(
+        path,
+        jobs,
+        f"'Scheduled', '{kind}', '{node_id}', -1, {available_at}, 1, 0, 0, 0, 0, i, i, NULL, NULL, NULL, 1, 'submit', "
+        "'crowd'",
+    )
+
+
+def _fill(path: Path, jobs: int, values: str) -> None:
+    jobstate.open(path).close()
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        connection.execute(f"DROP TRIGGER {name}")
+    connection.execute(f"INSERT INTO jobs ({_COLUMNS}) {_NUMBERS} SELECT {values} FROM n", (jobs,))
+    connection.execute(
+        "INSERT INTO job_specs (job_id, root_id, max_attempts, labels, descriptor) "
+        "SELECT id, id, 3, '{}', '{}' FROM jobs WHERE id NOT IN (SELECT job_id FROM job_specs)"
+    )
+    connection.execute("INSERT INTO kinds (kind) SELECT DISTINCT kind FROM jobs WHERE true ON CONFLICT DO NOTHING")
+    for statement in guards(""):
+        connection.execute(statement)
+    connection.execute("COMMIT")
+    connection.close()

@@ -1,0 +1,65 @@
+"""The parts of README.md that are made from the code: `python -m tests.architecture.generated --write` renews them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from jobstate.domain.errors import JobStateError
+from jobstate.domain.lifecycle import LIFECYCLE, State, Trigger
+from jobstate.domain.machine import mermaid
+
+README: Final = Path(__file__).parents[2] / "README.md"
+
+
+def lifecycle_table() -> str:
+    """From each state, where each trigger leads."""
+    head = ["from \\ trigger", *(trigger.value for trigger in Trigger)]
+    rows = [head, ["---"] * len(head)]
+    for state in State:
+        row = LIFECYCLE[state]
+        rows.append([f"**{state}**", *(str(row.get(trigger, "")) for trigger in Trigger)])
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in rows) + "\n"
+
+
+def diagram() -> str:
+    """The lifecycle drawn."""
+    return f"```mermaid\n{mermaid()}```\n"
+
+
+def error_table() -> str:
+    """Every error, what it says, and whether the same call may succeed later."""
+    lines = ["| error | meaning | repeat? |", "|---|---|---|"]
+    for kind in sorted(_below(JobStateError), key=lambda kind: kind.__name__):
+        meaning = (kind.__doc__ or "").split("\n")[0]
+        lines.append(f"| `{kind.__name__}` | {meaning} | {'yes' if kind.retryable else 'no'} |")
+    return "\n".join(lines) + "\n"
+
+
+def _below(kind: type[JobStateError]) -> set[type[JobStateError]]:
+    return {kind for sub in kind.__subclasses__() for kind in (sub, *_below(sub))}
+
+
+PARTS: Final[Mapping[str, Callable[[], str]]] = {
+    "lifecycle table": lifecycle_table,
+    "lifecycle diagram": diagram,
+    "error table": error_table,
+}
+
+
+def renewed(text: str) -> str:
+    """The README with every generated part as the code says now."""
+    for name, make in PARTS.items():
+        begin, end = f"<!-- generated: {name} -->\n", "<!-- end -->"
+        pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+        if not pattern.search(text):
+            raise AssertionError(f"README.md has no place for the {name}")
+        text = pattern.sub(lambda _, made=begin + make() + end: made, text)
+    return text
+
+
+if __name__ == "__main__" and sys.argv[1:] == ["--write"]:
+    README.write_text(renewed(README.read_text()))

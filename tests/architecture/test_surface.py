@@ -1,0 +1,62 @@
+"""The public names: complete, typed, lazy, documented."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import jobstate
+
+PACKAGE = Path(jobstate.__file__).parent
+
+
+def test_every_public_name_is_declared_for_type_checkers_and_can_be_loaded() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    declared = {
+        alias.asname
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("jobstate.")
+        for alias in node.names
+    }
+    assert declared == set(jobstate.__all__)
+    assert all(getattr(jobstate, name) is not None for name in jobstate.__all__)
+
+
+def test_every_public_name_has_a_docstring() -> None:
+    for name in jobstate.__all__:
+        value = getattr(jobstate, name)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert inspect.getdoc(value), name
+
+
+def test_importing_jobstate_loads_neither_peewee_nor_sqlite() -> None:
+    check = "import sys, jobstate; sys.exit(any(name in sys.modules for name in ('peewee', 'sqlite3', 'transitions')))"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_asking_for_states_and_errors_does_not_load_peewee() -> None:
+    check = "import sys, jobstate; jobstate.State, jobstate.LeaseLost; sys.exit('peewee' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_a_misspelt_name_is_an_attribute_error() -> None:
+    assert not hasattr(jobstate, "opne")
+
+
+def test_no_statement_asks_the_database_for_time_or_chance() -> None:
+    for path in (PACKAGE / "storage").rglob("*.py"):
+        text = path.read_text().lower()
+        for word in ("current_timestamp", "datetime('now'", "random()", "unixepoch()"):
+            assert word not in text, f"{path.name} uses {word}"
+
+
+def test_state_names_stand_only_in_the_table() -> None:
+    values = {state.value for state in jobstate.State}
+    for path in PACKAGE.rglob("*.py"):
+        if path.name == "lifecycle.py":
+            continue
+        constants = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+        assert not values & constants, path

@@ -1,0 +1,1 @@
+"""Laws of the pure domain, held against generated lives, values and histories."""

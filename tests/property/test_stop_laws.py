@@ -1,0 +1,101 @@
+"""Laws of stops, held against jobs that generated lives lead to."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobstate.domain import leases, stopping
+from jobstate.domain.job import SEVERITY, By, Job, StopMode
+from jobstate.domain.lifecycle import STOP_PENDING, TERMINAL
+from jobstate.domain.moves import Decision
+from tests.property.walking import Wish, law_of_lives, steps, walk, walks
+from tests.unit.building import NOW, SWEEPER, TIMEOUT, Life
+
+Walk = tuple[Life, list[Wish]]
+modes = st.sampled_from(StopMode)
+waits = st.integers(0, 2 * TIMEOUT)
+
+
+def _lived(chosen: Walk) -> tuple[Job, int]:
+    """The job that a walk leads to, and the time by then."""
+    subject, now = chosen[0].job, NOW
+    for each in walk(*chosen):
+        now = each.now
+        subject = each.before if each.decision is None else each.decision.job
+    return subject, now
+
+
+def _severity(mode: StopMode | None) -> int:
+    return -1 if mode is None else SEVERITY.index(mode)
+
+
+@law_of_lives
+@given(walks, modes, waits, st.integers(1, TIMEOUT), st.floats(0, 1))
+def test_a_second_identical_stop_writes_nothing(
+    chosen: Walk, mode: StopMode, wait: int, timeout: int, chance: float
+) -> None:
+    subject, now = _lived(chosen)
+    now += wait
+    once = stopping.stop(subject, mode, now + timeout, chance, now, By("cli:ana", "first")).job
+    twice = stopping.stop(once, mode, now + timeout, chance, now, By("cli:ana", "first"))
+    assert twice == Decision(once)
+
+
+@law_of_lives
+@given(walks, modes, waits, st.integers(0, TIMEOUT), st.floats(0, 1))
+def test_a_stop_is_never_refused_and_never_lost(
+    chosen: Walk, mode: StopMode, wait: int, timeout: int, chance: float
+) -> None:
+    subject, now = _lived(chosen)
+    now += wait
+    after = stopping.stop(subject, mode, now + timeout, chance, now, By("cli:ana")).job
+    assert after.state in STOP_PENDING | TERMINAL
+    assert mode is not StopMode.FORCE or after.state in TERMINAL
+    assert stopping.expected_finish_us(after) is not None
+
+
+@law_of_lives
+@given(walks, modes, waits, st.integers(0, TIMEOUT))
+def test_every_stop_ends_with_a_sweep_at_its_deadline(chosen: Walk, mode: StopMode, wait: int, timeout: int) -> None:
+    subject, now = _lived(chosen)
+    now += wait
+    after = stopping.stop(subject, mode, now + timeout, 0.0, now, By("cli:ana")).job
+    deadline = stopping.expected_finish_us(after)
+    assert deadline is not None
+    assert leases.settle(after, deadline, SWEEPER, 0.0).job.is_terminal
+
+
+@law_of_lives
+@given(walks)
+def test_severity_only_rises_deadlines_only_fall_and_the_first_reason_is_kept(chosen: Walk) -> None:
+    for _, before, after in steps(walk(*chosen)):
+        if before.state in STOP_PENDING:
+            assert _severity(after.stop_mode) >= _severity(before.stop_mode)
+            assert before.stop_deadline_us is not None and after.stop_deadline_us is not None
+            assert after.stop_deadline_us <= before.stop_deadline_us
+            assert after.stop_reason == before.stop_reason
+
+
+@law_of_lives
+@given(walks, st.lists(st.tuples(modes, st.integers(1, TIMEOUT)), min_size=1, max_size=6))
+def test_many_stops_come_to_the_hardest_and_the_earliest_of_them(
+    chosen: Walk, asked: list[tuple[StopMode, int]]
+) -> None:
+    subject, now = _lived(chosen)
+    first = stopping.stop(subject, *_request(asked[0], now)).job
+    after = first
+    for request in asked[1:]:
+        after = stopping.stop(after, *_request(request, now)).job
+    if first.state in STOP_PENDING:
+        assert first.stop_mode is not None and first.stop_deadline_us is not None
+        hardest = max([first.stop_mode, *(mode for mode, _ in asked)], key=SEVERITY.index)
+        assert after.stop_mode is hardest
+        if hardest is not StopMode.FORCE:
+            assert after.stop_deadline_us == min(first.stop_deadline_us, *(now + timeout for _, timeout in asked))
+    else:
+        assert after == first
+
+
+def _request(asked: tuple[StopMode, int], now: int) -> tuple[StopMode, int, float, int, By]:
+    return asked[0], now + asked[1], 0.0, now, By("cli:ana")

@@ -1,0 +1,1 @@
+"""Tests of the pure domain: they mirror `jobstate/domain`, without clock, chance or input and output."""

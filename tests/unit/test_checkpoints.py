@@ -1,0 +1,67 @@
+"""A checkpoint keeps what its worker stored and how far the job was."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from jobstate.domain.checkpoints import Checkpoint, CheckpointState, progress_from_json, progress_to_json
+from jobstate.domain.ranges import MAX_COUNT, TableProgress
+
+PROGRESS = {
+    "blocks": TableProgress(2, 8192, ((0, 4), (6, 9))),
+    "lögs": TableProgress(),
+    "big": TableProgress(MAX_COUNT, MAX_COUNT, ((MAX_COUNT, MAX_COUNT),)),
+}
+
+
+def checkpoint(finish_us: int | None = 2_000_000, state_json: str | None = "41") -> Checkpoint:
+    return Checkpoint(
+        number=12,
+        job_id=7,
+        epoch=3,
+        status=CheckpointState.COMPLETED,
+        token=5,
+        start_us=1_000_000,
+        finish_us=finish_us,
+        size_bytes=2,
+        state_json=state_json,
+        snapshot_json=progress_to_json(PROGRESS),
+    )
+
+
+def test_a_checkpoint_has_a_name() -> None:
+    assert checkpoint().id == "chk_12"
+
+
+def test_a_snapshot_of_progress_survives_storage() -> None:
+    assert progress_from_json(progress_to_json(PROGRESS)) == PROGRESS
+    assert checkpoint().progress == PROGRESS
+
+
+def test_no_progress_survives_storage_too() -> None:
+    assert progress_from_json(progress_to_json({})) == {}
+
+
+@pytest.mark.parametrize(
+    ("stored", "state"), [(None, None), ("null", None), ("41", 41), ('{"next":[1]}', {"next": [1]})]
+)
+def test_the_state_is_what_the_worker_stored(stored: str | None, state: object) -> None:
+    assert checkpoint(state_json=stored).state == state
+
+
+def test_nobody_can_change_the_state_of_a_checkpoint_by_reading_it() -> None:
+    kept = checkpoint(state_json="[1]")
+    state = kept.state
+    assert isinstance(state, list)
+    state.append(2)
+    kept.progress.clear()
+    assert kept.state == [1]
+    assert kept.progress == PROGRESS
+
+
+def test_times_are_aware_and_an_unfinished_checkpoint_has_no_end() -> None:
+    assert checkpoint().start_time == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+    assert checkpoint().finish_time == datetime(1970, 1, 1, 0, 0, 2, tzinfo=UTC)
+    assert checkpoint(finish_us=None).finish_time is None
