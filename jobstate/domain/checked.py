@@ -114,7 +114,8 @@ def json_text(field: str, value: object, limit: int) -> str:
     Refused, with the place named: what JSON cannot say (NaN, sets, keys that are not text), NUL and lone surrogates
     in text, more than 100 levels, more than `limit` bytes of UTF-8.
     """
-    _check_json(field, value)
+    if not _is_plain(value, 1):
+        _check_json(field, value)
     try:
         stored = _ENCODER.encode(value)
     except ValueError as error:  # Python refuses to write integers of thousands of digits
@@ -158,6 +159,23 @@ def _plain(value: Json) -> Json:
     if isinstance(value, dict):
         return {name: _plain(entry) for name, entry in value.items()}
     return value
+
+
+def _is_plain(value: object, depth: int) -> bool:
+    """Whether a quick look already shows that the value is fine, as it does for nearly every descriptor."""
+    kind = type(value)
+    if kind is str:
+        return value.isascii() and "\0" not in value  # type: ignore[attr-defined,operator]
+    if kind is int or kind is bool or value is None:
+        return True
+    if kind is dict and depth <= MAX_DEPTH:
+        return all(
+            type(name) is str and name.isascii() and "\0" not in name and _is_plain(inner, depth + 1)
+            for name, inner in value.items()  # type: ignore[attr-defined]
+        )
+    if kind is list and depth <= MAX_DEPTH:
+        return all(_is_plain(inner, depth + 1) for inner in value)  # type: ignore[attr-defined]
+    return False
 
 
 def _check_json(field: str, value: object) -> None:

@@ -31,18 +31,24 @@ def literal(value: str | int | None) -> peewee.SQL:
 
 
 def listed(values: Iterable[str]) -> str:
-    """Constants as SQL text, `('A', 'B')`, in one order everywhere, so that conditions read the same."""
+    """Constants as SQL text, `('A', 'B')`."""
     return f"({', '.join(sorted(_quoted(str(value)) for value in values))})"
 
 
 def equals_one(column: str, values: Iterable[str]) -> str:
-    """The same as `column IN (…)`, as comparisons: inside a trigger, a longer list would be built at every write."""
+    """The same as `column IN (…)`, as comparisons, in one order everywhere, so that equal conditions read the same.
+
+    For a list of three or more SQLite builds a temporary table at every execution, which costs more than the rest.
+    """
     return f"({' OR '.join(f'{column} = {_quoted(str(value))}' for value in sorted(values))})"
 
 
-def among(column: peewee.Field, values: Iterable[str]) -> peewee.Expression:
-    """The column holds one of these constants."""
-    return peewee.Expression(column, "IN", peewee.SQL(listed(values)))
+def among(column: peewee.Field, values: Iterable[str]) -> Any:
+    """The column holds one of these constants; see `equals_one`."""
+    first, *others = (column == literal(str(value)) for value in sorted(values))
+    for other in others:
+        first |= other
+    return first
 
 
 def sql(query: peewee.Node) -> str:

@@ -120,7 +120,7 @@ def _update_faults(edges: str) -> list[tuple[str, str]]:
         (f"NOT ({shape_condition('NEW.')})", "the row does not fit its state"),
         (
             "CASE WHEN NEW.state = OLD.state "
-            "THEN NEW.seq NOT IN (OLD.seq, OLD.seq + 1) OR NEW.worker_id IS NOT OLD.worker_id "
+            "THEN NEW.seq - OLD.seq NOT BETWEEN 0 AND 1 OR NEW.worker_id IS NOT OLD.worker_id "
             "OR NEW.lease_token <> OLD.lease_token OR NEW.attempt <> OLD.attempt OR NEW.failures <> OLD.failures "
             f"ELSE NEW.seq <> OLD.seq + 1 OR NOT ({_lease_rule()}) END",
             "a change of state writes one history entry and moves the lease as its trigger says",
