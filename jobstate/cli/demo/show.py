@@ -11,6 +11,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 import jobstate
 from jobstate.cli.demo.report import Verdict
@@ -94,17 +95,21 @@ class Board:
         self._close()
         out = self._console
         out.print("\nHistories", style="bold")
-        width = max(len(ending.name) for ending in verdict.endings)
+        histories = Table(box=None, show_header=False, pad_edge=True, padding=(0, 2, 0, 0))
+        histories.add_column(justify="right")
+        histories.add_column(no_wrap=True)
+        histories.add_column(overflow="fold")
         for ending in verdict.endings:
-            out.print(f"  job {ending.job.id:>4}  {ending.name:<{width}}  {ending.history}", markup=False)
+            histories.add_row(f"job {ending.job.id}", Text(ending.name), Text(ending.history))
+        out.print(histories)
         out.print("\nTotals", style="bold")
-        out.print(f"  reported by the jobs   {verdict.reported}")
-        out.print(f"  left by the stopped    {verdict.remaining}")
+        out.print(f"  reported by the jobs  {verdict.reported}")
+        out.print(f"  left by the stopped   {verdict.remaining}")
         for path in verdict.remainder[:_REMAINDER_SHOWN]:
-            out.print(f"    {path}", markup=False, soft_wrap=True)
+            out.print(f"    {path.relative_to(self._folder)}", markup=False, overflow="ellipsis", no_wrap=True)
         if len(verdict.remainder) > _REMAINDER_SHOWN:
             out.print(f"    and {len(verdict.remainder) - _REMAINDER_SHOWN:,} more")
-        out.print(f"  plain walk             {verdict.walked}")
+        out.print(f"  a plain walk counts   {verdict.walked}")
         out.print("\nVerdict", style="bold")
         for claim, held in verdict.claims:
             out.print(f"  {'yes' if held else 'NO '}  {claim}", style="green" if held else "bold red", markup=False)
