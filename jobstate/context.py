@@ -14,10 +14,32 @@ from jobstate.repository import Repository, Settling
 from jobstate.system import Clock
 
 DEFAULT_LEASE: Final = 30.0
-POLL: Final = 0.008
-"""Seconds between two looks at the change counter: an idle process stays under 1 % of a core."""
+SHORTEST_PAUSE: Final = 0.004
+LONGEST_PAUSE: Final = 0.025
+_GROWTH: Final = 1.1
 _TOLERATED_JUMP: Final = 2.0
 _TOLERATED_DRIFT: Final = 0.001
+
+
+class Pauses:
+    """Seconds between two looks at the change counter of a store.
+
+    Short while things happen, so that the next one is noticed in milliseconds; longer when they do not, so that an
+    idle process stays under 1 % of a core.
+    """
+
+    def __init__(self) -> None:
+        self._next = SHORTEST_PAUSE
+
+    def next(self) -> float:
+        """How long to pause now."""
+        pause = self._next
+        self._next = min(LONGEST_PAUSE, pause * _GROWTH)
+        return pause
+
+    def restart(self) -> None:
+        """Something happened."""
+        self._next = SHORTEST_PAUSE
 
 
 class JumpGuard:
@@ -42,6 +64,8 @@ class Context:
     repository: Repository
     clock: Clock
     chance: Callable[[], float]
+    rest: Callable[[float], None]
+    """Really sleep, also where the clock is turned by hand: for threads that wait for others."""
     descriptor_limit: int
     keep_checkpoints: int = KEEP_CHECKPOINTS
     jumps: JumpGuard = field(init=False)

@@ -71,6 +71,7 @@ def open(  # noqa: A001  (it is `jobstate.open`)
         repository,
         used,
         chance,
+        _MACHINE.sleep,
         checked.integer("descriptor_limit", descriptor_limit, 2, 256 * 1024 * 1024),
         checked.integer("keep_checkpoints", keep_checkpoints, 1, 1_000_000),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from jobstate.context import POLL, Context
+from jobstate.context import Context, Pauses
 from jobstate.domain import leases
 from jobstate.domain.errors import JobNotFound, WaitTimeout
 from jobstate.domain.job import By, Event, Job
@@ -31,11 +31,12 @@ def wait(context: Context, job_id: int, wanted: frozenset[State], timeout: float
             raise WaitTimeout(job_id, job.state, waited)
         if leases.is_overdue(job, clock.now()):
             repository.leases.settle(clock.now(), context.settling(by.actor, limit=_SETTLE_BATCH))
-        clock.sleep(POLL)
+        pauses = Pauses()
+        clock.sleep(pauses.next())
         while repository.version() == seen and not leases.is_overdue(job, clock.now()):
             if timeout is not None and clock.monotonic() - began >= timeout:
                 break
-            clock.sleep(POLL)
+            clock.sleep(pauses.next())
 
 
 def watch(context: Context, after: int, job_id: int | None, timeout: float | None) -> Iterator[Event]:
@@ -49,8 +50,8 @@ def watch(context: Context, after: int, job_id: int | None, timeout: float | Non
             yield event
         if events:
             continue
-        began = clock.monotonic()
+        began, pauses = clock.monotonic(), Pauses()
         while repository.version() == seen:
             if timeout is not None and clock.monotonic() - began >= timeout:
                 return
-            clock.sleep(POLL)
+            clock.sleep(pauses.next())

@@ -4,32 +4,40 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from jobstate.context import POLL, Context
+from jobstate.context import LONGEST_PAUSE, Context
 from jobstate.domain.errors import JobStateError, LeaseLost
 from jobstate.repository import WorkerInfo
 from jobstate.worker.run import Run
 
 BEATS_PER_LEASE: Final = 3
 FLUSH_INTERVAL: Final = 1.0
-_LOOK_INTERVAL: Final = 0.02
+_TICK: Final = 0.01
 _IDLE: Final = 0.25
 
 logger = logging.getLogger("jobstate.worker")
 
 
 class Heart:
-    """Keeps the runs of one worker alive until they end."""
+    """Keeps the runs of one worker alive until they end.
 
-    def __init__(self, context: Context, info: WorkerInfo, lease: float) -> None:
+    When `ending()` turns true it asks them to end, and hands them back after `patience` seconds.
+    """
+
+    def __init__(
+        self, context: Context, info: WorkerInfo, lease: float, ending: Callable[[], bool], patience: float
+    ) -> None:
         self._context = context
         self._info = info
         self._lease = lease
         self._runs: set[Run] = set()
         self._changed = threading.Condition()
         self._closing = False
+        self._ending = ending
+        self._patience = patience
         self._hand_back_at: float | None = None
         self._thread: threading.Thread | None = None
         self.healthy = True
@@ -55,7 +63,7 @@ class Heart:
         run.on_settled(self.drop)
         with self._changed:
             self._runs.add(run)
-            if self._hand_back_at is not None:
+            if self._ending():
                 run.notice_shutdown()
             self._changed.notify_all()
 
@@ -74,15 +82,6 @@ class Heart:
         """Wait until a run came or went, at most so long (seconds)."""
         with self._changed:
             self._changed.wait(timeout)
-
-    def shut_down(self, patience: float) -> None:
-        """Ask every handler to end, and hand back what is still held after `patience` seconds."""
-        with self._changed:
-            if self._hand_back_at is None:
-                self._hand_back_at = self._context.clock.monotonic() + patience
-            for run in self._runs:
-                run.notice_shutdown()
-            self._changed.notify_all()
 
     def hand_back(self) -> None:
         """Release every run that is still held; their handlers are fenced."""
@@ -110,28 +109,27 @@ class Heart:
 
     def _beat_until_closed(self) -> None:
         clock, repository = self._context.clock, self._context.repository
-        beat_due = flush_due = look_due = clock.monotonic()
+        beat_due = flush_due = clock.monotonic()
         seen = -1
         while True:
             with self._changed:
                 if self._closing:
                     return
                 idle = not self._runs
-                self._changed.wait(_IDLE if idle else POLL)
+                self._changed.wait(_IDLE if idle else _TICK)
             now = clock.monotonic()
-            if self._hand_back_at is not None and now >= self._hand_back_at:
-                self.hand_back()
+            if self._ending():
+                self._shut_down(now)
             try:
                 if now >= beat_due:
                     beat_due = now + self._lease / BEATS_PER_LEASE
                     self._beat(now)
                 if idle:
                     continue
-                if now >= look_due:
-                    version = repository.version()
-                    if version != seen:
-                        seen, look_due = version, now + _LOOK_INTERVAL
-                        self._look()
+                version = repository.version()
+                if version != seen:
+                    seen = version
+                    self._look()
                 if now >= flush_due:
                     flush_due = now + FLUSH_INTERVAL
                     self._flush()
@@ -139,8 +137,17 @@ class Heart:
                 if not error.retryable:
                     raise
                 self.healthy = False
-                beat_due = now + POLL
+                beat_due = now + LONGEST_PAUSE
                 logger.warning("a heartbeat of %s failed, trying again: %s", self._info.node_id, error)
+
+    def _shut_down(self, now: float) -> None:
+        """Ask the handlers to end, and when they have had their time, hand back what they still hold."""
+        if self._hand_back_at is None:
+            self._hand_back_at = now + self._patience
+            for run in self._snapshot():
+                run.notice_shutdown()
+        if now >= self._hand_back_at:
+            self.hand_back()
 
     def _beat(self, began: float) -> None:
         context = self._context

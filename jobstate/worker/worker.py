@@ -10,7 +10,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Final
 
-from jobstate.context import POLL, Context
+from jobstate.context import SHORTEST_PAUSE, Context, Pauses
 from jobstate.domain import checked
 from jobstate.domain.errors import InvalidRequest, JobStateError
 from jobstate.repository import WorkerInfo
@@ -22,7 +22,7 @@ from jobstate.worker.signals import shutdown_on_signal
 
 Handler = Callable[[Run], object]
 
-LOOK_AGAIN: Final = 0.2
+LOOK_AGAIN: Final = 0.25
 """Seconds after which an idle worker looks for work that no write announced: a delay or a lease that ran out."""
 _BUSY_PAUSE: Final = 0.1
 
@@ -53,7 +53,8 @@ class Worker:
         self._patience = checked.seconds_of("shutdown_timeout", shutdown_timeout)
         self._until_idle = until_idle
         self._context = context
-        self._shutting_down = threading.Event()
+        self._pauses = Pauses()
+        self._ending = False  # only ever set, also by a signal handler, which must not take a lock
         self._heart: Heart | None = None
         self._info: WorkerInfo | None = None
         self._entered = ExitStack()
@@ -108,9 +109,7 @@ class Worker:
 
     def shut_down(self) -> None:
         """End soon: claim no more, ask the handlers to end, hand back what they still hold after the timeout."""
-        self._shutting_down.set()
-        if self._heart is not None:
-            self._heart.shut_down(self._patience)
+        self._ending = True
 
     def _begin(self, concurrency: int) -> Heart:
         if self._heart is not None:
@@ -119,7 +118,7 @@ class Worker:
         kinds = None if self._kinds is None else tuple(self._kinds)
         self._info = WorkerInfo(self.node_id, now, now, host(), pid(), kinds, concurrency)
         self._context.repository.workers.register(self._info)
-        self._heart = Heart(self._context, self._info, self._lease)
+        self._heart = Heart(self._context, self._info, self._lease, lambda: self._ending, self._patience)
         self._heart.start()
         self._entered.enter_context(shutdown_on_signal(self.shut_down))
         return self._heart
@@ -147,7 +146,7 @@ class Worker:
     def _claim(self, heart: Heart, limit: int) -> list[Run]:
         """Up to `limit` runs; waits for the first. Empty when the worker is to end."""
         context = self._context
-        while not self._shutting_down.is_set():
+        while not self._ending:
             if heart.error is not None:
                 raise heart.error
             try:
@@ -156,10 +155,11 @@ class Worker:
                 if not error.retryable:
                     raise
                 logger.warning("worker %s could not claim, trying again: %s", self.node_id, error)
-                self._shutting_down.wait(_BUSY_PAUSE)
+                self._context.rest(_BUSY_PAUSE)
                 continue
             for run in runs:
                 heart.adopt(run)
+                self._pauses.restart()
             if runs or (self._until_idle and heart.held() == 0):
                 return runs
             self._wait_for_work()
@@ -169,17 +169,19 @@ class Worker:
         """Until something was written, or a delay may have run out, or the worker is to end."""
         repository = self._context.repository
         seen = repository.version()
-        for _ in range(round(LOOK_AGAIN / POLL)):
-            if self._shutting_down.wait(POLL) or repository.version() != seen:
-                return
+        waited = 0.0
+        while waited < LOOK_AGAIN and not self._ending and repository.version() == seen:
+            pause = self._pauses.next()
+            self._context.rest(pause)
+            waited += pause
 
     def _serve(self, heart: Heart, handlers: Mapping[str, Handler], concurrency: int) -> None:
         threads: set[threading.Thread] = set()
-        while not self._shutting_down.is_set():
+        while not self._ending:
             threads = {thread for thread in threads if thread.is_alive()}
             free = concurrency - len(threads)
             if free == 0:
-                heart.wait_for_change(POLL)
+                heart.wait_for_change(SHORTEST_PAUSE)
                 continue
             runs = self._claim(heart, free)
             if not runs:
@@ -191,7 +193,7 @@ class Worker:
                 thread.start()
                 threads.add(thread)
         while any(thread.is_alive() for thread in threads) and heart.held():
-            heart.wait_for_change(POLL)
+            heart.wait_for_change(SHORTEST_PAUSE)
 
     def _handle(self, run: Run, handler: Handler) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -97,10 +98,9 @@ def _ending(store: jobstate.JobStore, job: jobstate.Job, name: str) -> Ending:
     return Ending(job, name, history_line(store.events(job)), reported)
 
 
-def history_line(events: object) -> str:
+def history_line(events: Sequence[jobstate.Event]) -> str:
     """A history as one line: the states, with who came in between."""
     told: list[str] = []
-    assert isinstance(events, list)
     for event in events:
         if event.is_note:
             continue
