@@ -76,7 +76,7 @@ def stop_mode(mode: str) -> StopMode:
 
 def states(field: str, wanted: StateFilter) -> frozenset[State]:
     """The states that filter words select together."""
-    words = [wanted] if isinstance(wanted, str) else list(wanted)
+    words = [wanted] if isinstance(wanted, str) else list(wanted) if isinstance(wanted, Iterable) else []
     if not words:
         raise InvalidRequest(field, f"must name at least one of {', '.join(STATE_WORDS)}")
     found: frozenset[State] = frozenset()

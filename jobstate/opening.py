@@ -57,23 +57,18 @@ def open(  # noqa: A001  (it is `jobstate.open`)
         SchemaMismatch: The file was written by a newer jobstate, or belongs to another program.
         UnsupportedSQLite: The SQLite of this Python is older than 3.37.
     """
-    used = SystemClock() if clock is None else clock
     patience = checked.seconds_of("timeout", timeout)
-    clockwork = Clockwork(_MACHINE.monotonic, _MACHINE.sleep, chance)
-    repository: Repository
+    limit = checked.integer("descriptor_limit", descriptor_limit, 2, 256 * 1024 * 1024)
+    kept = checked.integer("keep_checkpoints", keep_checkpoints, 1, 1_000_000)
+    by = By(f"python:{user()}" if actor is None else checked.text("actor", actor))
+    stop_seconds = checked.seconds_of("stop_timeout", stop_timeout)
     if isinstance(target, str) and target.startswith(("postgresql:", "postgres:")):
         raise InvalidRequest("target", "PostgreSQL is not supported by this version; name a file")
+    clockwork = Clockwork(_MACHINE.monotonic, _MACHINE.sleep, chance)
+    repository: Repository
     if isinstance(target, str | os.PathLike):
         repository = open_file(target, durability=durability, create=create, timeout=patience, clockwork=clockwork)
     else:
         repository = open_within(target, prefix=table_prefix, timeout=patience, clockwork=clockwork)
-    context = Context(
-        repository,
-        used,
-        chance,
-        _MACHINE.sleep,
-        checked.integer("descriptor_limit", descriptor_limit, 2, 256 * 1024 * 1024),
-        checked.integer("keep_checkpoints", keep_checkpoints, 1, 1_000_000),
-    )
-    by = By(f"python:{user()}" if actor is None else checked.text("actor", actor))
-    return JobStore(context, by, checked.seconds_of("stop_timeout", stop_timeout))
+    used = SystemClock() if clock is None else clock
+    return JobStore(Context(repository, used, chance, _MACHINE.sleep, limit, kept), by, stop_seconds)

@@ -201,6 +201,9 @@ class Repository(Protocol):
     def transaction(self) -> AbstractContextManager[Any]:
         """Everything within is one transaction; an error undoes all of it."""
 
+    def in_transaction(self) -> bool:
+        """Whether the calling thread is inside a transaction, its own or its caller's, that may yet be undone."""
+
     def version(self) -> int:
         """A number that differs from the last one when another connection may have changed the store; cheap."""
 

@@ -408,8 +408,7 @@ class JobStore:
         Returns:
             Those whose lease was lost: they were not completed.
         """
-        with self.batch():
-            return [run for run in runs if not run.completed_if_held()]
+        return Run.complete_many(self._context, runs)
 
     def worker(
         self,

@@ -57,6 +57,13 @@ def reason(value: object) -> str | None:
     return storable(value, MAX_REASON) or None
 
 
+def message(field: str, value: object) -> str:
+    """What went wrong, in words: any text that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise InvalidRequest(field, f"must be a text that says what went wrong, or an exception, not {value!r}")
+    return value
+
+
 def storable(value: str, longest: int) -> str:
     """`value` as any database can store it: NUL and lone surrogates replaced, cut to `longest` with a mark."""
     clean = value.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")

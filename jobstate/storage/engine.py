@@ -65,9 +65,12 @@ class Clockwork:
 
 
 class _Threads(threading.local):
-    """The connection of each thread, where the database is ours: asking peewee for it costs a microsecond."""
+    """What each thread has of its own."""
 
     connection: sqlite3.Connection | None = None
+    """Its connection, where the database is ours: asking peewee for it costs a microsecond."""
+    began = False
+    """Whether the open transaction is one that we began."""
 
 
 class Engine:
@@ -104,10 +107,7 @@ class Engine:
         known = self._threads.connection
         if known is not None:
             return known
-        try:
-            connection = self.database.connection()
-        except (sqlite3.Error, peewee.DatabaseError) as error:
-            raise translated(driver_error(error), self.path) from error
+        connection = self._connect()
         if not isinstance(connection, sqlite3.Connection):
             driver = type(connection).__module__
             raise UnsupportedSQLite(
@@ -146,6 +146,9 @@ class Engine:
                 return
             connection.execute("BEGIN")
             try:
+                connection.execute(
+                    "SELECT count(*) FROM sqlite_master"
+                ).fetchone()  # the moment is that of a first read
                 yield connection
             finally:
                 connection.execute("ROLLBACK")
@@ -177,6 +180,18 @@ class Engine:
                     connection.close()
                 self.database.close()
 
+    def _connect(self) -> object:
+        """A connection for this thread; setting it up may meet another process that holds the file."""
+        give_up: float | None = None
+        while True:
+            try:
+                return self.database.connection()
+            except (sqlite3.Error, peewee.DatabaseError) as error:
+                original = driver_error(error)
+                if not is_busy(original):
+                    raise translated(original, self.path) from error
+                give_up = self._wait_turn(give_up, original)
+
     def _written(self, sql: str, values: object) -> sqlite3.Cursor:
         connection = self.connection()
         if connection.in_transaction:
@@ -206,7 +221,7 @@ class Engine:
 
     def _check_joinable(self, connection: sqlite3.Connection) -> None:
         """Refuse a caller's transaction that does not hold the write lock: turning it into a write may fail at once."""
-        if self.owned:
+        if self.owned or self._threads.began:
             return
         begun = self.database.top_transaction()
         lock = None if begun is None else (*begun._begin_args[0], *begun._begin_args[1].values(), None)[0]
@@ -244,6 +259,7 @@ class Transaction:
                         raise translated(error, engine.path) from error
                     give_up = engine._wait_turn(give_up, error)
                 else:
+                    engine._threads.began = True
                     return connection
         except BaseException:
             engine._lock.__exit__(None, None, None)
@@ -265,6 +281,8 @@ class Transaction:
             if isinstance(error, sqlite3.Error):
                 raise translated(error, self._engine.path) from error
         finally:
+            if not self._joined:
+                self._engine._threads.began = False
             self._engine._lock.__exit__(None, None, None)
 
     def _undo(self) -> None:

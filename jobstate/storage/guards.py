@@ -36,12 +36,23 @@ def guards(prefix: str) -> tuple[str, ...]:
     children = (specs, events, f"{prefix}job_progress", f"{prefix}job_checkpoints")
     return (
         _on(f"{jobs}_insert_guard", f"BEFORE INSERT ON {jobs}", _refuse_first(_insert_faults(jobs))),
-        _on(f"{jobs}_insert_history", f"AFTER INSERT ON {jobs}", _entry(events, "NULL", "NULL"), _new_kind(prefix)),
+        _on(
+            f"{jobs}_insert_history",
+            f"AFTER INSERT ON {jobs}",
+            _refuse_first([("NEW.id <= 0", "ids are counted by the database, from 1")]),
+            _entry(events, "NULL", "NULL"),
+            _new_kind(prefix),
+        ),
         _on(
             f"{jobs}_update_guard",
             f"AFTER UPDATE ON {jobs}",
-            _refuse_first(_update_faults(f"{prefix}lifecycle_edges")),
-            _entry(events, "OLD.state", "OLD.worker_id", "NEW.seq <> OLD.seq"),
+            _refuse_first(_update_faults(f"{prefix}lifecycle_edges", events)),
+        ),
+        # Apart from the guard: SQLite does not run a trigger inside itself, so what an entry sets off would escape it.
+        _on(
+            f"{jobs}_update_history",
+            f"AFTER UPDATE ON {jobs} WHEN NEW.seq <> OLD.seq",
+            _entry(events, "OLD.state", "OLD.worker_id"),
         ),
         _on(
             f"{jobs}_delete_guard",
@@ -87,11 +98,26 @@ def guards(prefix: str) -> tuple[str, ...]:
         ),
         _frozen(specs, "UPDATE", "what was submitted is never changed"),
         _kept(specs, jobs, "a specification goes only with its job"),
+        _frozen(f"{prefix}kinds", "UPDATE", "a kind that was ever submitted stays known"),
+        _frozen(f"{prefix}kinds", "DELETE", "a kind that was ever submitted stays known"),
+        *_counter_guards(f"{prefix}pipelines"),
         *(
             _frozen(f"{prefix}{table}", verb, "the lifecycle is part of the program")
             for table in ("lifecycle_edges", "meta")
             for verb in ("INSERT", "UPDATE", "DELETE")
         ),
+    )
+
+
+def _counter_guards(pipelines: str) -> tuple[str, ...]:
+    """No run number is used twice: the counter only rises, and stays."""
+    message = "run numbers only rise"
+    taken = f"EXISTS (SELECT 1 FROM {pipelines} WHERE pipeline_id = NEW.pipeline_id)"
+    falls = "NEW.last_run_id <= OLD.last_run_id OR NEW.pipeline_id <> OLD.pipeline_id"
+    return (
+        _on(f"{pipelines}_insert_guard", f"BEFORE INSERT ON {pipelines}", _refuse_first([(taken, message)])),
+        _on(f"{pipelines}_update_guard", f"BEFORE UPDATE ON {pipelines}", _refuse_first([(falls, message)])),
+        _frozen(pipelines, "DELETE", message),
     )
 
 
@@ -101,7 +127,8 @@ def _insert_faults(jobs: str) -> list[tuple[str, str]]:
         (f"NEW.seq <> 1 OR NEW.trigger <> '{SUBMIT}'", "the history of a job begins with its submission"),
         ("NEW.attempt <> 0 OR NEW.lease_token <> 0 OR NEW.clean <> 0", "a job begins unclaimed"),
         # INSERT OR REPLACE would delete the row that stands in its way, without asking any delete guard.
-        (f"EXISTS (SELECT 1 FROM {jobs} WHERE id = NEW.id)", "that id is taken"),
+        # Before it is numbered, a row has the id -1. A larger id would use up the numbers.
+        ("NEW.id <> -1", "ids are counted by the database, from 1"),
         (
             f"NEW.key IS NOT NULL AND EXISTS (SELECT 1 FROM {jobs} WHERE key = NEW.key AND {IS_LIVE})",
             "a live job holds that key",
@@ -111,7 +138,7 @@ def _insert_faults(jobs: str) -> list[tuple[str, str]]:
     ]
 
 
-def _update_faults(edges: str) -> list[tuple[str, str]]:
+def _update_faults(edges: str, events: str) -> list[tuple[str, str]]:
     fixed = " OR ".join(f"NEW.{column_of(field)} IS NOT OLD.{column_of(field)}" for field in FIXED_FIELDS)
     return [
         (equals_one("OLD.state", TERMINAL), "a job that has ended never changes"),
@@ -124,6 +151,12 @@ def _update_faults(edges: str) -> list[tuple[str, str]]:
             "OR NEW.lease_token <> OLD.lease_token OR NEW.attempt <> OLD.attempt OR NEW.failures <> OLD.failures "
             f"ELSE NEW.seq <> OLD.seq + 1 OR NOT ({_lease_rule()}) END",
             "a change of state writes one history entry and moves the lease as its trigger says",
+        ),
+        (
+            # A trigger or function of the caller's own may have changed the row since OLD was read. SQLite runs the
+            # triggers of one event in any order: this entry may be written already, or not yet.
+            f"(SELECT max(seq) FROM {events} WHERE job_id = OLD.id) NOT BETWEEN OLD.seq AND NEW.seq",
+            "the job changed in the middle of its own update",
         ),
         (
             "NEW.state <> OLD.state AND NOT EXISTS (SELECT 1 FROM "
@@ -153,13 +186,12 @@ def _lease_rule() -> str:
     return f"CASE NEW.trigger {cases} ELSE 0 END"
 
 
-def _entry(events: str, from_state: str, old_worker: str, when: str | None = None) -> str:
+def _entry(events: str, from_state: str, old_worker: str) -> str:
     """The statement that copies the newest history entry out of the row."""
     return (
         f"INSERT INTO {events} (job_id, seq, at, from_state, to_state, trigger, actor, reason, node, attempt, token, "
         f"detail) SELECT NEW.id, NEW.seq, NEW.updated_at, {from_state}, NEW.state, NEW.trigger, NEW.actor, NEW.reason, "
         f"coalesce(NEW.worker_id, {old_worker}), NEW.attempt, NEW.lease_token, NEW.detail"
-        + (f" WHERE {when}" if when else "")
     )
 
 

@@ -119,9 +119,7 @@ class SqlJobs:
             if held is not None:
                 return _stand_in(job_of(held), new)
         available = now if new.available_us is None else new.available_us
-        run_id = None
-        if new.pipeline_id is not None:
-            (run_id,) = connection.execute(self._sql.next_run, {"pipeline_id": new.pipeline_id}).fetchone()
+        run_id = None if new.pipeline_id is None else self._next_run(connection, new.pipeline_id)
         job_id = connection.execute(
             self._sql.insert_job,
             {
@@ -192,6 +190,15 @@ class SqlJobs:
             labels_json=new.labels_json,
             descriptor_json=new.descriptor_json,
         )
+
+    def _next_run(self, connection: sqlite3.Connection, pipeline_id: str) -> int:
+        """The next number of a run of this pipeline, under the write lock."""
+        values = {"pipeline_id": pipeline_id}
+        rows = connection.execute(self._sql.next_run, values).fetchall()
+        if rows:
+            return int(rows[0][0])
+        connection.execute(self._sql.first_run, values)
+        return 1
 
     def _remove(self, connection: sqlite3.Connection, ids: list[int], now: int, by: By) -> int:
         values = {"ids": json.dumps(ids), "now": now, "actor": by.actor, "reason": by.reason}

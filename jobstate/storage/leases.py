@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from jobstate.domain import leases as rules
 from jobstate.domain.checkpoints import Progress
@@ -89,21 +90,32 @@ class SqlLeases:
         return [kind for (kind,) in self._engine.read(self._sql.kinds)]
 
     def _claim(self, node_id: str, kinds: Sequence[str], lease: int, limit: int, now: int) -> list[Claimed]:
-        due = self._sql.due(len(kinds))
         wanted: dict[str, object] = {f"kind{lane}": kind for lane, kind in enumerate(kinds)}
         wanted.update(node_id=node_id, limit=limit, now=now)
         # An idle worker only reads: it does not take part in the contest for the write lock. One that found work the
         # last time looks under the lock at once.
-        if not self._found_work and not self._engine.read(due, wanted):
+        if not self._found_work and not self._due(self._engine.read, len(kinds), wanted):
             return []
         values: dict[str, object] = {"node_id": node_id, "now": now, "until": now + lease, "actor": f"worker:{node_id}"}
         with self._engine.transaction() as connection:
             claimed = []
-            for *_, job_id in connection.execute(due, wanted).fetchall():
+            for job_id in self._due(connection.execute, len(kinds), wanted):
                 values["id"] = job_id
                 claimed.append(self._start(connection, connection.execute(self._sql.claim, values).fetchall()[0]))
         self._found_work = bool(claimed)
         return claimed
+
+    def _due(self, read: Callable[..., Iterable[Row]], kinds: int, wanted: dict[str, object]) -> list[int]:
+        """The ids of the next due jobs, in claim order."""
+        limit: Any = wanted["limit"]
+        found = list(read(self._sql.due(kinds, lowest=True), wanted))
+        if len(found) < limit:
+            found = []
+            for (priority,) in list(read(self._sql.priorities(kinds), wanted)):
+                found += read(self._sql.due(kinds, lowest=False), {**wanted, "priority": priority})
+                if len(found) >= limit:
+                    break
+        return [job_id for *_, job_id in found[:limit]]
 
     def _start(self, connection: sqlite3.Connection, row: Row) -> Claimed:
         (*spec, checkpoint_id) = connection.execute(self._sql.spec_and_checkpoint, {"id": row[0]}).fetchone()

@@ -47,6 +47,9 @@ class SqliteRepository:
     def transaction(self) -> Transaction:
         return self._engine.transaction()
 
+    def in_transaction(self) -> bool:
+        return self._engine.connection().in_transaction
+
     def version(self) -> int:
         if self._engine.is_memory:  # one connection for all threads: SQLite counts only the changes of others
             return self._engine.connection().total_changes
@@ -72,7 +75,8 @@ class SqliteRepository:
 
         copy = sqlite3.connect(target)
         try:
-            with self._engine.guarded() as connection:
+            # Inside a read transaction: SQLite would begin a copy anew at every write of another process.
+            with self._engine.snapshot() as connection:
                 connection.backup(copy, pages=_BACKUP_PAGES, progress=progress)
         except BaseException:
             copy.close()

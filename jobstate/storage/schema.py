@@ -15,8 +15,6 @@ from jobstate.storage.guards import edge_rows, guards
 from jobstate.storage.tables import Tables, indexes, views
 
 APPLICATION_ID: Final = 0x4A6F6253  # "JobS"
-CLAIM_STATISTICS: Final = "1000000 100000 10000 5000 2 1"
-"""Makes SQLite's planner skip from priority to priority in the index of the claim instead of walking all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +33,6 @@ def _create(connection: sqlite3.Connection, tables: Tables) -> None:
     for statement in (*indexes(tables.prefix), *views(tables.prefix)):
         connection.execute(statement)
     connection.executemany(f"INSERT INTO {tables.prefix}lifecycle_edges VALUES (?, ?, ?)", edge_rows())
-    connection.execute("ANALYZE sqlite_schema")
-    connection.execute(
-        "INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES (?, ?, ?)",
-        (f"{tables.prefix}jobs", f"{tables.prefix}jobs_claimable", CLAIM_STATISTICS),
-    )
 
 
 MIGRATIONS: tuple[Migration, ...] = (Migration(1, _create),)
@@ -90,7 +83,6 @@ def ensure(engine: Engine, tables: Tables, *, own_file: bool) -> None:
         if own_file:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {newest()}")
-    engine.connection().execute("ANALYZE sqlite_schema")
 
 
 def differences(connection: sqlite3.Connection, tables: Tables) -> list[str]:

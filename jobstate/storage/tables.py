@@ -13,7 +13,7 @@ from typing import Any, Final
 import peewee
 from peewee import SQL, BigIntegerField, IntegerField, TextField
 
-from jobstate.domain.job import Job
+from jobstate.domain.job import Job, StopMode, StopOutcome
 from jobstate.domain.lifecycle import CLAIMABLE, LEASED, STOP_PENDING, State
 from jobstate.domain.shape import SHAPE, TOGETHER
 from jobstate.storage.compiled import equals_one, listed
@@ -60,8 +60,14 @@ def shape_condition(row: str = "") -> str:
         refused = sum(bits[field] for field, _, states in SHAPE if state not in states)
         cases.append(f"WHEN '{state}' THEN ({there}) & {required | refused} = {required}")
     together = [f"({row}{column_of(left)} IS NULL) = ({row}{column_of(right)} IS NULL)" for left, right in TOGETHER]
-    counts = f"{row}failures BETWEEN 0 AND {row}attempt AND {row}attempt <= {row}lease_token"
-    return f"CASE {row}state {' '.join(cases)} ELSE 0 END AND {' AND '.join(together)} AND {counts}"
+    known = [
+        f"({row}{column} IS NULL OR {equals_one(row + column, words)})"
+        for column, words in (("stop_mode", StopMode), ("stop_outcome", StopOutcome))
+    ]
+    counts = (
+        f"{row}failures BETWEEN 0 AND {row}attempt AND {row}attempt <= {row}lease_token AND {row}clean BETWEEN 0 AND 1"
+    )
+    return f"CASE {row}state {' '.join(cases)} ELSE 0 END AND {' AND '.join((*together, *known))} AND {counts}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,10 +289,11 @@ def indexes(prefix: str) -> tuple[str, ...]:
         # One live job per key.
         f"CREATE UNIQUE INDEX {prefix}jobs_live_key ON {prefix}jobs (key) WHERE key IS NOT NULL AND {IS_LIVE}",
         # Listing and counting what is live, among any number of jobs that have ended.
-        f"CREATE INDEX {prefix}jobs_live ON {prefix}jobs (id, state) WHERE {IS_LIVE}",
+        f"CREATE INDEX {prefix}jobs_live ON {prefix}jobs (id, state, finished_at) WHERE {IS_LIVE}",
         # Listing, counting and pruning what has ended, by how it ended.
-        f"CREATE INDEX {prefix}jobs_ended ON {prefix}jobs (state, id) WHERE {IS_ENDED}",
+        f"CREATE INDEX {prefix}jobs_ended ON {prefix}jobs (state, id, finished_at) WHERE {IS_ENDED}",
         f"CREATE UNIQUE INDEX {prefix}job_events_seq ON {prefix}job_events (job_id, seq)",
+        f"CREATE INDEX {prefix}deletions_at ON {prefix}deletions (at)",
         f"CREATE UNIQUE INDEX {prefix}job_checkpoints_epoch ON {prefix}job_checkpoints (root_id, epoch)",
         f"CREATE INDEX {prefix}job_checkpoints_job ON {prefix}job_checkpoints (job_id, status, epoch)",
     )

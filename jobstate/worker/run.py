@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Final
@@ -166,6 +166,7 @@ class Run:
             except BaseException as error:
                 self._failed(error, taken)
                 raise
+            self._written(taken)
 
     def checkpoint(self, state: Json = None) -> Checkpoint:
         """Write a completed checkpoint, from which the next run of the job starts: acknowledged means durable.
@@ -184,12 +185,14 @@ class Run:
         with self._writing:
             taken = self._buffer.take()
             try:
-                return self._context.repository.reports.checkpoint(
+                checkpoint = self._context.repository.reports.checkpoint(
                     self.lease, taken, state_json, self._context.keep_checkpoints, self._context.clock.now()
                 )
             except BaseException as error:
                 self._failed(error, taken)
                 raise
+            self._written(taken)
+            return checkpoint
 
     # The verbs.
 
@@ -214,6 +217,10 @@ class Run:
 
     def complete(self) -> None:
         """The work is done. It beats a stop that is pending. Repeating it with the same token changes nothing."""
+        self._write_completion()
+        self._ended()
+
+    def _write_completion(self) -> None:
         with self._writing:
             taken = self._buffer.take()
             leases = self._context.repository.leases
@@ -224,16 +231,24 @@ class Run:
             except BaseException as error:
                 self._failed(error, taken)
                 raise
-        self._ended()
+            self._written(taken)
 
-    def completed_if_held(self) -> bool:
-        """As `complete`, but a lost lease is the answer False instead of an error."""
-        try:
-            self.complete()
-        except (LeaseLost, TransitionNotAllowed):
-            self._lost = True
-            return False
-        return True
+    @classmethod
+    def complete_many(cls, context: Context, runs: Sequence[Run]) -> list[Run]:
+        """Complete these runs in one transaction; those that could not be, because their lease was lost."""
+        lost = []
+        with context.repository.transaction():
+            for run in runs:
+                try:
+                    run._write_completion()
+                except (LeaseLost, TransitionNotAllowed):
+                    lost.append(run)
+        for run in runs:
+            if run in lost:
+                run._lost = True
+            else:
+                run._ended()
+        return lost
 
     def fail(
         self,
@@ -261,7 +276,7 @@ class Run:
                 "".join(traceback.format_exception(failure)),
             )
         else:
-            told = Failure(failure, kind, domain)
+            told = Failure(checked.message("failure", failure), kind, domain)
         chance = self._context.chance()
         return self._end(lambda job, now: rules.fail(job, self.token, told, chance, now, self._by))
 
@@ -272,7 +287,9 @@ class Run:
 
     def begin_stop(self) -> Job:
         """Agree to the stop: the job is Stopping. A last checkpoint may follow."""
-        return self._change(lambda job, now: rules.begin_stop(job, self.token, now, self._by)).job
+        job = self._change(lambda job, now: rules.begin_stop(job, self.token, now, self._by)).job
+        self._stop, self._seen = job.stop, True
+        return job
 
     def finish_stop(self) -> Job:
         """The work has stopped: the job is Stopped."""
@@ -305,10 +322,12 @@ class Run:
             taken = self._buffer.take()
             now = self._context.clock.now()
             try:
-                return self._context.repository.leases.change(self.lease, lambda job: decide(job, now), taken)
+                decision = self._context.repository.leases.change(self.lease, lambda job: decide(job, now), taken)
             except BaseException as error:
                 self._failed(error, taken)
                 raise
+            self._written(taken)
+            return decision
 
     def _end(self, decide: Callable[[Job, int], Decision]) -> Job:
         decision = self._change(decide)
@@ -320,6 +339,11 @@ class Run:
         if self._on_settled is not None:
             self._on_settled(self)
             self._on_settled = None
+
+    def _written(self, taken: dict[str, TableProgress]) -> None:
+        """Inside a transaction that may yet be undone, what was written counts as not written: it is absolute."""
+        if taken and self._context.repository.in_transaction():
+            self._buffer.put_back(taken)
 
     def _failed(self, error: BaseException, taken: dict[str, TableProgress]) -> None:
         self._buffer.put_back(taken)

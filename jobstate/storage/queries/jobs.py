@@ -34,12 +34,12 @@ class JobQueries:
             )
         )
         self.next_run = sql(
-            pipelines.insert({pipelines.pipeline_id: Param("pipeline_id"), pipelines.last_run_id: literal(1)})
-            .on_conflict(
-                conflict_target=[pipelines.pipeline_id],
-                update={pipelines.last_run_id: pipelines.last_run_id + literal(1)},
-            )
+            pipelines.update({pipelines.last_run_id: pipelines.last_run_id + literal(1)})
+            .where(pipelines.pipeline_id == Param("pipeline_id"))
             .returning(pipelines.last_run_id)
+        )
+        self.first_run = sql(
+            pipelines.insert({pipelines.pipeline_id: Param("pipeline_id"), pipelines.last_run_id: literal(1)})
         )
         self.find = sql(whole_jobs(tables).where(jobs.id == Param("id")))
         self.find_key = sql(whole_jobs(tables).where((jobs.key == Param("key")) & SQL(IS_LIVE)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Final
 
-from peewee import SQL, Select, Tuple, fn
+from peewee import JOIN, SQL, Select, Tuple, fn
 
 from jobstate.domain.checkpoints import CheckpointState
 from jobstate.domain.lifecycle import LEASED, State, Trigger, sources
@@ -34,6 +34,7 @@ class LeaseQueries:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self.due = cache(self._due)
+        self.priorities = cache(self._priorities)
         jobs, specs, kinds, checkpoints = tables.jobs, tables.specs, tables.kinds, tables.checkpoints
         self.kinds = sql(kinds.select(kinds.kind).order_by(kinds.kind))
 
@@ -44,13 +45,15 @@ class LeaseQueries:
 
         newest = (
             checkpoints.select(checkpoints.id)
-            .where(
-                (checkpoints.job_id == specs.job_id) & (checkpoints.status == literal(CheckpointState.COMPLETED.value))
-            )
+            .where((checkpoints.job_id == jobs.id) & (checkpoints.status == literal(CheckpointState.COMPLETED.value)))
             .order_by(checkpoints.epoch.desc())
             .limit(literal(1))
         )
-        self.spec_and_checkpoint = sql(specs.select(*spec_columns(tables), newest).where(specs.job_id == Param("id")))
+        self.spec_and_checkpoint = sql(
+            jobs.select(*spec_columns(tables), newest)
+            .join(specs, JOIN.LEFT_OUTER, on=(specs.job_id == jobs.id))
+            .where(jobs.id == Param("id"))
+        )
 
         self.claim = sql(
             jobs.update(
@@ -101,20 +104,45 @@ class LeaseQueries:
             ).where(held(tables) & among(jobs.state, sources(Trigger.COMPLETE) & LEASED))
         )
 
-    def _due(self, kinds: int) -> str:
-        """The next jobs for a worker that takes so many kinds, in claim order.
+    def _due(self, kinds: int, *, lowest: bool) -> str:
+        """The due jobs of one priority (the lowest there is, or a given one) in claim order, for so many kinds.
 
-        One lane per kind and node (`''` and the worker's own): each is a range of the claim's index, so that jobs
-        which are delayed, pinned elsewhere or of another kind are not even walked over.
+        One lane per kind and node (`''` and the worker's own). Each is one range of the claim's index, in the order of
+        that index: jobs which are delayed, pinned elsewhere or of another kind are not even walked over. Each column
+        of the range is compared for equality, so that no statistics can talk SQLite into another plan.
         """
-        jobs = self._tables.jobs
         lanes: list[Any] = []
+        priority = SQL(f"(SELECT min(priority) FROM {self._queue()})") if lowest else Param("priority")
         for kind in range(kinds):
             for node in (literal(""), Param("node_id")):
-                job = jobs.alias("job")
-                order = [getattr(job, name) for name in _CLAIM_ORDER]
-                due = (job.kind == Param(f"kind{kind}")) & (job.node_id == node) & (job.available_at <= Param("now"))
-                lane = Select([by_index(job, "jobs_claimable")], order).where(SQL(IS_CLAIMABLE) & due)
-                lanes.append(rows_of(lane.order_by(*order).limit(Param("limit")), f"lane{len(lanes)}"))
-        by_place = [SQL(str(place + 1)) for place in range(len(_CLAIM_ORDER))]
-        return sql(union_all(lanes).order_by(*by_place).limit(Param("limit")))
+                job = self._tables.jobs.alias("job")
+                place = (job.priority == priority) & (job.kind == Param(f"kind{kind}")) & (job.node_id == node)
+                found = Select([by_index(job, "jobs_claimable")], [getattr(job, name) for name in _CLAIM_ORDER])
+                found = found.where(SQL(IS_CLAIMABLE) & place & (job.available_at <= Param("now")))
+                found = found.order_by(job.available_at, job.id).limit(Param("limit"))
+                lanes.append(rows_of(found, f"lane{len(lanes)}"))
+        in_order = (SQL(str(place + 1)) for place in range(len(_CLAIM_ORDER)))
+        return sql(union_all(lanes).order_by(*in_order).limit(Param("limit")))
+
+    def _priorities(self, kinds: int) -> str:
+        """The priorities at which something is due, from the lowest on; each costs a step, however many jobs it has.
+
+        Written as text: the recursion, and a scalar subquery for each lane, which unlike a join SQLite cannot turn into
+        a scan of the whole queue.
+        """
+        lanes = " OR ".join(
+            f"(SELECT 1 FROM {self._queue(f'priority = step AND kind = :kind{kind} AND node_id = {node}')} "
+            "AND available_at <= :now LIMIT 1) IS NOT NULL"
+            for kind in range(kinds)
+            for node in ("''", ":node_id")
+        )
+        return (
+            f"WITH RECURSIVE steps (step) AS (SELECT min(priority) FROM {self._queue()} UNION ALL "
+            f"SELECT (SELECT min(priority) FROM {self._queue('priority > step')}) FROM steps WHERE step IS NOT NULL) "
+            f"SELECT step FROM steps WHERE step IS NOT NULL AND ({lanes}) ORDER BY step LIMIT :limit"
+        )
+
+    def _queue(self, condition: str = "") -> str:
+        """The claimable jobs by their index, as SQL up to and with the WHERE clause."""
+        jobs = f"{self._tables.prefix}jobs"
+        return f"{jobs} INDEXED BY {jobs}_claimable WHERE {IS_CLAIMABLE}{' AND ' if condition else ''}{condition}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from peewee import SQL, NodeList, Select
+from peewee import JOIN, SQL, NodeList, Select, fn
 
-from jobstate.storage.compiled import Param
+from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS
+from jobstate.storage.compiled import Param, literal
 from jobstate.storage.tables import HOT_FIELDS, SPEC_FIELDS, Tables, column_of
 
 
@@ -16,14 +17,31 @@ def hot_columns(tables: Tables) -> list[Any]:
 
 
 def spec_columns(tables: Tables) -> list[Any]:
-    """The columns of `job_specs`, in the order of the fields of `Job`."""
-    return [getattr(tables.specs, column_of(field)) for field in SPEC_FIELDS]
+    """The columns of `job_specs`, in the order of the fields of `Job`.
+
+    A trigger cannot demand the second row of a submission. Where a hostile writer left it out, its defaults stand in,
+    so that such a job (which the audit names) does not keep others from being claimed or listed.
+    """
+    jobs, specs = tables.jobs, tables.specs
+    defaults = {
+        "root_id": jobs.id,
+        "max_attempts": literal(DEFAULT_MAX_ATTEMPTS),
+        "labels_json": literal("{}"),
+        "descriptor_json": literal("{}"),
+    }
+    return [
+        fn.COALESCE(getattr(specs, column_of(field)), defaults[field])
+        if field in defaults
+        else getattr(specs, column_of(field))
+        for field in SPEC_FIELDS
+    ]
 
 
 def whole_jobs(tables: Tables) -> Any:
     """Jobs with all the fields of `Job`, in their order."""
     jobs, specs = tables.jobs, tables.specs
-    return jobs.select(*hot_columns(tables), *spec_columns(tables)).join(specs, on=(specs.job_id == jobs.id))
+    columns = (*hot_columns(tables), *spec_columns(tables))
+    return jobs.select(*columns).join(specs, JOIN.LEFT_OUTER, on=(specs.job_id == jobs.id))
 
 
 def held(tables: Tables) -> Any:

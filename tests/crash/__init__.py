@@ -1,0 +1,1 @@
+"""Processes that die at any moment, and power cuts at any write."""

@@ -1,0 +1,71 @@
+"""kill -9 at a random moment: what was acknowledged is there, and the file adds up."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import jobstate
+from jobstate import JobStore
+from tests.processes.team import PATIENCE, Member, member
+
+ROUNDS = 12
+
+
+def _acknowledged(victim: Member) -> list[Any]:
+    """What the process said before it died; a line that was cut off was never said."""
+    out, _ = victim.process.communicate(timeout=PATIENCE)
+    return [json.loads(line) for line in out.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def _check(jobs: JobStore, told: list[Any]) -> None:
+    ended_by_us = {job_id for what, job_id, _ in told if what == "deleted"}
+    for job_id in ended_by_us:
+        with pytest.raises(jobstate.JobNotFound):
+            jobs.get(job_id)
+    last_touched = told[-1][1] if told else None
+    for what, job_id, number in told:
+        if job_id in ended_by_us:
+            continue
+        try:
+            history = {event.seq: event for event in jobs.events(job_id)}
+        except jobstate.JobNotFound:
+            # Its deletion, which came next, was done but not yet told.
+            assert job_id == last_touched
+            continue
+        if what == "checkpoint":
+            assert number in {checkpoint.epoch for checkpoint in jobs.checkpoints(job_id)}
+        else:
+            assert history[number].to_state == what
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("durability", "crowd"), [("full", 1), ("normal", 1), ("normal", 4)])
+def test_every_acknowledged_change_survives_a_kill_at_a_random_moment(
+    tmp_path: Path, durability: str, crowd: int
+) -> None:
+    path = tmp_path / "jobs.db"
+    jobstate.open(path).close()
+    chance = random.Random(f"{durability}{crowd}")
+    told = 0
+    for number in range(ROUNDS if crowd == 1 else ROUNDS // 2):
+        with ExitStack() as stack:
+            team = [stack.enter_context(member("crash_loop", path, durability, number)) for _ in range(crowd)]
+            for victim in team:
+                assert victim.hear() == "ready"
+            time.sleep(chance.uniform(0.002, 0.25))
+            for victim in team:
+                victim.process.kill()
+            said = [_acknowledged(victim) for victim in team]
+        with jobstate.open(path, create=False) as jobs:
+            assert jobs.audit().findings == ()
+            for one in said:
+                _check(jobs, one)
+            told += sum(map(len, said))
+    assert told > 100

@@ -1,0 +1,1 @@
+"""Raw SQL against the file: what the database itself refuses, whoever writes."""

@@ -1,0 +1,1 @@
+"""How SQLite goes about the statements of the store, on stores of awkward shapes."""

@@ -1,0 +1,99 @@
+"""Several real processes that start at one moment: the side of the test."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+PATIENCE: Final = 60.0
+
+
+class Member:
+    """One process that runs a role of `tests.processes.roles`. It says a line of JSON whenever it has news."""
+
+    def __init__(self, role: str, *arguments: object) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.processes.roles", role, *map(str, arguments)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def hear(self) -> Any:
+        """What the process says next; an error with its own words when it ended instead."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            self.process.wait(PATIENCE)
+            assert self.process.stderr is not None
+            raise AssertionError(f"the process ended with {self.process.returncode}: {self.process.stderr.read()}")
+        return json.loads(line)
+
+    def tell(self, word: str = "go") -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{word}\n")
+        self.process.stdin.flush()
+
+    def kill(self) -> None:
+        """End it as a power cut of the process alone: nothing in it runs any more."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(PATIENCE)
+
+    def ended(self, within: float = PATIENCE) -> int:
+        """Wait for its end; its exit code."""
+        return self.process.wait(within)
+
+    def words(self) -> tuple[str, str]:
+        """Wait for its end; what is left of stdout, and stderr."""
+        out, err = self.process.communicate(timeout=PATIENCE)
+        return out, err
+
+
+@contextmanager
+def member(role: str, *arguments: object) -> Iterator[Member]:
+    """A process that is gone, one way or the other, when the block ends."""
+    one = Member(role, *arguments)
+    try:
+        yield one
+    finally:
+        if one.process.poll() is None:
+            one.process.kill()
+        one.process.communicate(timeout=PATIENCE)
+
+
+def together(size: int, role: str, arguments: Callable[[int], tuple[object, ...]]) -> list[Any]:
+    """Run a role in several processes, which all begin when all are ready; what each says at its end."""
+    with ExitStack() as stack:
+        team = [stack.enter_context(member(role, *arguments(number))) for number in range(size)]
+        for one in team:
+            assert one.hear() == "ready"
+        for one in team:
+            one.tell()
+        said = [one.hear() for one in team]
+        assert [one.ended() for one in team] == [0] * size
+        return said
+
+
+def eventually(condition: Callable[[], bool], within: float = 10.0) -> float:
+    """Wait until it holds; how many seconds that took."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < within, "it did not come true in time"
+        time.sleep(0.002)
+    return time.monotonic() - began
