@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick] [NAME…]`: every benchmark, or those named. Figures, no verdict: machines are noisy."""
+"""`python -m benchmarks [--quick] [NAME…]`: every benchmark, or those named. Figures, no verdict: machines vary."""
 
 from __future__ import annotations
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import jobstate
 
 _INSERT_JOB = (
-    "INSERT INTO jobs (state, kind, node_id, priority, available_at, parallelism, attempt, failures, lease_token, clean, "
-    "created_at, updated_at, seq, trigger, actor) VALUES ('Scheduled', ?, '', 0, ?, 1, 0, 0, 0, 0, ?, ?, 1, 'submit', ?)"
+    "INSERT INTO jobs (state, kind, node_id, priority, available_at, parallelism, attempt, failures, lease_token, "
+    "clean, created_at, updated_at, seq, trigger, actor) "
+    "VALUES ('Scheduled', ?, '', 0, ?, 1, 0, 0, 0, 0, ?, ?, 1, 'submit', ?)"
 )
 _INSERT_SPEC = "INSERT INTO job_specs (job_id, root_id, max_attempts, labels, descriptor) VALUES (?, ?, 3, '{}', ?)"
 _INSERT_EVENT = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 from jobstate.domain import leases as rules
 from jobstate.domain.checkpoints import Progress
@@ -20,6 +19,9 @@ from jobstate.storage.jobs import SqlJobs
 from jobstate.storage.queries.leases import MAX_KINDS, LeaseQueries
 from jobstate.storage.reports import SqlReports
 from jobstate.storage.rows import job_of
+
+Read = Callable[..., Iterable[Row]]
+"""Runs a statement and yields its rows, inside a transaction or not."""
 
 
 class SqlLeases:
@@ -36,11 +38,8 @@ class SqlLeases:
         self, node_id: str, kinds: Sequence[str] | None, lease: int, limit: int, now: int, settling: Settling
     ) -> list[Claimed]:
         self.settle(now, settling)
-        claimed: list[Claimed] = []
-        for some in _in_chunks(self._known_kinds() if kinds is None else kinds, MAX_KINDS):
-            if len(claimed) < limit:
-                claimed += self._claim(node_id, some, lease, limit - len(claimed), now)
-        return claimed
+        chosen = self._known_kinds() if kinds is None else kinds
+        return self._claim(node_id, chosen, lease, limit, now) if chosen else []
 
     def renew(self, leases: Sequence[Lease], lease: int, now: int, settling: Settling) -> list[Renewal]:
         values = {"leases": json.dumps(leases), "until": now + lease, "now": now}
@@ -90,32 +89,40 @@ class SqlLeases:
         return [kind for (kind,) in self._engine.read(self._sql.kinds)]
 
     def _claim(self, node_id: str, kinds: Sequence[str], lease: int, limit: int, now: int) -> list[Claimed]:
-        wanted: dict[str, object] = {f"kind{lane}": kind for lane, kind in enumerate(kinds)}
-        wanted.update(node_id=node_id, limit=limit, now=now)
         # An idle worker only reads: it does not take part in the contest for the write lock. One that found work the
         # last time looks under the lock at once.
-        if not self._found_work and not self._due(self._engine.read, len(kinds), wanted):
+        if not self._found_work and not self._due(self._engine.read, node_id, kinds, limit, now):
             return []
         values: dict[str, object] = {"node_id": node_id, "now": now, "until": now + lease, "actor": f"worker:{node_id}"}
         with self._engine.transaction() as connection:
             claimed = []
-            for job_id in self._due(connection.execute, len(kinds), wanted):
+            for job_id in self._due(connection.execute, node_id, kinds, limit, now):
                 values["id"] = job_id
                 claimed.append(self._start(connection, connection.execute(self._sql.claim, values).fetchall()[0]))
         self._found_work = bool(claimed)
         return claimed
 
-    def _due(self, read: Callable[..., Iterable[Row]], kinds: int, wanted: dict[str, object]) -> list[int]:
+    def _due(self, read: Read, node_id: str, kinds: Sequence[str], limit: int, now: int) -> list[int]:
         """The ids of the next due jobs, in claim order."""
-        limit: Any = wanted["limit"]
-        found = list(read(self._sql.due(kinds, lowest=True), wanted))
-        if len(found) < limit:
-            found = []
-            for (priority,) in list(read(self._sql.priorities(kinds), wanted)):
-                found += read(self._sql.due(kinds, lowest=False), {**wanted, "priority": priority})
-                if len(found) >= limit:
-                    break
+        found: list[Row] = []
+        for some in _in_chunks(kinds, MAX_KINDS):
+            wanted = {f"kind{lane}": kind for lane, kind in enumerate(some)}
+            found += self._due_of(read, len(some), {**wanted, "node_id": node_id, "limit": limit, "now": now}, limit)
+        if len(kinds) > MAX_KINDS:
+            found.sort()
         return [job_id for *_, job_id in found[:limit]]
+
+    def _due_of(self, read: Read, kinds: int, wanted: dict[str, object], limit: int) -> list[Row]:
+        """The next due jobs of so many kinds, as priority, start and id, in that order."""
+        found = list(read(self._sql.due(kinds, lowest=True), wanted))
+        if len(found) == limit:
+            return found
+        found = []
+        for (priority,) in list(read(self._sql.priorities(kinds), wanted)):
+            found += read(self._sql.due(kinds, lowest=False), {**wanted, "priority": priority})
+            if len(found) >= limit:
+                break
+        return found
 
     def _start(self, connection: sqlite3.Connection, row: Row) -> Claimed:
         (*spec, checkpoint_id) = connection.execute(self._sql.spec_and_checkpoint, {"id": row[0]}).fetchone()
