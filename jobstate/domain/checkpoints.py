@@ -10,7 +10,6 @@ from enum import StrEnum
 from typing import Any, Final
 
 from jobstate.domain import checked
-from jobstate.domain.checked import Json
 from jobstate.domain.ranges import TableProgress
 
 KEEP_CHECKPOINTS: Final = 10
@@ -49,10 +48,9 @@ class Checkpoint:
         return f"chk_{self.number}"
 
     @property
-    def state(self) -> Json:
-        """What the worker stored in it; None where it keeps its state elsewhere."""
-        loaded: Json = None if self.state_json is None else json.loads(self.state_json)
-        return loaded
+    def state(self) -> Any:
+        """What the worker stored in it, as JSON; None where it keeps its state elsewhere."""
+        return None if self.state_json is None else json.loads(self.state_json)
 
     @property
     def progress(self) -> dict[str, TableProgress]:

@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from jobstate.domain import checked
-from jobstate.domain.checked import Json
 from jobstate.domain.lifecycle import TERMINAL, State
 from jobstate.domain.retry import DEFAULT_RETRY, RetryPolicy
 
@@ -185,9 +184,9 @@ class Job(NamedTuple):
     """The submission met a live job with its key, and this is that job."""
 
     @property
-    def descriptor(self) -> dict[str, Json]:
+    def descriptor(self) -> dict[str, Any]:
         """What the job is to do, as it was submitted."""
-        loaded: dict[str, Json] = json.loads(self.descriptor_json)
+        loaded: dict[str, Any] = json.loads(self.descriptor_json)
         return loaded
 
     @property
@@ -326,9 +325,9 @@ class Event:
         return checked.instant(self.at_us)
 
     @property
-    def detail(self) -> dict[str, Json]:
+    def detail(self) -> dict[str, Any]:
         """What else is recorded with it."""
-        loaded: dict[str, Json] = json.loads(self.detail_json) if self.detail_json else {}
+        loaded: dict[str, Any] = json.loads(self.detail_json) if self.detail_json else {}
         return loaded
 
     @property

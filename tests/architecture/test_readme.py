@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -39,6 +40,16 @@ def test_an_example_runs_as_printed(example: str, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     expected = re.findall(r"#> (.*)", example)
     assert result.stdout.splitlines() == expected
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda code: code.strip().splitlines()[0][:40])
+def test_an_example_is_typed_strictly_as_a_user_would_check_it(example: str, tmp_path: Path) -> None:
+    path = tmp_path / "example.py"
+    path.write_text(example)
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--follow-imports=silent", str(path)]
+    environment = {**os.environ, "MYPYPATH": str(README.parent)}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
+    assert result.returncode == 0, result.stdout
 
 
 def test_the_first_example_fits_on_a_screen() -> None:

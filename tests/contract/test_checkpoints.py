@@ -50,7 +50,7 @@ def test_a_snapshot_of_a_checkpoint_cannot_be_changed_by_who_holds_it(store: Job
     run = running(store)
     checkpoint = run.checkpoint(state=state)
     state["list"].append(2)
-    checkpoint.state["list"] = "changed"  # type: ignore[index, call-overload]
+    checkpoint.state["list"] = "changed"
     assert checkpoint.state == {"list": [1]}
     assert list(store.checkpoints(run)) == [checkpoint]
 

@@ -23,15 +23,15 @@ def descriptor(part: Part, pace: float) -> dict[str, Any]:
 
 def part_of(job: jobstate.Job) -> Part:
     """The part that a job counts."""
-    told: Any = job.descriptor
+    told = job.descriptor
     return Part(Path(told["folder"]), told["recursive"], tuple(told["exclude"]))
 
 
 def count(run: jobstate.Run) -> None:
     """The handler: go on behind the last checkpoint, one file after the other."""
-    told: Any = run.job.descriptor
+    told = run.job.descriptor
     files = part_of(run.job).files()
-    state: Any = run.restored.state if run.restored else 0
+    state = run.restored.state if run.restored else 0
     for done in range(state, len(files)):
         if done == told.get("hold_at") and run.job.attempt <= told["hold_attempts"]:
             run.checkpoint(state=done)
