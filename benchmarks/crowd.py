@@ -44,7 +44,6 @@ def _fill(path: Path, jobs: int, values: str) -> None:
         "INSERT INTO job_specs (job_id, root_id, max_attempts, labels, descriptor) "
         "SELECT id, id, 3, '{}', '{}' FROM jobs WHERE id NOT IN (SELECT job_id FROM job_specs)"
     )
-    connection.execute("INSERT INTO kinds (kind) SELECT DISTINCT kind FROM jobs WHERE true ON CONFLICT DO NOTHING")
     for statement in guards(""):
         connection.execute(statement)
     connection.execute("COMMIT")

@@ -26,11 +26,13 @@ def wait(context: Context, job_id: int, wanted: frozenset[State], timeout: float
             raise JobNotFound(job_id)
         if job.state in wanted:
             return job
+        if leases.is_overdue(job, clock.now()) and repository.leases.settle(
+            clock.now(), context.settling(by.actor, limit=_SETTLE_BATCH)
+        ):
+            continue
         waited = clock.monotonic() - began
         if job.is_terminal or (timeout is not None and waited >= timeout):
             raise WaitTimeout(job_id, job.state, waited)
-        if leases.is_overdue(job, clock.now()):
-            repository.leases.settle(clock.now(), context.settling(by.actor, limit=_SETTLE_BATCH))
         pauses = Pauses()
         clock.sleep(pauses.next())
         while repository.version() == seen and not leases.is_overdue(job, clock.now()):

@@ -91,8 +91,9 @@ class Engine:
         self.timeout = timeout
         self.owned = owned
         self.clockwork = clockwork
-        self.is_memory = owned and not database.thread_safe
-        self._lock: AbstractContextManager[Any] = threading.RLock() if self.is_memory else nullcontext()
+        self.is_shared = not database.thread_safe
+        """One connection serves all threads, behind a lock."""
+        self._lock: AbstractContextManager[Any] = threading.RLock() if self.is_shared else nullcontext()
         self._threads = _Threads()
         self._pid = os.getpid()
         self._closed = False
@@ -165,7 +166,7 @@ class Engine:
 
     def close_thread(self) -> None:
         """Close the connection of the calling thread, which is about to end."""
-        if self.owned and not self.is_memory and not self._closed and not self.database.is_closed():
+        if not self.is_shared and not self._closed and not self.database.is_closed():
             self._threads.connection = None
             self.database.close()
 

@@ -8,6 +8,8 @@ comparing the schema finds it.
 
 from __future__ import annotations
 
+from functools import cache
+
 from jobstate.domain.job import SUBMIT
 from jobstate.domain.lifecycle import (
     EDGES,
@@ -30,6 +32,7 @@ def edge_rows() -> list[tuple[str, str, str]]:
     return [(source.value, trigger.value, target.value) for source, trigger, target in EDGES]
 
 
+@cache
 def guards(prefix: str) -> tuple[str, ...]:
     """The triggers as SQL, each refusing with a message that begins with `jobstate:`."""
     jobs, specs, events = f"{prefix}jobs", f"{prefix}job_specs", f"{prefix}job_events"
@@ -41,7 +44,6 @@ def guards(prefix: str) -> tuple[str, ...]:
             f"AFTER INSERT ON {jobs}",
             _refuse_first([("NEW.id <= 0", "ids are counted by the database, from 1")]),
             _entry(events, "NULL", "NULL"),
-            _new_kind(prefix),
         ),
         _on(
             f"{jobs}_update_guard",
@@ -98,8 +100,6 @@ def guards(prefix: str) -> tuple[str, ...]:
         ),
         _frozen(specs, "UPDATE", "what was submitted is never changed"),
         _kept(specs, jobs, "a specification goes only with its job"),
-        _frozen(f"{prefix}kinds", "UPDATE", "a kind that was ever submitted stays known"),
-        _frozen(f"{prefix}kinds", "DELETE", "a kind that was ever submitted stays known"),
         *_counter_guards(f"{prefix}pipelines"),
         *(
             _frozen(f"{prefix}{table}", verb, "the lifecycle is part of the program")
@@ -192,13 +192,6 @@ def _entry(events: str, from_state: str, old_worker: str) -> str:
         f"INSERT INTO {events} (job_id, seq, at, from_state, to_state, trigger, actor, reason, node, attempt, token, "
         f"detail) SELECT NEW.id, NEW.seq, NEW.updated_at, {from_state}, NEW.state, NEW.trigger, NEW.actor, NEW.reason, "
         f"coalesce(NEW.worker_id, {old_worker}), NEW.attempt, NEW.lease_token, NEW.detail"
-    )
-
-
-def _new_kind(prefix: str) -> str:
-    return (
-        f"INSERT INTO {prefix}kinds (kind) SELECT NEW.kind "
-        f"WHERE NOT EXISTS (SELECT 1 FROM {prefix}kinds WHERE kind = NEW.kind)"
     )
 
 

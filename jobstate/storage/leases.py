@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 from jobstate.domain import leases as rules
 from jobstate.domain.checkpoints import Progress
@@ -38,8 +40,7 @@ class SqlLeases:
         self, node_id: str, kinds: Sequence[str] | None, lease: int, limit: int, now: int, settling: Settling
     ) -> list[Claimed]:
         self.settle(now, settling)
-        chosen = self._known_kinds() if kinds is None else kinds
-        return self._claim(node_id, chosen, lease, limit, now) if chosen else []
+        return self._claim(node_id, kinds, lease, limit, now)
 
     def renew(self, leases: Sequence[Lease], lease: int, now: int, settling: Settling) -> list[Renewal]:
         values = {"leases": json.dumps(leases), "until": now + lease, "now": now}
@@ -85,10 +86,7 @@ class SqlLeases:
                     settled.append(decision.job)
         return settled
 
-    def _known_kinds(self) -> list[str]:
-        return [kind for (kind,) in self._engine.read(self._sql.kinds)]
-
-    def _claim(self, node_id: str, kinds: Sequence[str], lease: int, limit: int, now: int) -> list[Claimed]:
+    def _claim(self, node_id: str, kinds: Sequence[str] | None, lease: int, limit: int, now: int) -> list[Claimed]:
         # An idle worker only reads: it does not take part in the contest for the write lock. One that found work the
         # last time looks under the lock at once.
         if not self._found_work and not self._due(self._engine.read, node_id, kinds, limit, now):
@@ -102,27 +100,19 @@ class SqlLeases:
         self._found_work = bool(claimed)
         return claimed
 
-    def _due(self, read: Read, node_id: str, kinds: Sequence[str], limit: int, now: int) -> list[int]:
+    def _due(self, read: Read, node_id: str, kinds: Sequence[str] | None, limit: int, now: int) -> list[int]:
         """The ids of the next due jobs, in claim order."""
-        found: list[Row] = []
-        for some in _in_chunks(kinds, MAX_KINDS):
-            wanted = {f"kind{lane}": kind for lane, kind in enumerate(some)}
-            found += self._due_of(read, len(some), {**wanted, "node_id": node_id, "limit": limit, "now": now}, limit)
-        if len(kinds) > MAX_KINDS:
-            found.sort()
-        return [job_id for *_, job_id in found[:limit]]
-
-    def _due_of(self, read: Read, kinds: int, wanted: dict[str, object], limit: int) -> list[Row]:
-        """The next due jobs of so many kinds, as priority, start and id, in that order."""
-        found = list(read(self._sql.due(kinds, lowest=True), wanted))
-        if len(found) == limit:
-            return found
-        found = []
-        for (priority,) in list(read(self._sql.priorities(kinds), wanted)):
-            found += read(self._sql.due(kinds, lowest=False), {**wanted, "priority": priority})
-            if len(found) >= limit:
+        wanted = {"node_id": node_id, "limit": limit, "now": now, "kinds": None if kinds is None else json.dumps(kinds)}
+        ids: list[int] = []
+        for priority, places in groupby(list(read(self._sql.places, wanted)), key=itemgetter(0)):
+            found: list[Row] = []
+            for some in _in_chunks([kind for _, kind in places], MAX_KINDS):
+                lanes = {f"kind{lane}": kind for lane, kind in enumerate(some)}
+                found += read(self._sql.due(len(some)), {**wanted, **lanes, "priority": priority})
+            ids += [job_id for _, job_id in sorted(found)]
+            if len(ids) >= limit:
                 break
-        return found
+        return ids[:limit]
 
     def _start(self, connection: sqlite3.Connection, row: Row) -> Claimed:
         (*spec, checkpoint_id) = connection.execute(self._sql.spec_and_checkpoint, {"id": row[0]}).fetchone()

@@ -51,7 +51,7 @@ class SqliteRepository:
         return self._engine.connection().in_transaction
 
     def version(self) -> int:
-        if self._engine.is_memory:  # one connection for all threads: SQLite counts only the changes of others
+        if self._engine.is_shared:  # one connection for all threads: SQLite counts only the changes of others
             return self._engine.connection().total_changes
         number: int = self._engine.read("PRAGMA data_version")[0][0]
         return number

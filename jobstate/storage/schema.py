@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import peewee
@@ -12,7 +13,7 @@ import peewee
 from jobstate.domain.errors import SchemaMismatch
 from jobstate.storage.engine import Engine
 from jobstate.storage.guards import edge_rows, guards
-from jobstate.storage.tables import Tables, indexes, views
+from jobstate.storage.tables import Tables, define, indexes, views
 
 APPLICATION_ID: Final = 0x4A6F6253  # "JobS"
 
@@ -26,16 +27,20 @@ class Migration:
 
 
 def _create(connection: sqlite3.Connection, tables: Tables) -> None:
-    dialect = peewee.SqliteDatabase(None)
-    for model in tables.models:
-        statement, _ = peewee.SchemaManager(model, database=dialect)._create_table(safe=False).query()
-        connection.execute(statement)
-    for statement in (*indexes(tables.prefix), *views(tables.prefix)):
+    for statement in _creation(tables.prefix):
         connection.execute(statement)
     connection.executemany(f"INSERT INTO {tables.prefix}lifecycle_edges VALUES (?, ?, ?)", edge_rows())
 
 
 MIGRATIONS: tuple[Migration, ...] = (Migration(1, _create),)
+
+
+@cache
+def _creation(prefix: str) -> tuple[str, ...]:
+    """What creates tables, indexes and views; kept, because peewee takes its time over it."""
+    dialect = peewee.SqliteDatabase(None)
+    managers = (peewee.SchemaManager(model, database=dialect) for model in define(prefix).models)
+    return (*(manager._create_table(safe=False).query()[0] for manager in managers), *indexes(prefix), *views(prefix))
 
 
 def newest() -> int:

@@ -81,7 +81,6 @@ class Tables:
     progress: Any
     checkpoints: Any
     pipelines: Any
-    kinds: Any
     workers: Any
     deletions: Any
     edges: Any
@@ -218,15 +217,6 @@ def define(prefix: str) -> Tables:
         class Meta:
             without_rowid = True
 
-    class Kinds(Table):
-        """Every kind that was ever submitted: the lanes that a worker of any kind looks into."""
-
-        table = "kinds"
-        kind = TextField(primary_key=True)
-
-        class Meta:
-            without_rowid = True
-
     class Workers(Table):
         """The workers that said they are there."""
 
@@ -275,7 +265,7 @@ def define(prefix: str) -> Tables:
         class Meta:
             without_rowid = True
 
-    return Tables(prefix, Jobs, Specs, Events, Progress, Checkpoints, Pipelines, Kinds, Workers, Deletions, Edges, Meta)
+    return Tables(prefix, Jobs, Specs, Events, Progress, Checkpoints, Pipelines, Workers, Deletions, Edges, Meta)
 
 
 def indexes(prefix: str) -> tuple[str, ...]:

@@ -117,11 +117,14 @@ class Worker:
         now = self._context.clock.now()
         kinds = None if self._kinds is None else tuple(self._kinds)
         self._info = WorkerInfo(self.node_id, now, now, host(), pid(), kinds, concurrency)
-        self._context.repository.workers.register(self._info)
-        self._heart = Heart(self._context, self._info, self._lease, lambda: self._ending, self._patience)
-        self._heart.start()
-        self._entered.enter_context(shutdown_on_signal(self.shut_down))
-        return self._heart
+        heart = Heart(self._context, self._info, self._lease, lambda: self._ending, self._patience)
+        with ExitStack() as entered:
+            entered.enter_context(shutdown_on_signal(self.shut_down))
+            self._context.repository.workers.register(self._info)
+            heart.start()
+            self._entered = entered.pop_all()
+        self._heart = heart
+        return heart
 
     def _end(self) -> None:
         heart, info = self._heart, self._info

@@ -213,8 +213,6 @@ HOSTILE: Final[dict[str, str]] = {
     "specification_of_no_job": "INSERT INTO job_specs (job_id, root_id, max_attempts, labels, descriptor) "
     "VALUES (999, 999, 3, '{}', '{}')",
     # What the store looks for work in, and what it must be able to read back.
-    "known_kinds_deleted": "DELETE FROM kinds",
-    "known_kind_renamed": "UPDATE kinds SET kind = 'other' WHERE kind = 'scheduled'",
     "unknown_stop_mode": "UPDATE jobs SET stop_mode = 'gentle' WHERE id = :asked",
     "unknown_stop_outcome": "UPDATE jobs SET state = 'Stopped', trigger = 'halt', seq = seq + 1, finished_at = 9, "
     "stop_mode = 'force', stop_outcome = 'vanished' WHERE id = :scheduled",

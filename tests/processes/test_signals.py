@@ -45,12 +45,21 @@ def test_a_signal_makes_a_worker_hand_back_what_it_holds_uncharged(
         assert jobs.audit().findings == ()
 
 
+def at_work(jobs: jobstate.JobStore) -> None:
+    """Wait until the worker says it is there: it takes signals from before that on."""
+    until = time.monotonic() + 30
+    while not jobs.workers():
+        assert time.monotonic() < until, "the worker did not start"
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("role", ["loop", "serve"])
 def test_an_idle_worker_leaves_at_a_signal(tmp_path: Path, role: str, number: signal.Signals) -> None:
     path = tmp_path / "jobs.db"
     with jobstate.open(path, durability="normal") as jobs, member(role, path, "w1", "yes", 10) as worker:
         assert worker.hear() == "ready"
+        at_work(jobs)
         worker.process.send_signal(number)
         assert worker.hear() == "left"
         assert worker.ended(3) == 0

@@ -21,10 +21,9 @@ from jobstate.storage.queries.terms import (
 from jobstate.storage.tables import IS_CLAIMABLE, IS_LEASED, OVERDUE_AT, Tables
 
 MAX_KINDS: Final = 200
-"""Kinds in one claim: two lanes each, of the 500 terms that SQLite takes in a compound SELECT."""
+"""Kinds in one statement: two lanes each, of the 500 terms that SQLite takes in a compound SELECT."""
 
 _RENEWAL: Final = ("id", "lease_token", "state", "stop_mode", "stop_deadline_at", "stop_reason", "rescale_to")
-_CLAIM_ORDER: Final = ("priority", "available_at", "id")
 
 
 class LeaseQueries:
@@ -33,9 +32,8 @@ class LeaseQueries:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self.due = cache(self._due)
-        self.priorities = cache(self._priorities)
-        jobs, specs, kinds, checkpoints = tables.jobs, tables.specs, tables.kinds, tables.checkpoints
-        self.kinds = sql(kinds.select(kinds.kind).order_by(kinds.kind))
+        self.places = self._places()
+        jobs, specs, checkpoints = tables.jobs, tables.specs, tables.checkpoints
 
         soonest = Select([by_index(jobs, "jobs_overdue")], [jobs.id, SQL(OVERDUE_AT)]).order_by(SQL(OVERDUE_AT))
         self.overdue = sql(
@@ -103,45 +101,48 @@ class LeaseQueries:
             ).where(held(tables) & among(jobs.state, sources(Trigger.COMPLETE) & LEASED))
         )
 
-    def _due(self, kinds: int, *, lowest: bool) -> str:
-        """The due jobs of one priority (the lowest there is, or a given one) in claim order, for so many kinds.
+    def _due(self, kinds: int) -> str:
+        """The due jobs of one priority and so many kinds, in claim order.
 
         One lane per kind and node (`''` and the worker's own). Each is one range of the claim's index, in the order of
         that index: jobs which are delayed, pinned elsewhere or of another kind are not even walked over. Each column
         of the range is compared for equality, so that no statistics can talk SQLite into another plan.
         """
         lanes = []
-        priority = SQL(f"(SELECT min(priority) FROM {self._queue()})") if lowest else Param("priority")
         for kind in range(kinds):
             for node in (literal(""), Param("node_id")):
                 job = self._tables.jobs.alias("job")
-                place = (job.priority == priority) & (job.kind == Param(f"kind{kind}")) & (job.node_id == node)
-                found = Select([by_index(job, "jobs_claimable")], [getattr(job, name) for name in _CLAIM_ORDER])
+                place = (job.priority == Param("priority")) & (job.kind == Param(f"kind{kind}")) & (job.node_id == node)
+                found = Select([by_index(job, "jobs_claimable")], [job.available_at, job.id])
                 found = found.where(SQL(IS_CLAIMABLE) & place & (job.available_at <= Param("now")))
                 found = found.order_by(job.available_at, job.id).limit(Param("limit"))
                 lanes.append(sql(rows_of(found, "lane")))
         # Joined as text: a union of hundreds of parts is deeper in peewee than Python's stack.
-        return f"{' UNION ALL '.join(lanes)} ORDER BY 1, 2, 3 LIMIT :limit"
+        return f"{' UNION ALL '.join(lanes)} ORDER BY 1, 2 LIMIT :limit"
 
-    def _priorities(self, kinds: int) -> str:
-        """The priorities at which something is due, from the lowest on; each costs a step, however many jobs it has.
+    def _places(self) -> str:
+        """The priorities and kinds at which something is due for a worker, from the lowest priority on.
 
-        Written as text: the recursion, and a scalar subquery for each lane, which unlike a join SQLite cannot turn into
-        a scan of the whole queue.
+        Steps through the claim's index from one pair to the next, however many jobs each has. Written as text: the
+        recursion, and scalar subqueries, which unlike joins SQLite cannot turn into a scan of the whole queue.
         """
-        lanes = " OR ".join(
-            f"(SELECT 1 FROM {self._queue(f'priority = step AND kind = :kind{kind} AND node_id = {node}')} "
-            "AND available_at <= :now LIMIT 1) IS NOT NULL"
-            for kind in range(kinds)
+        next_kind = f"(SELECT min(kind) FROM {self._queue('priority = place.priority AND kind > place.kind')})"
+        next_priority = f"(SELECT min(priority) FROM {self._queue('priority > place.priority')})"
+        due = " OR ".join(
+            f"(SELECT 1 FROM {self._queue('priority = place.priority AND kind = place.kind')} "
+            f"AND node_id = {node} AND available_at <= :now LIMIT 1) IS NOT NULL"
             for node in ("''", ":node_id")
         )
+        # A priority is entered at the kind '', before all others; from there it goes to its kinds and to the next one.
         return (
-            f"WITH RECURSIVE steps (step) AS (SELECT min(priority) FROM {self._queue()} UNION ALL "
-            f"SELECT (SELECT min(priority) FROM {self._queue('priority > step')}) FROM steps WHERE step IS NOT NULL) "
-            f"SELECT step FROM steps WHERE step IS NOT NULL AND ({lanes}) ORDER BY step LIMIT :limit"
+            f"WITH RECURSIVE place (priority, kind) AS (SELECT min(priority), '' FROM {self._queue('true')} UNION ALL "
+            f"SELECT priority, {next_kind} FROM place WHERE priority IS NOT NULL AND kind IS NOT NULL UNION ALL "
+            f"SELECT {next_priority}, '' FROM place WHERE priority IS NOT NULL AND kind = '') "
+            f"SELECT priority, kind FROM place WHERE (:kinds IS NULL OR kind IN (SELECT value FROM json_each(:kinds))) "
+            f"AND ({due}) ORDER BY priority"
         )
 
-    def _queue(self, condition: str = "") -> str:
-        """The claimable jobs by their index, as SQL up to and with the WHERE clause."""
+    def _queue(self, condition: str) -> str:
+        """The claimable jobs by their index, as SQL from the table on."""
         jobs = f"{self._tables.prefix}jobs"
-        return f"{jobs} INDEXED BY {jobs}_claimable WHERE {IS_CLAIMABLE}{' AND ' if condition else ''}{condition}"
+        return f"{jobs} INDEXED BY {jobs}_claimable WHERE {IS_CLAIMABLE} AND {condition}"
