@@ -15,7 +15,7 @@ from jobstate.system import Clock
 
 DEFAULT_LEASE: Final = 30.0
 SHORTEST_PAUSE: Final = 0.004
-LONGEST_PAUSE: Final = 0.025
+LONGEST_PAUSE: Final = 0.04
 _GROWTH: Final = 1.1
 _TOLERATED_JUMP: Final = 2.0
 _TOLERATED_DRIFT: Final = 0.001

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from jobstate.domain.audit import AuditReport
+from jobstate.domain.audit import AuditReport, Finding
 from jobstate.domain.checkpoints import Checkpoint, Progress
 from jobstate.domain.job import By, Event, Job, Lease, NewJob
 from jobstate.domain.leases import Renewal
@@ -69,6 +69,14 @@ class WorkerInfo:
     pid: int
     kinds: tuple[str, ...] | None
     concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Bytes on disk; zero for a store in memory. `log_bytes` is what waits to be moved into the file."""
+
+    file_bytes: int
+    log_bytes: int
 
 
 class Jobs(Protocol):
@@ -157,6 +165,9 @@ class History(Protocol):
     def audit(self, report: Callable[[int, int], None] | None = None) -> AuditReport:
         """Hold every row against its history, and the whole file against its invariants."""
 
+    def check_file(self) -> list[Finding]:
+        """What about the file or its schema is not as it should be, apart from the histories of jobs."""
+
 
 class Workers(Protocol):
     """Who works."""
@@ -206,6 +217,12 @@ class Repository(Protocol):
 
     def version(self) -> int:
         """A number that differs from the last one when another connection may have changed the store; cheap."""
+
+    def schema_version(self) -> int:
+        """The version of the schema in the store."""
+
+    def sizes(self) -> Sizes:
+        """How large the store is on disk."""
 
     def relaxed(self) -> None:
         """Let the calling thread's later writes reach the disk with those of others instead of at once."""

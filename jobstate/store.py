@@ -75,6 +75,11 @@ class JobStore:
         """Where the store is."""
         return self.repository.path
 
+    @property
+    def schema_version(self) -> int:
+        """The version of the schema in the store."""
+        return self.repository.schema_version()
+
     def close(self) -> None:
         """Close the store; later calls raise `StoreClosed`. A database of the caller's own stays open."""
         self.repository.close()
@@ -268,6 +273,10 @@ class JobStore:
     def workers(self) -> Sequence[WorkerInfo]:
         """The workers that said they are there, by name; one that was killed stays until its name is used again."""
         return self.repository.workers.listed()
+
+    def newest_event(self) -> int:
+        """The id of the newest history entry, to `watch` what comes after it; 0 before any."""
+        return self.repository.history.newest()
 
     # Changing.
 

@@ -62,3 +62,15 @@ def host() -> str:
 def pid() -> int:
     """The number of this process."""
     return os.getpid()
+
+
+def file_system(path: str) -> str | None:
+    """The sort of file system that a path lies on, such as `ext4` or `nfs4`; None where the machine does not tell."""
+    try:
+        with open("/proc/mounts", encoding="utf-8", errors="replace") as mounts:
+            rows = [line.split() for line in mounts]
+    except OSError:
+        return None
+    real = os.path.realpath(path)
+    within = [(place, kind) for _, place, kind, *_ in rows if real == place or real.startswith(place.rstrip("/") + "/")]
+    return max(within, key=lambda mount: len(mount[0]))[1] if within else None

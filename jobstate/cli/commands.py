@@ -1,35 +1,80 @@
-"""The commands: parse, call, render."""
+"""The commands by name. Each is imported when it is needed, so that `jobstate list` starts fast."""
 
 from __future__ import annotations
 
+import os
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Final
 
 import click
 
 from jobstate import __version__
+from jobstate.cli.session import exit_code
 from jobstate.domain.errors import JobStateError
 
+_HOMES: Final = {
+    "list": "looking:list_jobs",
+    "inspect": "looking:inspect_job",
+    "progress": "looking:show_progress",
+    "events": "looking:show_events",
+    "submit": "changing:submit",
+    "schedule": "changing:schedule",
+    "stop": "changing:stop",
+    "fail": "changing:fail",
+    "rm": "changing:remove",
+    "prune": "changing:prune",
+    "wait": "waiting:wait",
+    "watch": "waiting:watch",
+    "worker": "working:worker",
+    "sweep": "upkeep:sweep",
+    "audit": "upkeep:audit",
+    "doctor": "upkeep:doctor",
+    "backup": "upkeep:backup",
+    "migrate": "upkeep:migrate",
+    "demo": "commands:demo",
+}
+_ALIASES: Final = {"ls": "list", "get": "inspect", "remove": "rm"}
 
-class Reported(click.Group):
-    """A group whose commands end with one line on standard error instead of a traceback."""
+
+class Commands(click.Group):
+    """The group of all commands; an error ends with one line on standard error and its exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every name but the aliases, in the order of an operator's day."""
+        return list(_HOMES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, also by its alias, also behind the word `job`."""
+        if cmd_name == "job" and ctx.parent is None:
+            return Commands("job", help="The same commands, for those who type `job` before them.")
+        home = _HOMES.get(_ALIASES.get(cmd_name, cmd_name))
+        if home is None:
+            return None
+        module, _, name = home.partition(":")
+        found: click.Command = getattr(import_module(f"jobstate.cli.{module}"), name)
+        return found
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; an error of jobstate becomes its message and exit code 1."""
+        """Run the command; an error of jobstate becomes its message and exit code."""
         try:
             return super().invoke(ctx)
         except JobStateError as error:
             click.echo(f"jobstate: {error}", err=True)
-            sys.exit(1)
+            sys.exit(exit_code(error))
+        except BrokenPipeError:  # whoever read our output has enough of it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
 
 
-@click.group(cls=Reported, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="jobstate")
 def cli() -> None:
     """The truth about jobs, in one file."""
 
 
-@cli.command()
+@click.command()
 @click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--db", envvar="JOBSTATE_DB", type=click.Path(dir_okay=False, path_type=Path), help="Keep the jobs here.")
 @click.option("--pace", default=2.0, show_default=True, type=click.FloatRange(0, 1000), help="Milliseconds per file.")

@@ -38,7 +38,7 @@ class SqlHistory:
 
     def audit(self, report: Callable[[int, int], None] | None = None) -> AuditReport:
         """Job by job in small reads, so that a large store can be audited while it works."""
-        findings = list(self._whole_file())
+        findings = self.check_file()
         jobs = events = 0
         total = self._engine.read(self._sql.count_jobs)[0][0]
         last = 0
@@ -67,7 +67,7 @@ class SqlHistory:
         by_job = groupby(map(event_of, rows), key=lambda event: event.job_id)
         return batch, {job_id: list(history) for job_id, history in by_job}
 
-    def _whole_file(self) -> list[Finding]:
+    def check_file(self) -> list[Finding]:
         with self._engine.snapshot() as connection:
             found = [Finding(None, f"schema: {told}") for told in differences(connection, self._tables)]
             for table, statement in self._sql.orphans.items():

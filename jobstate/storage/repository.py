@@ -12,6 +12,7 @@ from typing import Any, Final
 import peewee
 
 from jobstate.domain.errors import InvalidRequest, StoreUnavailable, UnsupportedSQLite
+from jobstate.repository import Sizes
 from jobstate.storage import schema
 from jobstate.storage.engine import Clockwork, Engine, OwnDatabase, Transaction
 from jobstate.storage.history import SqlHistory
@@ -34,6 +35,7 @@ class SqliteRepository:
     def __init__(self, engine: Engine, prefix: str) -> None:
         sql = queries(prefix)
         self._engine = engine
+        self._tables = sql.tables
         self.jobs = SqlJobs(engine, sql.jobs, sql.lists)
         self.reports = SqlReports(engine, sql.reports)
         self.leases = SqlLeases(engine, sql.leases, self.jobs, self.reports)
@@ -55,6 +57,15 @@ class SqliteRepository:
             return self._engine.connection().total_changes
         number: int = self._engine.read("PRAGMA data_version")[0][0]
         return number
+
+    def schema_version(self) -> int:
+        with self._engine.guarded() as connection:
+            return schema.version_in(connection, self._tables)
+
+    def sizes(self) -> Sizes:
+        return Sizes(
+            *(os.path.getsize(part) if os.path.exists(part) else 0 for part in (self.path, f"{self.path}-wal"))
+        )
 
     def relaxed(self) -> None:
         if self._engine.owned:

@@ -28,6 +28,17 @@ def test_a_changed_table_would_be_noticed() -> None:
         assert renewed(broken) == TEXT
 
 
+def test_the_operators_lines_do_what_the_readme_shows(tmp_path: Path) -> None:
+    (block,) = re.findall(r"<!-- runs as printed -->\n```console\n(.*?)```", TEXT, re.DOTALL)
+    lines = re.findall(r"^\$ jobstate (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
+    assert len(lines) == 9
+    for arguments, expected in lines:
+        result = subprocess.run(
+            f"{sys.executable} -m jobstate {arguments}", shell=True, cwd=tmp_path, capture_output=True, text=True
+        )
+        assert (result.returncode, result.stdout) == (0, expected), (arguments, result.stderr)
+
+
 def test_there_are_examples_to_run() -> None:
     assert len(EXAMPLES) >= 2
 

@@ -1,0 +1,47 @@
+"""Commands that wait: wait, watch."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from jobstate.cli import render
+from jobstate.cli.session import DURATION, JOB_ID, Session, command
+from jobstate.wire import amp
+from jobstate.wire.vocabulary import Dialect, selected
+
+_AMPCTL = Dialect.AMPCTL
+
+
+@click.command("wait")
+@click.argument("job_ids", metavar="ID...", nargs=-1, required=True, type=JOB_ID)
+@click.option("--timeout", type=DURATION, help="How long at most, for all of them together; then exit code 75.")
+@click.option("--until", default="terminal", show_default=True, help="The states to wait for, with commas.")
+@command
+def wait(session: Session, job_ids: tuple[int, ...], timeout: float | None, until: str) -> None:
+    """Wait until jobs have ended, or are in another state."""
+    wanted = selected(until, _AMPCTL, "until")
+    with session.open() as store:
+        began = time.monotonic()
+
+        def act(job_id: int) -> tuple[Any, str]:
+            left = None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
+            job = store.wait(job_id, until=wanted, timeout=left)
+            return amp.job_document(job, _AMPCTL), f"job {job.id}: {job.state}"
+
+        session.each(job_ids, act)
+
+
+@click.command("watch")
+@click.option("-a", "--after", type=click.IntRange(0), metavar="EVENT", help="Begin behind this event.  [default: now]")
+@click.option("--id", "job_id", type=JOB_ID, help="Only this job.")
+@click.option("--timeout", type=DURATION, help="End after so long without an event.")
+@command
+def watch(session: Session, after: int | None, job_id: int | None, timeout: float | None) -> None:
+    """Print what happens to jobs as it happens, a line an event, until interrupted."""
+    with session.open() as store:
+        begin = store.newest_event() if after is None else after
+        for event in store.watch(after=begin, job=job_id, timeout=timeout):
+            session.line(amp.event_document(event), render.event_line(event))

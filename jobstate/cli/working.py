@@ -1,0 +1,56 @@
+"""The command that works: worker."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from jobstate.cli.session import DURATION, Session, command
+from jobstate.system import host, pid
+
+
+@click.command("worker")
+@click.argument("handlers", metavar="MODULE:HANDLERS")
+@click.option("--node", help="The name of the worker.  [default: HOST-PID]")
+@click.option("--concurrency", default=1, show_default=True, type=click.IntRange(1, 1000), help="Jobs at a time.")
+@click.option("--lease", default="30s", show_default=True, type=DURATION, help="How long a dead worker keeps its jobs.")
+@click.option("--until-idle", is_flag=True, help="End when nothing is left to do.")
+@command
+def worker(
+    session: Session, handlers: str, node: str | None, concurrency: int, lease: float, *, until_idle: bool
+) -> None:
+    """Run jobs until SIGINT or SIGTERM, then hand back what is held.
+
+    MODULE:HANDLERS names a dict in a module that maps kinds of jobs to functions, which are called with the run. The
+    module is looked for in the current folder too.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    chosen = _handlers(handlers)
+    with session.open(create=True) as store:
+        serving = store.worker(node or f"{host()}-{pid()}", lease=lease, until_idle=until_idle)
+        click.echo(f"worker {serving.node_id} runs {', '.join(sorted(chosen))} from {store.path}", err=True)
+        serving.serve(chosen, concurrency)
+
+
+def _handlers(name: str) -> Mapping[str, Any]:
+    module, colon, attribute = name.partition(":")
+    if not module or not colon or not attribute:
+        raise click.BadParameter(
+            f"{name!r} is not MODULE:HANDLERS, such as tasks:HANDLERS", param_hint="MODULE:HANDLERS"
+        )
+    sys.path.insert(0, os.getcwd())
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise click.BadParameter(f"there is no module {error.name!r}", param_hint="MODULE:HANDLERS") from error
+    except AttributeError as error:
+        raise click.BadParameter(str(error), param_hint="MODULE:HANDLERS") from error
+    if not isinstance(found, Mapping) or not found or not all(callable(handler) for handler in found.values()):
+        raise click.BadParameter(f"{name} is not a dict of kinds and functions", param_hint="MODULE:HANDLERS")
+    return found

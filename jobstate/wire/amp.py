@@ -1,0 +1,132 @@
+"""Values as JSON in the Amp dialects: the fields of the documents that they come from first, then ours.
+
+Instants are RFC 3339 in UTC with microseconds and `Z`. All keys are always present.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from jobstate.domain.audit import AuditReport
+from jobstate.domain.job import Event, Job
+from jobstate.domain.ranges import TableProgress
+from jobstate.domain.stopping import StopResult
+from jobstate.wire.vocabulary import Dialect, spelled
+
+Document = dict[str, Any]
+
+
+def instant(at: datetime | None) -> str | None:
+    """An instant as text."""
+    return None if at is None else at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def job_document(job: Job, dialect: Dialect) -> Document:
+    """A job. `node_id` is the worker that holds it, else the one that it is pinned to, else empty."""
+    stop, failure = job.stop, job.failure
+    return {
+        "id": job.id,
+        "created_at": instant(job.created_at),
+        "updated_at": instant(job.updated_at),
+        "node_id": job.worker_id or job.node_id,
+        "status": spelled(job.state, dialect),
+        "descriptor": job.descriptor,
+        "state": job.state.value,
+        "kind": job.kind,
+        "key": job.key,
+        "pipeline_id": job.pipeline_id,
+        "run_id": job.run_id,
+        "labels": job.labels,
+        "priority": job.priority,
+        "available_at": instant(job.available_at),
+        "parallelism": job.parallelism,
+        "attempt": job.attempt,
+        "failures": job.failures,
+        "max_attempts": job.max_attempts,
+        "started_at": instant(job.started_at),
+        "finished_at": instant(job.finished_at),
+        "stop": None
+        if stop is None
+        else {
+            "mode": stop.mode.value,
+            "deadline": instant(stop.deadline),
+            "reason": stop.reason,
+            "outcome": None if stop.outcome is None else stop.outcome.value,
+        },
+        "failure": None
+        if failure is None
+        else {"message": failure.message, "kind": failure.kind.value, "domain": failure.domain},
+        "restarted_from": job.restarted_from,
+    }
+
+
+def page_document(jobs: Sequence[Job], next_cursor: int | None, dialect: Dialect) -> Document:
+    """A page of jobs. The published clients of `sdk` accept a missing cursor, but not an empty one."""
+    document: Document = {"jobs": [job_document(job, dialect) for job in jobs], "next_cursor": next_cursor}
+    if next_cursor is None and dialect is Dialect.SDK:
+        del document["next_cursor"]
+    return document
+
+
+def progress_document(job: Job, tables: Mapping[str, TableProgress], dialect: Dialect) -> Document:
+    """The progress of a job by table; of a failed one also why it failed."""
+    document: Document = {
+        "job_id": job.id,
+        "job_status": spelled(job.state, dialect),
+        "tables": {
+            name: {
+                "files_count": table.files_count,
+                "total_size_bytes": table.total_size_bytes,
+                "start_block": table.start_block,
+                "current_block": table.current_block,
+            }
+            for name, table in tables.items()
+        },
+    }
+    if job.failure is not None and job.is_terminal:
+        document["detail"] = job.failure.message
+    return document
+
+
+def event_document(event: Event) -> Document:
+    """A history entry."""
+    return {
+        "id": event.id,
+        "job_id": event.job_id,
+        "seq": event.seq,
+        "created_at": instant(event.at),
+        "node_id": event.node or "",
+        "event_type": event.trigger,
+        "from": None if event.from_state is None else event.from_state.value,
+        "to": event.to_state.value,
+        "actor": event.actor,
+        "reason": event.reason,
+        "attempt": event.attempt,
+        "token": event.token,
+        "detail": event.detail,
+    }
+
+
+def stop_document(result: StopResult, dialect: Dialect) -> Document:
+    """What a request to stop came to: `requested`, `already stopping` or `already terminal`."""
+    already = "already terminal" if result.job.is_terminal else "already stopping"
+    return {
+        "id": result.job.id,
+        "outcome": "requested" if result.changed else already,
+        "changed": result.changed,
+        "status": spelled(result.job.state, dialect),
+        "state": result.job.state.value,
+        "expected_finish_time": instant(result.expected_finish_time),
+    }
+
+
+def audit_document(report: AuditReport) -> Document:
+    """What an audit found."""
+    return {
+        "ok": report.ok,
+        "jobs": report.jobs,
+        "events": report.events,
+        "findings": [{"job_id": finding.job_id, "problem": finding.problem} for finding in report.findings],
+    }

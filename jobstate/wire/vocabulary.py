@@ -1,0 +1,77 @@
+"""How each dialect spells states, and what its filter words select.
+
+A strict client of a dialect never meets a word that the dialect does not have: a state that it lacks is shown as the
+nearest one that it has. The exact state always stands beside it, in a field of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import Final
+
+from jobstate.domain.errors import InvalidRequest
+from jobstate.domain.lifecycle import State, states_named
+
+_AMP_SHOWS: Final = {
+    State.CREATED: State.SCHEDULED,
+    State.RESCALING: State.RUNNING,
+    State.RECOVERING: State.SCHEDULED,
+}
+"""The Amp dialects have no word for these; a client of theirs sees the state on the right."""
+
+
+def _as_stored(state: State) -> str:
+    return state.value
+
+
+def _screaming(state: State) -> str:
+    """StopRequested is STOP_REQUESTED."""
+    return state.name
+
+
+class Dialect(Enum):
+    """A way to spell states."""
+
+    DOCS = "docs"
+    AMPCTL = "ampctl"
+    SDK = "sdk"
+
+
+_SPELLINGS: Final[Mapping[Dialect, Mapping[State, str]]] = {
+    Dialect.DOCS: {state: _as_stored(_AMP_SHOWS.get(state, state)) for state in State},
+    Dialect.AMPCTL: {
+        state: "ERROR" if state is State.FAILED else _screaming(_AMP_SHOWS.get(state, state)) for state in State
+    },
+    Dialect.SDK: {state: _screaming(_AMP_SHOWS.get(state, state)) for state in State},
+}
+
+
+def spelled(state: State, dialect: Dialect) -> str:
+    """The word of the dialect for a state."""
+    return _SPELLINGS[dialect][state]
+
+
+def selected(words: str | Iterable[str], dialect: Dialect, field: str = "status") -> frozenset[State]:
+    """The states that filter words select together: a comma list, or several of them.
+
+    A word that the dialect shows selects every state that it shows so; any other known word exactly that state; then
+    there are `active`, `all`, `terminal` and `error`. Case, `-` and `_` do not matter.
+
+    Raises:
+        InvalidRequest: An unknown or empty word; a misspelt filter must not look like an empty list.
+    """
+    texts = [words] if isinstance(words, str) else list(words)
+    found: frozenset[State] = frozenset()
+    for word in (part for text in texts for part in text.split(",")):
+        shown = frozenset(state for state in State if _plain(spelled(state, dialect)) == _plain(word))
+        states = shown or states_named(word)
+        if not states:
+            known = sorted({_plain(spelled(state, dialect)) for state in State} | {"active", "all", "terminal"})
+            raise InvalidRequest(field, f"has no word {word.strip()!r}; use {', '.join(known)}")
+        found |= states
+    return found
+
+
+def _plain(word: str) -> str:
+    return word.strip().lower().replace("-", "").replace("_", "")

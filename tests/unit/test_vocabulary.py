@@ -1,0 +1,61 @@
+"""The spellings of states, transcribed from the contract by hand, and what filter words select."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobstate.domain.errors import InvalidRequest
+from jobstate.domain.lifecycle import LIVE, TERMINAL, State
+from jobstate.wire.vocabulary import Dialect, selected, spelled
+
+TABLE = {
+    State.CREATED: ("Scheduled", "SCHEDULED", "SCHEDULED"),
+    State.SCHEDULED: ("Scheduled", "SCHEDULED", "SCHEDULED"),
+    State.RUNNING: ("Running", "RUNNING", "RUNNING"),
+    State.RESCALING: ("Running", "RUNNING", "RUNNING"),
+    State.RECOVERING: ("Scheduled", "SCHEDULED", "SCHEDULED"),
+    State.STOP_REQUESTED: ("StopRequested", "STOP_REQUESTED", "STOP_REQUESTED"),
+    State.STOPPING: ("Stopping", "STOPPING", "STOPPING"),
+    State.STOPPED: ("Stopped", "STOPPED", "STOPPED"),
+    State.COMPLETED: ("Completed", "COMPLETED", "COMPLETED"),
+    State.FAILED: ("Failed", "ERROR", "FAILED"),
+}
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_each_dialect_spells_a_state_as_the_contract_says(state: State) -> None:
+    assert tuple(spelled(state, dialect) for dialect in Dialect) == TABLE[state]
+
+
+@pytest.mark.parametrize("dialect", list(Dialect))
+@pytest.mark.parametrize(
+    ("word", "states"),
+    [
+        ("active", LIVE),
+        ("all", frozenset(State)),
+        ("terminal", TERMINAL),
+        ("error", {State.FAILED}),
+        ("failed", {State.FAILED}),
+        ("running", {State.RUNNING, State.RESCALING}),
+        ("SCHEDULED", {State.SCHEDULED, State.CREATED, State.RECOVERING}),
+        ("recovering", {State.RECOVERING}),
+        ("created", {State.CREATED}),
+        ("stop_requested", {State.STOP_REQUESTED}),
+        ("Stop-Requested", {State.STOP_REQUESTED}),
+        ("stopping", {State.STOPPING}),
+        ("completed, stopped", {State.COMPLETED, State.STOPPED}),
+        ("scheduled,running,error", {*State} - {State.COMPLETED, State.STOPPED, State.STOP_REQUESTED, State.STOPPING}),
+    ],
+)
+def test_a_word_selects_what_the_dialect_shows_so(dialect: Dialect, word: str, states: frozenset[State]) -> None:
+    assert selected(word, dialect) == states
+
+
+@pytest.mark.parametrize("word", ["", "runing", "running,", "active,,all", "*"])
+def test_a_misspelt_word_is_an_error_and_never_an_empty_list(word: str) -> None:
+    with pytest.raises(InvalidRequest, match="status: has no word"):
+        selected(word, Dialect.DOCS)
+
+
+def test_words_combine_by_union() -> None:
+    assert selected(["running", "completed"], Dialect.SDK) == selected("running,completed", Dialect.SDK)
