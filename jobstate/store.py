@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -119,7 +120,7 @@ class JobStore:
             descriptor: What the job is to do: a JSON object of at most 1 MiB.
             node_id: Only this worker may claim it; empty: any.
             key: Unique among live jobs. Submitting it again while its job lives returns that job, with
-                `deduplicated` set, when kind and descriptor are equal as JSON.
+                `deduplicated` set, when kind and descriptor are equal as JSON; the other arguments are then not used.
             pipeline_id: The pipeline that this is a run of; the store numbers its runs (`run_id`).
             labels: Free names for filters, at most 64 texts.
             priority: Lower goes first; jobs of one priority go in the order of `available_at`, then id.
@@ -226,7 +227,9 @@ class JobStore:
         checked.integer("limit", limit, 1, MAX_PAGE)
         if after is not None:
             checked.integer("after", after, 1, checked.MAX_ID)
-        wanted = Filter(arguments.states("status", status), kind, node_id, pipeline_id, dict(labels or {}))
+        wanted = Filter(
+            arguments.states("status", status), kind, node_id, pipeline_id, json.loads(checked.labels_text(labels))
+        )
         found = self.repository.jobs.page(wanted, limit + 1, after)
         more = len(found) > limit
         return Page(found[:limit], found[limit - 1].id if more else None)
@@ -358,7 +361,7 @@ class JobStore:
         Args:
             status: `terminal`, `completed`, `stopped` or `error`.
             older_than: Only jobs that ended at least so long ago.
-            dry_run: Only count them.
+            dry_run: Only count those that have ended already; nothing is settled first.
             progress: Called with how many are done and how many there were.
             actor: Who removes them.
             reason: Why.
@@ -380,7 +383,7 @@ class JobStore:
         removed = 0
         while removed < total:
             gone = jobs.prune(states, before, batch, now, by)
-            if gone == 0:
+            if gone == 0 and jobs.prunable(states, before) == 0:  # someone else may be pruning too
                 break
             removed += gone
             if progress is not None:
@@ -451,7 +454,8 @@ class JobStore:
     def wait(self, job: JobRef, *, until: StateFilter = TERMINAL, timeout: Duration | None = None) -> Job:
         """Wait until the job is in one of these states; wakes within milliseconds of it, across processes.
 
-        Settles the job when it is overdue, so that a stop ends though nobody else looks.
+        Settles the job when it is overdue, so that a stop ends though nobody else looks. With a clock that is turned by
+        hand, waiting turns it.
 
         Args:
             job: The job.

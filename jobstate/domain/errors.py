@@ -6,7 +6,6 @@ The class builds the message from its fields, which are also the arguments it pi
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
 
 from jobstate.domain.lifecycle import TERMINAL, State
 
@@ -14,7 +13,7 @@ from jobstate.domain.lifecycle import TERMINAL, State
 class JobStateError(Exception):
     """The root of the tree. `retryable` says whether the same call may succeed later."""
 
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
 
 
 class InvalidRequest(JobStateError, ValueError):
@@ -101,7 +100,10 @@ class DuplicateJob(JobStateError):
 class WaitTimeout(JobStateError, TimeoutError):
     """The job did not reach the wanted state in time. It was not changed."""
 
-    retryable = True
+    @property
+    def retryable(self) -> bool:  # type: ignore[override]
+        """Whether waiting longer may help: not once the job has ended."""
+        return self.state not in TERMINAL
 
     def __init__(self, job_id: int, state: State, timeout: float) -> None:
         super().__init__(job_id, state, timeout)

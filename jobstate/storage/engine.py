@@ -14,11 +14,19 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import peewee
 
-from jobstate.domain.errors import InvalidRequest, StoreClosed, StoreForked, UnsupportedSQLite
+from jobstate.domain.errors import (
+    InvalidRequest,
+    JobStateError,
+    StoreClosed,
+    StoreError,
+    StoreForked,
+    StoreUnavailable,
+    UnsupportedSQLite,
+)
 from jobstate.storage.failures import is_busy, translated
 
 SHORTEST_RETRY: Final = 0.00005
@@ -27,6 +35,7 @@ _JOIN: Final = "SAVEPOINT jobstate"
 _WRITE_LOCKS: Final = ("IMMEDIATE", "EXCLUSIVE")
 
 Row = tuple[Any, ...]
+Result = TypeVar("Result")
 
 
 class Connection(sqlite3.Connection):
@@ -69,8 +78,8 @@ class _Threads(threading.local):
 
     connection: sqlite3.Connection | None = None
     """Its connection, where the database is ours: asking peewee for it costs a microsecond."""
-    began = False
-    """Whether the open transaction is one that we began."""
+    outermost: Callable[[], object] | None = None
+    """A weak reference to our transaction that is open, where one is."""
 
 
 class Engine:
@@ -102,6 +111,8 @@ class Engine:
     def connection(self) -> sqlite3.Connection:
         """The connection of this thread."""
         if self._closed:
+            if self.owned:
+                self.close_thread()
             raise StoreClosed(self.path, "the store was closed; open it again")
         if self._pid != os.getpid():
             raise StoreForked(self.path, "the store was opened before a fork; open it again in the child process")
@@ -121,18 +132,15 @@ class Engine:
 
     def read(self, sql: str, values: object = ()) -> list[Row]:
         """The rows of one statement that changes nothing."""
-        with self._lock:
-            return self._repeated(sql, values).fetchall()
+        return self._repeated(sql, values, sqlite3.Cursor.fetchall)
 
     def run(self, sql: str, values: object = ()) -> list[Row]:
         """Run one statement that is its own transaction, or part of the open one; the rows that it returns."""
-        with self._lock:
-            return self._written(sql, values).fetchall()
+        return self._written(sql, values, sqlite3.Cursor.fetchall)
 
     def count(self, sql: str, values: object = ()) -> int:
         """Run one statement that is its own transaction, or part of the open one; how many rows it changed."""
-        with self._lock:
-            return self._written(sql, values).rowcount
+        return self._written(sql, values, _rowcount)
 
     def transaction(self) -> Transaction:
         """A write transaction; within another one, a part of that which is undone alone when it fails."""
@@ -147,9 +155,7 @@ class Engine:
                 return
             connection.execute("BEGIN")
             try:
-                connection.execute(
-                    "SELECT count(*) FROM sqlite_master"
-                ).fetchone()  # the moment is that of a first read
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # the moment begins with a read
                 yield connection
             finally:
                 connection.execute("ROLLBACK")
@@ -166,20 +172,25 @@ class Engine:
 
     def close_thread(self) -> None:
         """Close the connection of the calling thread, which is about to end."""
-        if not self.is_shared and not self._closed and not self.database.is_closed():
+        if not self.is_shared and self._pid == os.getpid():
             self._threads.connection = None
-            self.database.close()
+            if not self.database.is_closed():
+                self.database.close()
 
     def close(self) -> None:
-        """Close the connections of all threads. A caller's own database stays open."""
+        """Close the store. A caller's own database stays open.
+
+        Other threads may be in the middle of a statement, so each closes its own connection: at its next call, which
+        is refused, or when it ends.
+        """
         if self._closed or self._pid != os.getpid():
             return
         self._closed = True
         if self.owned:
             with self._lock:
-                for connection in list(self.database.opened):
-                    connection.close()
-                self.database.close()
+                self._threads.connection = None
+                if not self.database.is_closed():
+                    self.database.close()
 
     def _connect(self) -> object:
         """A connection for this thread; setting it up may meet another process that holds the file."""
@@ -187,28 +198,32 @@ class Engine:
         while True:
             try:
                 return self.database.connection()
-            except (sqlite3.Error, peewee.DatabaseError) as error:
+            except (sqlite3.Error, peewee.PeeweeException) as error:
                 original = driver_error(error)
                 if not is_busy(original):
-                    raise translated(original, self.path) from error
+                    told = translated(original, self.path)
+                    if isinstance(told, StoreError):
+                        raise told from error
+                    raise StoreUnavailable(self.path, f"no connection can be made: {error}") from error
                 give_up = self._wait_turn(give_up, original)
 
-    def _written(self, sql: str, values: object) -> sqlite3.Cursor:
+    def _written(self, sql: str, values: object, finish: Callable[[sqlite3.Cursor], Result]) -> Result:
         connection = self.connection()
         if connection.in_transaction:
             self._check_joinable(connection)
-        return self._repeated(sql, values)
+        return self._repeated(sql, values, finish)
 
-    def _repeated(self, sql: str, values: object) -> sqlite3.Cursor:
-        connection = self.connection()
-        give_up: float | None = None
-        while True:
-            try:
-                return connection.execute(sql, values)  # type: ignore[arg-type]
-            except sqlite3.Error as error:
-                if not is_busy(error) or connection.in_transaction:
-                    raise translated(error, self.path) from error
-                give_up = self._wait_turn(give_up, error)
+    def _repeated(self, sql: str, values: object, finish: Callable[[sqlite3.Cursor], Result]) -> Result:
+        with self._lock:
+            connection = self.connection()
+            give_up: float | None = None
+            while True:
+                try:
+                    return finish(connection.execute(sql, values))  # type: ignore[arg-type]
+                except sqlite3.Error as error:
+                    if not is_busy(error) or connection.in_transaction:
+                        raise translated(error, self.path) from error
+                    give_up = self._wait_turn(give_up, error)
 
     def _wait_turn(self, give_up: float | None, error: sqlite3.Error) -> float:
         clockwork = self.clockwork
@@ -220,9 +235,15 @@ class Engine:
         clockwork.sleep(SHORTEST_RETRY + (LONGEST_RETRY - SHORTEST_RETRY) * clockwork.chance())
         return give_up
 
+    def _end_stale_transaction(self, connection: sqlite3.Connection) -> None:
+        """Undo a transaction of ours that nobody ended: a signal raised an exception as its end began."""
+        outermost = self._threads.outermost
+        if self.owned and (outermost is None or outermost() is None):
+            connection.execute("ROLLBACK")
+
     def _check_joinable(self, connection: sqlite3.Connection) -> None:
         """Refuse a caller's transaction that does not hold the write lock: turning it into a write may fail at once."""
-        if self.owned or self._threads.began:
+        if self.owned or self._threads.outermost is not None:
             return
         begun = self.database.top_transaction()
         lock = None if begun is None else (*begun._begin_args[0], *begun._begin_args[1].values(), None)[0]
@@ -236,74 +257,120 @@ class Engine:
 class Transaction:
     """`with engine.transaction() as connection:` commits at the end, and undoes everything when an error passes."""
 
-    __slots__ = ("_connection", "_engine", "_joined")
+    __slots__ = ("__weakref__", "_connection", "_engine", "_joined", "_within")
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._connection: sqlite3.Connection | None = None
+        self._joined = False
+        self._within: Any = None
 
     def __enter__(self) -> sqlite3.Connection:
         engine = self._engine
         engine._lock.__enter__()
         try:
             self._connection = connection = engine.connection()
+            if connection.in_transaction:
+                engine._end_stale_transaction(connection)
             self._joined = connection.in_transaction
             if self._joined:
                 engine._check_joinable(connection)
-                connection.execute(_JOIN)
-                return connection
-            give_up: float | None = None
-            while True:
-                try:
-                    connection.execute("BEGIN IMMEDIATE")
-                except sqlite3.Error as error:
-                    if not is_busy(error):
-                        raise translated(error, engine.path) from error
-                    give_up = engine._wait_turn(give_up, error)
-                else:
-                    engine._threads.began = True
-                    return connection
+            self._begin(connection)
         except BaseException:
-            engine._lock.__exit__(None, None, None)
+            # An exception that a signal raised may come at any moment, also right after the beginning.
+            try:
+                if not self._joined:
+                    engine._threads.outermost = None
+                    self._undo()
+            finally:
+                engine._lock.__exit__(None, None, None)
             raise
+        return connection
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        connection = self._connection
+        committed = False
         try:
             if error is None:
-                try:
-                    connection.execute("RELEASE jobstate" if self._joined else "COMMIT")
-                except sqlite3.Error as failed:
-                    self._undo()
-                    raise translated(failed, self._engine.path) from failed
-                return
-            self._undo()
-            if isinstance(error, sqlite3.Error):
-                raise translated(error, self._engine.path) from error
+                self._commit()
+                committed = True
         finally:
-            if not self._joined:
-                self._engine._threads.began = False
-            self._engine._lock.__exit__(None, None, None)
+            try:
+                if not committed:
+                    self._undo()
+            finally:
+                if not self._joined:
+                    self._engine._threads.outermost = None
+                self._engine._lock.__exit__(None, None, None)
+        if isinstance(error, sqlite3.Error):
+            raise translated(error, self._engine.path) from error
+
+    def _held(self) -> sqlite3.Connection:
+        assert self._connection is not None
+        return self._connection
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """Begin, or join; a caller's own database is told, so that peewee knows of it too."""
+        engine = self._engine
+        if not self._joined:
+            engine._threads.outermost = weakref.ref(self)
+        elif engine.owned:
+            connection.execute(_JOIN)
+            return
+        give_up: float | None = None
+        while True:
+            try:
+                if engine.owned:
+                    connection.execute("BEGIN IMMEDIATE")
+                else:
+                    within = engine.database.atomic("IMMEDIATE")
+                    within.__enter__()
+                    self._within = within
+            except (sqlite3.Error, peewee.PeeweeException) as error:
+                original = driver_error(error)
+                if not is_busy(original):
+                    raise translated(original, engine.path) from error
+                give_up = engine._wait_turn(give_up, original)
+            else:
+                return
+
+    def _commit(self) -> None:
+        try:
+            if self._within is not None:
+                within, self._within = self._within, None
+                within.__exit__(None, None, None)
+            else:
+                self._held().execute("RELEASE jobstate" if self._joined else "COMMIT")
+        except (sqlite3.Error, peewee.PeeweeException) as error:
+            raise translated(driver_error(error), self._engine.path) from error
 
     def _undo(self) -> None:
         """Roll back, unless SQLite has done so itself, as it does when the disk is full or the device fails."""
         connection = self._connection
         try:
-            if not connection.in_transaction:
+            if self._within is not None:
+                within, self._within = self._within, None
+                undone = JobStateError()
+                within.__exit__(type(undone), undone, None)
+            elif connection is None or not connection.in_transaction:
                 return
-            if self._joined:
+            elif self._joined:
                 connection.execute("ROLLBACK TO jobstate")
                 connection.execute("RELEASE jobstate")
             else:
                 connection.execute("ROLLBACK")
-        except sqlite3.Error as failed:
-            raise translated(failed, self._engine.path) from failed
+        except (sqlite3.Error, peewee.PeeweeException) as failed:
+            raise translated(driver_error(failed), self._engine.path) from failed
+
+
+def _rowcount(cursor: sqlite3.Cursor) -> int:
+    return cursor.rowcount
 
 
 def driver_error(error: Exception) -> sqlite3.Error:
     """The driver's own error behind one that peewee wrapped."""
-    original = getattr(error, "orig", None) or error.__cause__ or error.__context__ or error
+    original = getattr(error, "orig", error)
     return original if isinstance(original, sqlite3.Error) else sqlite3.Error(str(error))
 
 

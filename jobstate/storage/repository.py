@@ -53,9 +53,9 @@ class SqliteRepository:
         return self._engine.connection().in_transaction
 
     def version(self) -> int:
-        if self._engine.is_shared:  # one connection for all threads: SQLite counts only the changes of others
-            return self._engine.connection().total_changes
         number: int = self._engine.read("PRAGMA data_version")[0][0]
+        if self._engine.is_shared:  # one connection for all threads: that counter leaves out its own changes
+            number += self._engine.connection().total_changes
         return number
 
     def schema_version(self) -> int:
@@ -75,6 +75,8 @@ class SqliteRepository:
         self._engine.close_thread()
 
     def backup(self, target: str, report: Callable[[int, int], None] | None = None) -> None:
+        if self.in_transaction():
+            raise InvalidRequest("backup", "cannot be made inside a transaction; make it before or after")
         if os.path.exists(target):
             raise InvalidRequest("target", f"{target} exists already; name a new file")
         if not os.path.isdir(os.path.dirname(os.path.abspath(target))):
@@ -142,6 +144,8 @@ def open_within(
     if not prefix.isidentifier():
         raise InvalidRequest("table_prefix", f"must be a name such as {EMBEDDED_PREFIX!r}, not {prefix!r}")
     path = str(database.database)
+    if path == ":memory:" and database.thread_safe:
+        raise InvalidRequest("target", "gives each thread a database of its own; pass thread_safe=False with :memory:")
     _check_library(path)
     engine = Engine(database, path, timeout, clockwork, owned=False)
     schema.ensure(engine, queries(prefix).tables, own_file=False)

@@ -30,6 +30,11 @@ class ProgressBuffer:
             self._tables[table] = change(before)
             self._unwritten.add(table)
 
+    @property
+    def dirty(self) -> bool:
+        """Whether anything is to be written."""
+        return bool(self._unwritten)
+
     def current(self) -> dict[str, TableProgress]:
         """The progress by table, as gathered so far."""
         with self._lock:

@@ -8,14 +8,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from jobstate.context import LONGEST_PAUSE, Context
+from jobstate.context import Context
 from jobstate.domain.errors import JobStateError, LeaseLost
 from jobstate.repository import WorkerInfo
 from jobstate.worker.run import Run
 
 BEATS_PER_LEASE: Final = 3
 FLUSH_INTERVAL: Final = 1.0
-_TICK: Final = 0.01
+_TICK: Final = 0.02
+_RETRY: Final = 0.25
 _IDLE: Final = 0.25
 
 logger = logging.getLogger("jobstate.worker")
@@ -42,7 +43,7 @@ class Heart:
         self._thread: threading.Thread | None = None
         self.healthy = True
         """Whether the last heartbeat succeeded; while it is False, nothing more should be claimed."""
-        self.error: JobStateError | None = None
+        self.error: Exception | None = None
         """What ended the heartbeats for good."""
 
     def start(self) -> None:
@@ -74,9 +75,9 @@ class Heart:
             self._changed.notify_all()
 
     def held(self) -> int:
-        """How many runs there are."""
+        """How many runs still have their lease."""
         with self._changed:
-            return len(self._runs)
+            return sum(not run.settled for run in self._runs)
 
     def wait_for_change(self, timeout: float) -> None:
         """Wait until a run came or went, at most so long (seconds)."""
@@ -86,14 +87,15 @@ class Heart:
     def hand_back(self) -> None:
         """Release every run that is still held; their handlers are fenced."""
         for run in self._snapshot():
-            if run.settled:
-                continue
-            try:
-                run.release()
-            except JobStateError as error:
-                logger.warning("job %d could not be handed back: %s", run.id, error)
-            else:
-                logger.warning("job %d was handed back before its handler ended", run.id)
+            if not run.settled:
+                try:
+                    run.release()
+                except JobStateError as error:
+                    logger.warning("job %d could not be handed back: %s", run.id, error)
+                    if error.retryable:
+                        return  # the store is busy; the next round tries again
+                else:
+                    logger.warning("job %d was handed back before its handler ended", run.id)
             self.drop(run)
 
     def _live(self) -> None:
@@ -101,7 +103,7 @@ class Heart:
         try:
             repository.relaxed()
             self._beat_until_closed()
-        except JobStateError as error:
+        except Exception as error:
             self.healthy, self.error = False, error
             logger.exception("the heartbeats of %s ended", self._info.node_id)
         finally:
@@ -136,9 +138,10 @@ class Heart:
             except JobStateError as error:
                 if not error.retryable:
                     raise
+                if self.healthy:
+                    logger.warning("heartbeats of %s fail, trying again: %s", self._info.node_id, error)
                 self.healthy = False
-                beat_due = now + LONGEST_PAUSE
-                logger.warning("a heartbeat of %s failed, trying again: %s", self._info.node_id, error)
+                beat_due = now + _RETRY
 
     def _shut_down(self, now: float) -> None:
         """Ask the handlers to end, and when they have had their time, hand back what they still hold."""
@@ -159,6 +162,8 @@ class Heart:
         for run, renewal in zip(runs, renewals, strict=True):
             run.notice(renewal, began + self._lease)
         context.repository.workers.register(replace(self._info, heartbeat_us=now))
+        if not self.healthy:
+            logger.warning("heartbeats of %s succeed again", self._info.node_id)
         self.healthy = True
 
     def _look(self) -> None:
@@ -171,7 +176,7 @@ class Heart:
         for run in self._snapshot():
             try:
                 if not run.settled:
-                    run.flush()
+                    run.flush_if_free()
             except LeaseLost as error:
                 logger.warning("%s", error)
 

@@ -59,6 +59,7 @@ class Run:
         self._seen = False
         self._lost = False
         self._settled = False
+        self._provisional = False  # ended inside a transaction that may yet be undone
         self._on_settled: Callable[[Run], None] | None = None
 
     def __repr__(self) -> str:
@@ -108,7 +109,7 @@ class Run:
     @property
     def lost(self) -> bool:
         """Whether the lease is gone, or has run out by the clock of this process."""
-        return self._lost or self._context.clock.monotonic() >= self._valid_until
+        return not self._settled and (self._lost or self._context.clock.monotonic() >= self._valid_until)
 
     @property
     def settled(self) -> bool:
@@ -194,6 +195,28 @@ class Run:
             self._written(taken)
             return checkpoint
 
+    def flush_if_free(self) -> None:
+        """As `flush`, for the thread beside the handler: it waits for the store first, and never for the handler.
+
+        A handler inside a transaction holds the store and may want to write its progress; waiting for both in the
+        other order would be a deadlock.
+        """
+        if not self._buffer.dirty:
+            return
+        taken: dict[str, TableProgress] = {}
+        try:
+            with self._context.repository.transaction():
+                if not self._writing.acquire(blocking=False):
+                    return
+                try:
+                    taken = self._buffer.take()
+                    self._context.repository.reports.record(self.lease, taken)
+                finally:
+                    self._writing.release()
+        except BaseException as error:
+            self._failed(error, taken)
+            raise
+
     # The verbs.
 
     def heartbeat(self) -> Stop | None:
@@ -270,7 +293,7 @@ class Run:
         kind = FailureKind.ERROR if retryable else FailureKind.FATAL
         if isinstance(failure, BaseException):
             told = Failure(
-                str(failure) or type(failure).__name__,
+                _words_of(failure),
                 kind,
                 domain or type(failure).__qualname__,
                 "".join(traceback.format_exception(failure)),
@@ -300,7 +323,9 @@ class Run:
     def notice(self, renewal: Renewal, valid_until: float | None) -> None:
         """Take over what a heartbeat or a look answered."""
         if not renewal.held:
-            if not self._settled:
+            if self._provisional:
+                self._end_for_good()
+            elif not self._settled:
                 self._lost = True
             return
         if valid_until is not None:
@@ -335,10 +360,19 @@ class Run:
         return decision.job
 
     def _ended(self) -> None:
+        if self._context.repository.in_transaction():
+            self._provisional = True
+        else:
+            self._end_for_good()
+
+    def _end_for_good(self) -> None:
         self._settled = True
-        if self._on_settled is not None:
-            self._on_settled(self)
-            self._on_settled = None
+        self._tell_settled()
+
+    def _tell_settled(self) -> None:
+        told, self._on_settled = self._on_settled, None
+        if told is not None:
+            told(self)
 
     def _written(self, taken: dict[str, TableProgress]) -> None:
         """Inside a transaction that may yet be undone, what was written counts as not written: it is absolute."""
@@ -359,8 +393,12 @@ class Run:
         """Settle the job as the block ended. True for exceptions that thereby have been dealt with."""
         passes = error is not None and not isinstance(error, Exception | JobStopping)
         try:
+            if self._provisional and not self.settled:
+                self._confirm()
             if not self.settled:
                 self._stubbornly(self._verb_for(error))
+            elif isinstance(error, Exception) and not isinstance(error, LeaseLost):
+                logger.warning("job %d had ended before its handler failed: %r", self.id, error, exc_info=error)
         except (LeaseLost, TransitionNotAllowed) as gone:
             self._lost = True
             logger.warning("job %d: %s", self.id, gone)
@@ -369,10 +407,16 @@ class Run:
                 raise
             logger.exception("job %d: could not be settled; its lease will run out", self.id)
         finally:
-            if self._on_settled is not None:
-                self._on_settled(self)
-                self._on_settled = None
+            self._tell_settled()
         return not passes
+
+    def _confirm(self) -> None:
+        """Ask the store whether an end inside a transaction was kept or undone."""
+        (renewal,) = self._context.repository.leases.look([self.lease])
+        if renewal.held:
+            self._provisional = False
+        else:
+            self._end_for_good()
 
     def _verb_for(self, error: BaseException | None) -> Callable[[], object]:
         """What the end of the block means for the job."""
@@ -385,7 +429,9 @@ class Run:
                 return self.release
             if error is None:
                 return self.complete
-            return self.release
+            if self._shutdown:
+                return self.release
+            return lambda: self.fail("the handler stopped without being asked to", domain=JobStopping.__qualname__)
         if not isinstance(error, Exception):  # KeyboardInterrupt, SystemExit: the worker goes, not the job
             return self.release
         failure = error
@@ -395,13 +441,24 @@ class Run:
 
     def _stubbornly(self, verb: Callable[[], object]) -> None:
         """Repeat a verb that a busy or full store kept from its work, as long as the lease lasts."""
+        told = False
         while True:
             try:
                 verb()
             except JobStateError as error:
                 if not error.retryable or self.lost:
                     raise
-                logger.warning("job %d: %s; trying again", self.id, error)
-                self._context.clock.sleep(_RETRY_PAUSE)
+                if not told:
+                    logger.warning("job %d: %s; trying again", self.id, error)
+                    told = True
+                self._context.rest(_RETRY_PAUSE)
             else:
                 return
+
+
+def _words_of(error: BaseException) -> str:
+    """What an exception says; its type where it says nothing, or fails at saying it."""
+    try:
+        return str(error) or type(error).__name__
+    except Exception:  # noqa: BLE001  (whatever a stranger's __str__ raises, the job must not stay Running)
+        return f"{type(error).__name__} (its message cannot be read)"

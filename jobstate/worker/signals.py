@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
+from jobstate.system import pid
+
 WATCHED: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -22,9 +24,14 @@ def shutdown_on_signal(shut_down: Callable[[], None]) -> Iterator[None]:
         yield
         return
     asked = False
+    process = pid()
 
-    def handle(_number: int, _frame: FrameType | None) -> None:
+    def handle(number: int, _frame: FrameType | None) -> None:
         nonlocal asked
+        if pid() != process:  # a child that a handler forked: it is none of our workers
+            signal.signal(number, before[signal.Signals(number)])
+            signal.raise_signal(number)
+            return
         if asked:
             raise KeyboardInterrupt
         asked = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Final
 
-from jobstate.context import SHORTEST_PAUSE, Context, Pauses
+from jobstate.context import Context, Pauses
 from jobstate.domain import checked
 from jobstate.domain.errors import InvalidRequest, JobStateError
 from jobstate.repository import WorkerInfo
@@ -25,6 +26,8 @@ Handler = Callable[[Run], object]
 LOOK_AGAIN: Final = 0.25
 """Seconds after which an idle worker looks for work that no write announced: a delay or a lease that ran out."""
 _BUSY_PAUSE: Final = 0.1
+_LAST_PAUSE: Final = 2.0
+"""Seconds beyond its patience that a worker which is to end waits for the store to take back its jobs."""
 
 logger = logging.getLogger("jobstate.worker")
 
@@ -72,7 +75,7 @@ class Worker:
         """Claim one job after the other; a run that the loop leaves unsettled is handed back, with a warning."""
         heart = self._beating()
         while True:
-            runs = self._claim(heart, 1)
+            runs = self._claim(heart, self._kinds, 1)
             if not runs:
                 return
             (run,) = runs
@@ -94,16 +97,15 @@ class Worker:
         checked.integer("concurrency", concurrency, 1, 1000)
         if not handlers:
             raise InvalidRequest("handlers", "must name at least one kind and its handler")
-        self._kinds = self._kinds or checked.kinds(list(handlers)) or []
-        for kind in self._kinds:
-            if not callable(handlers.get(kind)):
-                raise InvalidRequest("handlers", f"has no callable for kind {kind!r}")
+        kinds = self._kinds or checked.kinds(list(handlers)) or []
+        for kind in kinds:
+            _check_handler(kind, handlers.get(kind))
         if self._heart is not None:
-            self._serve(self._heart, handlers, concurrency)
+            self._serve(self._heart, kinds, handlers, concurrency)
             return
         heart = self._begin(concurrency)
         try:
-            self._serve(heart, handlers, concurrency)
+            self._serve(heart, kinds, handlers, concurrency)
         finally:
             self._end()
 
@@ -112,6 +114,7 @@ class Worker:
         self._ending = True
 
     def _begin(self, concurrency: int) -> Heart:
+        self._ending = False
         if self._heart is not None:
             raise InvalidRequest("worker", f"{self.node_id} is at work already; make another one")
         now = self._context.clock.now()
@@ -146,63 +149,84 @@ class Worker:
             raise InvalidRequest("worker", "is used inside its `with` block, which starts the heartbeats")
         return self._heart
 
-    def _claim(self, heart: Heart, limit: int) -> list[Run]:
+    def _claim(self, heart: Heart, kinds: Sequence[str] | None, limit: int) -> list[Run]:
         """Up to `limit` runs; waits for the first. Empty when the worker is to end."""
         context = self._context
         while not self._ending:
             if heart.error is not None:
                 raise heart.error
+            if not heart.healthy:  # whoever cannot keep a lease alive takes none
+                context.rest(_BUSY_PAUSE)
+                continue
             try:
-                runs = claim_runs(context, self.node_id, self._kinds, self._lease, limit) if heart.healthy else []
+                seen = context.repository.version()
+                runs = claim_runs(context, self.node_id, kinds, self._lease, limit)
             except JobStateError as error:
                 if not error.retryable:
                     raise
                 logger.warning("worker %s could not claim, trying again: %s", self.node_id, error)
-                self._context.rest(_BUSY_PAUSE)
+                context.rest(_BUSY_PAUSE)
                 continue
             for run in runs:
                 heart.adopt(run)
                 self._pauses.restart()
             if runs or (self._until_idle and heart.held() == 0):
                 return runs
-            self._wait_for_work()
+            self._wait_for_work(seen)
         return []
 
-    def _wait_for_work(self) -> None:
+    def _wait_for_work(self, seen: int) -> None:
         """Until something was written, or a delay may have run out, or the worker is to end."""
-        repository = self._context.repository
-        seen = repository.version()
         waited = 0.0
-        while waited < LOOK_AGAIN and not self._ending and repository.version() == seen:
+        while waited < LOOK_AGAIN and not self._ending and self._context.repository.version() == seen:
             pause = self._pauses.next()
             self._context.rest(pause)
             waited += pause
 
-    def _serve(self, heart: Heart, handlers: Mapping[str, Handler], concurrency: int) -> None:
-        threads: set[threading.Thread] = set()
+    def _serve(self, heart: Heart, kinds: Sequence[str], handlers: Mapping[str, Handler], concurrency: int) -> None:
+        active: set[Run] = set()
         while not self._ending:
-            threads = {thread for thread in threads if thread.is_alive()}
-            free = concurrency - len(threads)
-            if free == 0:
-                heart.wait_for_change(SHORTEST_PAUSE)
+            if len(active) >= concurrency:
+                if heart.error is not None:
+                    raise heart.error
+                heart.wait_for_change(LOOK_AGAIN)
                 continue
-            runs = self._claim(heart, free)
+            runs = self._claim(heart, kinds, concurrency - len(active))
             if not runs:
                 break
             for run in runs:
-                thread = threading.Thread(
-                    target=self._handle, args=(run, handlers[run.job.kind]), name=f"jobstate-{run.id}", daemon=True
-                )
-                thread.start()
-                threads.add(thread)
-        while any(thread.is_alive() for thread in threads) and heart.held():
-            heart.wait_for_change(SHORTEST_PAUSE)
+                active.add(run)
+                arguments = (run, handlers[run.job.kind], heart, active)
+                threading.Thread(target=self._handle, args=arguments, name=f"jobstate-{run.id}", daemon=True).start()
+        clock = self._context.clock
+        until = clock.monotonic() + self._patience + _LAST_PAUSE
+        while active and heart.held() and heart.error is None and (not self._ending or clock.monotonic() < until):
+            heart.wait_for_change(LOOK_AGAIN)
 
-    def _handle(self, run: Run, handler: Handler) -> None:
+    def _handle(self, run: Run, handler: Handler, heart: Heart, active: set[Run]) -> None:
         try:
             with run:
-                handler(run)
+                _call(handler, run)
         except JobStateError:
             logger.exception("job %d could not be settled; its lease will run out", run.id)
         finally:
             self._context.repository.close_thread()
+            active.discard(run)
+            heart.drop(run)
+
+
+def _check_handler(kind: str, handler: object) -> None:
+    if not callable(handler):
+        raise InvalidRequest("handlers", f"has no callable for kind {kind!r}")
+    if inspect.iscoroutinefunction(handler) or inspect.isgeneratorfunction(handler):
+        raise InvalidRequest(
+            "handlers", f"has an async or generator function for kind {kind!r}, which a call only makes"
+        )
+
+
+def _call(handler: Handler, run: Run) -> None:
+    """Call the handler; its `sys.exit` is a failure of the job, as it cannot end the process from a thread."""
+    try:
+        handler(run)
+    except SystemExit as error:
+        raise RuntimeError(f"the handler called sys.exit({error.code!r})") from error

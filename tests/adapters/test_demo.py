@@ -75,7 +75,7 @@ def test_the_demo_is_live_on_a_terminal(folder: Path) -> None:
 
 def test_a_folder_without_files_is_refused_with_the_next_step(tmp_path: Path) -> None:
     result = subprocess.run([*DEMO, str(tmp_path)], capture_output=True, text=True, timeout=60)
-    assert (result.returncode, result.stdout) == (1, "")
+    assert (result.returncode, result.stdout) == (2, "")
     assert "holds no files; name one that does" in result.stderr
 
 
