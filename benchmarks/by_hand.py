@@ -5,9 +5,11 @@ No library and no guards: the statements are known, the history is inserted by h
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from pathlib import Path
+from typing import Any
 
 import jobstate
 
@@ -48,27 +50,27 @@ class ByHand:
         for (name,) in triggers:
             self._connection.execute(f"DROP TRIGGER {name}")
 
-    def submit(self, kind: str, descriptor: str) -> int:
+    def submit(self, kind: str, descriptor: dict[str, Any]) -> int:
         """Add a job."""
         run, now = self._connection.execute, time.time_ns() // 1000
         run("BEGIN IMMEDIATE")
         job_id = run(_INSERT_JOB, (kind, now, now, now, "me")).lastrowid
         assert job_id is not None
-        run(_INSERT_SPEC, (job_id, job_id, descriptor))
+        run(_INSERT_SPEC, (job_id, job_id, json.dumps(descriptor)))
         run(_INSERT_EVENT, (job_id, 1, now, None, "Scheduled", "submit", "me", None, 0, 0))
         run("COMMIT")
         return job_id
 
-    def claim(self, kind: str) -> int:
-        """Take the lease of the next one."""
+    def claim(self, kind: str) -> tuple[int, dict[str, Any]]:
+        """Take the lease of the next one; its id, and what it is to do."""
         run, now = self._connection.execute, time.time_ns() // 1000
         run("BEGIN IMMEDIATE")
         (job_id,) = run(_FIND, (kind, now)).fetchone()
         run(_CLAIM, ("w", now + 30_000_000, now, now, now, "worker:w", job_id)).fetchall()
         run(_INSERT_EVENT, (job_id, 2, now, "Scheduled", "Running", "claim", "worker:w", "w", 1, 1))
-        run(_SPEC, (job_id,)).fetchone()
+        (*_, descriptor) = run(_SPEC, (job_id,)).fetchone()
         run("COMMIT")
-        return int(job_id)
+        return int(job_id), json.loads(descriptor)
 
     def complete(self, job_id: int) -> None:
         """End it."""

@@ -40,10 +40,13 @@ def _library(store: jobstate.JobStore, jobs: int) -> None:
     for number in range(jobs):
         store.submit("extract", {"dataset": "eth/mainnet", "start_block": number})
         (run,) = store.claim("w", kinds=["extract"])
+        assert run.job.descriptor["start_block"] == number
         run.complete()
 
 
 def _by_hand(hand: ByHand, jobs: int) -> None:
     for number in range(jobs):
-        hand.submit("extract", f'{{"dataset":"eth/mainnet","start_block":{number}}}')
-        hand.complete(hand.claim("extract"))
+        hand.submit("extract", {"dataset": "eth/mainnet", "start_block": number})
+        job_id, descriptor = hand.claim("extract")
+        assert descriptor["start_block"] == number
+        hand.complete(job_id)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from jobstate.domain.audit import AuditReport, Finding
 from jobstate.domain.checkpoints import Checkpoint, Progress
@@ -35,8 +35,7 @@ class Filter:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """A job whose lease was just taken, and what it starts from."""
 
     job: Job
@@ -44,8 +43,7 @@ class Claimed:
     progress: Progress
 
 
-@dataclass(frozen=True, slots=True)
-class Settling:
+class Settling(NamedTuple):
     """How overdue jobs that a call meets are settled.
 
     `by` acts, `chance` chooses the jitter of retries, at most `limit` jobs are settled. While `in_grace`, holders are

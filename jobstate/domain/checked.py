@@ -176,10 +176,10 @@ def _is_plain(value: object, depth: int) -> bool:
     if kind is int or kind is bool or value is None:
         return True
     if kind is dict and depth <= MAX_DEPTH:
-        return all(
-            type(name) is str and name.isascii() and "\0" not in name and _is_plain(inner, depth + 1)
-            for name, inner in value.items()  # type: ignore[attr-defined]
-        )
+        for name, inner in value.items():  # type: ignore[attr-defined]
+            if not (type(name) is str and name.isascii() and "\0" not in name and _is_plain(inner, depth + 1)):
+                return False
+        return True
     if kind is list and depth <= MAX_DEPTH:
         return all(_is_plain(inner, depth + 1) for inner in value)  # type: ignore[attr-defined]
     return False

@@ -270,8 +270,7 @@ def _retry_policy(stored: str) -> RetryPolicy:
     return RetryPolicy.from_json(json.loads(stored))
 
 
-@dataclass(frozen=True, slots=True)
-class NewJob:
+class NewJob(NamedTuple):
     """A checked submission, every field in its stored form."""
 
     kind: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
 from jobstate.domain.errors import DuplicateJob, GuardViolation, JobNotFound
 from jobstate.domain.job import SUBMIT, By, Job, NewJob, same_submission
@@ -73,10 +74,13 @@ class SqlJobs:
             raise JobNotFound(job_id)
         decision = decide(job_of(row))
         for version in decision.steps:
-            written = connection.execute(self._sql.write_version, version_of(version)).rowcount
-            if written != 1:
-                raise GuardViolation(self._engine.path, f"job {job_id} changed under the write lock")
+            self.write(connection, self._sql.write_version, version_of(version))
         return decision
+
+    def write(self, connection: sqlite3.Connection, statement: str, values: dict[str, Any]) -> None:
+        """Run a guarded statement that changes the job `values["id"]` as it was read under the write lock."""
+        if connection.execute(statement, values).rowcount != 1:
+            raise GuardViolation(self._engine.path, f"job {values['id']} changed under the write lock")
 
     def delete(self, job_id: int, now: int, by: By) -> bool:
         with self._engine.transaction() as connection:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from itertools import groupby
-from operator import itemgetter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from jobstate.domain import leases as rules
 from jobstate.domain.checkpoints import Progress
@@ -18,7 +16,7 @@ from jobstate.domain.moves import Decision
 from jobstate.repository import Claimed, Decide, Settling
 from jobstate.storage.engine import Engine, Row
 from jobstate.storage.jobs import SqlJobs
-from jobstate.storage.queries.leases import MAX_KINDS, LeaseQueries
+from jobstate.storage.queries.leases import LeaseQueries
 from jobstate.storage.reports import SqlReports
 from jobstate.storage.rows import job_of
 
@@ -39,8 +37,19 @@ class SqlLeases:
     def claim(
         self, node_id: str, kinds: Sequence[str] | None, lease: int, limit: int, now: int, settling: Settling
     ) -> list[Claimed]:
-        self.settle(now, settling)
-        return self._claim(node_id, kinds, lease, limit, now)
+        # An idle worker only reads: it does not take part in the contest for the write lock. One that found work the
+        # last time looks under the lock at once.
+        if not self._found_work:
+            self.settle(now, settling)
+            if not self._due(self._engine.read, node_id, kinds, limit, now):
+                return []
+        values: dict[str, object] = {"node_id": node_id, "now": now, "until": now + lease, "actor": f"worker:{node_id}"}
+        with self._engine.transaction() as connection:
+            self._settle_overdue(connection, now, settling)
+            due = self._due(connection.execute, node_id, kinds, limit, now)
+            claimed = [self._start(connection, {**values, "id": job_id}) for job_id in due]
+        self._found_work = bool(claimed)
+        return claimed
 
     def renew(self, leases: Sequence[Lease], lease: int, now: int, settling: Settling) -> list[Renewal]:
         values = {"leases": json.dumps(leases), "until": now + lease, "now": now}
@@ -75,51 +84,54 @@ class SqlLeases:
             ]
 
     def settle(self, now: int, settling: Settling) -> list[Job]:
-        values = {"now": now, "settle_limit": settling.limit}
-        if not self._engine.read(self._sql.overdue, values):
+        if not self._engine.read(self._sql.overdue, {"now": now, "settle_limit": settling.limit}):
             return []
-        settled = []
         with self._engine.transaction() as connection:
-            for job_id, _ in connection.execute(self._sql.overdue, values).fetchall():
-                decision = self._settle(connection, job_id, now, settling)
-                if decision.steps:
-                    settled.append(decision.job)
-        return settled
-
-    def _claim(self, node_id: str, kinds: Sequence[str] | None, lease: int, limit: int, now: int) -> list[Claimed]:
-        # An idle worker only reads: it does not take part in the contest for the write lock. One that found work the
-        # last time looks under the lock at once.
-        if not self._found_work and not self._due(self._engine.read, node_id, kinds, limit, now):
-            return []
-        values: dict[str, object] = {"node_id": node_id, "now": now, "until": now + lease, "actor": f"worker:{node_id}"}
-        with self._engine.transaction() as connection:
-            claimed = []
-            for job_id in self._due(connection.execute, node_id, kinds, limit, now):
-                values["id"] = job_id
-                claimed.append(self._start(connection, connection.execute(self._sql.claim, values).fetchall()[0]))
-        self._found_work = bool(claimed)
-        return claimed
+            return self._settle_overdue(connection, now, settling)
 
     def _due(self, read: Read, node_id: str, kinds: Sequence[str] | None, limit: int, now: int) -> list[int]:
         """The ids of the next due jobs, in claim order."""
         wanted = {"node_id": node_id, "limit": limit, "now": now, "kinds": None if kinds is None else json.dumps(kinds)}
         ids: list[int] = []
-        for priority, places in groupby(list(read(self._sql.places, wanted)), key=itemgetter(0)):
-            found: list[Row] = []
-            for some in _in_chunks([kind for _, kind in places], MAX_KINDS):
-                lanes = {f"kind{lane}": kind for lane, kind in enumerate(some)}
-                found += read(self._sql.due(len(some)), {**wanted, **lanes, "priority": priority})
-            ids += [job_id for _, job_id in sorted(found)]
-            if len(ids) >= limit:
+        found: list[Row] = []
+        before = None
+        for priority, kind in self._places(read, kinds, wanted):
+            if priority != before:
+                ids += [job_id for _, job_id in sorted(found)]
+                found = []
+                if len(ids) >= limit:
+                    break
+            for lane in self._sql.due:
+                found += read(lane, {**wanted, "priority": priority, "kind": kind})
+            if kinds == [kind] and len(ids) + len(found) >= limit:
                 break
+            before = priority
+        ids += [job_id for _, job_id in sorted(found)]
         return ids[:limit]
 
-    def _start(self, connection: sqlite3.Connection, row: Row) -> Claimed:
-        (*spec, checkpoint_id) = connection.execute(self._sql.spec_and_checkpoint, {"id": row[0]}).fetchone()
-        job = job_of((*row, *spec))
+    def _places(self, read: Read, kinds: Sequence[str] | None, wanted: dict[str, object]) -> Iterator[Row]:
+        """The priorities and kinds to look at, from the lowest priority on.
+
+        First the head of the queue, which often is all that a claim needs; then wherever else something is due.
+        """
+        head = [*read(self._sql.head)]
+        if head:
+            yield from (place for place in head if kinds is None or place[1] in kinds)
+            yield from (place for place in [*read(self._sql.places, wanted)] if place not in head)
+
+    def _start(self, connection: sqlite3.Connection, values: dict[str, object]) -> Claimed:
+        # Read afterwards: RETURNING puts the row into a temporary table, which costs more than another look at it.
+        self._jobs.write(connection, self._sql.claim, values)
+        (*row, checkpoint_id) = connection.execute(self._sql.job_and_checkpoint, values).fetchone()
+        job = job_of(row)
         if checkpoint_id is None and job.attempt == 1:
             return Claimed(job, None, {})
         return self._reports.restore(connection, job, checkpoint_id)
+
+    def _settle_overdue(self, connection: sqlite3.Connection, now: int, settling: Settling) -> list[Job]:
+        overdue = connection.execute(self._sql.overdue, {"now": now, "settle_limit": settling.limit}).fetchall()
+        decisions = [self._settle(connection, job_id, now, settling) for job_id, _ in overdue]
+        return [decision.job for decision in decisions if decision.steps]
 
     def _settle(self, connection: sqlite3.Connection, job_id: int, now: int, settling: Settling) -> Decision:
         def decide(job: Job) -> Decision:
@@ -146,7 +158,3 @@ def _renewals(rows: Iterable[Row]) -> dict[Lease, Renewal]:
         stop = None if mode is None else StopMode(mode)
         found[Lease(job_id, token)] = Renewal(job_id, token, True, State(state), stop, deadline, reason, rescale_to)
     return found
-
-
-def _in_chunks(kinds: Sequence[str], size: int) -> list[Sequence[str]]:
-    return [kinds[start : start + size] for start in range(0, len(kinds), size)]

@@ -20,7 +20,9 @@ ROUNDS = 12
 
 def _acknowledged(victim: Member) -> list[Any]:
     """What the process said before it died; a line that was cut off was never said."""
-    out, _ = victim.process.communicate(timeout=PATIENCE)
+    assert victim.process.stdout is not None
+    out = victim.process.stdout.read()  # `communicate` would pass over what was read ahead with an earlier line
+    victim.process.wait(PATIENCE)
     return [json.loads(line) for line in out.splitlines(keepends=True) if line.endswith("\n")]
 
 

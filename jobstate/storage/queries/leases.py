@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Final
+from typing import Any, Final
 
-from peewee import JOIN, SQL, Select, Tuple, fn
+from peewee import SQL, Select, Tuple, fn
 
 from jobstate.domain.checkpoints import CheckpointState
 from jobstate.domain.lifecycle import LEASED, State, Trigger, sources
@@ -13,15 +12,10 @@ from jobstate.storage.compiled import Param, among, literal, sql
 from jobstate.storage.queries.terms import (
     by_index,
     held,
-    hot_columns,
     json_rows,
-    rows_of,
-    spec_columns,
+    whole_jobs,
 )
 from jobstate.storage.tables import IS_CLAIMABLE, IS_LEASED, OVERDUE_AT, Tables
-
-MAX_KINDS: Final = 200
-"""Kinds in one statement: two lanes each, of the 500 terms that SQLite takes in a compound SELECT."""
 
 _RENEWAL: Final = ("id", "lease_token", "state", "stop_mode", "stop_deadline_at", "stop_reason", "rescale_to")
 
@@ -31,9 +25,12 @@ class LeaseQueries:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self.due = cache(self._due)
+        self.head = (
+            f"SELECT priority, kind FROM {self._queue(f'priority >= {-(2**63)}')} ORDER BY priority, kind LIMIT 1"
+        )
         self.places = self._places()
-        jobs, specs, checkpoints = tables.jobs, tables.specs, tables.checkpoints
+        self.due = tuple(self._due(node) for node in (literal(""), Param("node_id")))
+        jobs, checkpoints = tables.jobs, tables.checkpoints
 
         soonest = Select([by_index(jobs, "jobs_overdue")], [jobs.id, SQL(OVERDUE_AT)]).order_by(SQL(OVERDUE_AT))
         self.overdue = sql(
@@ -46,11 +43,7 @@ class LeaseQueries:
             .order_by(checkpoints.epoch.desc())
             .limit(literal(1))
         )
-        self.spec_and_checkpoint = sql(
-            jobs.select(*spec_columns(tables), newest)
-            .join(specs, JOIN.LEFT_OUTER, on=(specs.job_id == jobs.id))
-            .where(jobs.id == Param("id"))
-        )
+        self.job_and_checkpoint = sql(whole_jobs(tables, newest).where(jobs.id == Param("id")))
 
         self.claim = sql(
             jobs.update(
@@ -70,9 +63,7 @@ class LeaseQueries:
                     jobs.detail: literal(None),
                     jobs.clean: literal(0),
                 }
-            )
-            .where((jobs.id == Param("id")) & SQL(IS_CLAIMABLE))
-            .returning(*hot_columns(tables))
+            ).where((jobs.id == Param("id")) & SQL(IS_CLAIMABLE))
         )
 
         pairs = [fn.JSON_EXTRACT(SQL("value"), SQL(f"'$[{place}]'")) for place in range(2)]
@@ -101,24 +92,18 @@ class LeaseQueries:
             ).where(held(tables) & among(jobs.state, sources(Trigger.COMPLETE) & LEASED))
         )
 
-    def _due(self, kinds: int) -> str:
-        """The due jobs of one priority and so many kinds, in claim order.
+    def _due(self, node: Any) -> str:
+        """The due jobs of one priority, kind and node (`''`, or the worker's own), in claim order.
 
-        One lane per kind and node (`''` and the worker's own). Each is one range of the claim's index, in the order of
-        that index: jobs which are delayed, pinned elsewhere or of another kind are not even walked over. Each column
-        of the range is compared for equality, so that no statistics can talk SQLite into another plan.
+        One range of the claim's index, in the order of that index: jobs which are delayed, pinned elsewhere or of
+        another kind are not even walked over. Each column of the range is compared for equality, so that no
+        statistics can talk SQLite into another plan.
         """
-        lanes = []
-        for kind in range(kinds):
-            for node in (literal(""), Param("node_id")):
-                job = self._tables.jobs.alias("job")
-                place = (job.priority == Param("priority")) & (job.kind == Param(f"kind{kind}")) & (job.node_id == node)
-                found = Select([by_index(job, "jobs_claimable")], [job.available_at, job.id])
-                found = found.where(SQL(IS_CLAIMABLE) & place & (job.available_at <= Param("now")))
-                found = found.order_by(job.available_at, job.id).limit(Param("limit"))
-                lanes.append(sql(rows_of(found, "lane")))
-        # Joined as text: a union of hundreds of parts is deeper in peewee than Python's stack.
-        return f"{' UNION ALL '.join(lanes)} ORDER BY 1, 2 LIMIT :limit"
+        jobs = self._tables.jobs
+        place = (jobs.priority == Param("priority")) & (jobs.kind == Param("kind")) & (jobs.node_id == node)
+        found = Select([by_index(jobs, "jobs_claimable")], [jobs.available_at, jobs.id])
+        found = found.where(SQL(IS_CLAIMABLE) & place & (jobs.available_at <= Param("now")))
+        return sql(found.order_by(jobs.available_at, jobs.id).limit(Param("limit")))
 
     def _places(self) -> str:
         """The priorities and kinds at which something is due for a worker, from the lowest priority on.

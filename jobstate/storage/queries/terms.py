@@ -37,10 +37,10 @@ def spec_columns(tables: Tables) -> list[Any]:
     ]
 
 
-def whole_jobs(tables: Tables) -> Any:
-    """Jobs with all the fields of `Job`, in their order."""
+def whole_jobs(tables: Tables, *more: Any) -> Any:
+    """Jobs with all the fields of `Job`, in their order, and what else is selected with them."""
     jobs, specs = tables.jobs, tables.specs
-    columns = (*hot_columns(tables), *spec_columns(tables))
+    columns = (*hot_columns(tables), *spec_columns(tables), *more)
     return jobs.select(*columns).join(specs, JOIN.LEFT_OUTER, on=(specs.job_id == jobs.id))
 
 
