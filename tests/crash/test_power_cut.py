@@ -34,7 +34,6 @@ TABLES: Final = (
     "job_progress",
     "job_checkpoints",
     "deletions",
-    "kinds",
     "pipelines",
 )
 
