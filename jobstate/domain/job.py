@@ -131,7 +131,7 @@ class Job(NamedTuple):
 
     Instants are stored as microseconds since 1970 UTC (`…_us`) and read as aware datetimes (`created_at` and so on).
     `descriptor` and `labels` are read from their JSON at every access, so that nobody can change a snapshot. It is a
-    tuple because one is made at every claim, and a tuple of so many fields is made ten times faster than an object.
+    tuple because one is made at every claim, and a tuple of so many fields is made several times faster than an object.
     """
 
     id: int
