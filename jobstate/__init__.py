@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jobstate.domain.checkpoints import Checkpoint as Checkpoint
     from jobstate.domain.checkpoints import CheckpointState as CheckpointState
     from jobstate.domain.errors import DuplicateJob as DuplicateJob
+    from jobstate.domain.errors import EventNotFound as EventNotFound
     from jobstate.domain.errors import Fatal as Fatal
     from jobstate.domain.errors import GuardViolation as GuardViolation
     from jobstate.domain.errors import InvalidRequest as InvalidRequest
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from jobstate.domain.errors import TransitionNotAllowed as TransitionNotAllowed
     from jobstate.domain.errors import UnsupportedSQLite as UnsupportedSQLite
     from jobstate.domain.errors import WaitTimeout as WaitTimeout
+    from jobstate.domain.errors import WorkerNotFound as WorkerNotFound
     from jobstate.domain.job import Event as Event
     from jobstate.domain.job import Failure as Failure
     from jobstate.domain.job import FailureKind as FailureKind
@@ -53,9 +55,9 @@ if TYPE_CHECKING:
     from jobstate.domain.retry import RetryPolicy as RetryPolicy
     from jobstate.domain.stopping import StopResult as StopResult
     from jobstate.opening import open as open
+    from jobstate.repository import Page as Page
     from jobstate.repository import WorkerInfo as WorkerInfo
     from jobstate.store import JobStore as JobStore
-    from jobstate.store import Page as Page
     from jobstate.system import Clock as Clock
     from jobstate.system import SystemClock as SystemClock
     from jobstate.worker.run import Run as Run
@@ -65,9 +67,9 @@ _HOMES = {
     "jobstate.domain.audit": "AuditReport Finding",
     "jobstate.domain.checkpoints": "Checkpoint CheckpointState",
     "jobstate.domain.errors": (
-        "DuplicateJob Fatal GuardViolation InvalidRequest JobNotFound JobNotTerminal JobStateError JobStopping "
-        "LeaseLost SchemaMismatch StoreBusy StoreClosed StoreCorrupt StoreError StoreForked StoreFull StoreReadOnly "
-        "StoreUnavailable TransitionNotAllowed UnsupportedSQLite WaitTimeout"
+        "DuplicateJob EventNotFound Fatal GuardViolation InvalidRequest JobNotFound JobNotTerminal JobStateError "
+        "JobStopping LeaseLost SchemaMismatch StoreBusy StoreClosed StoreCorrupt StoreError StoreForked StoreFull "
+        "StoreReadOnly StoreUnavailable TransitionNotAllowed UnsupportedSQLite WaitTimeout WorkerNotFound"
     ),
     "jobstate.domain.job": "Event Failure FailureKind Job Lease Stop StopMode StopOutcome",
     "jobstate.domain.lifecycle": "LIFECYCLE LIVE TERMINAL State Trigger",
@@ -75,9 +77,9 @@ _HOMES = {
     "jobstate.domain.ranges": "TableProgress",
     "jobstate.domain.retry": "RetryPolicy",
     "jobstate.domain.stopping": "StopResult",
-    "jobstate.repository": "WorkerInfo",
+    "jobstate.repository": "Page WorkerInfo",
     "jobstate.opening": "open",
-    "jobstate.store": "JobStore Page",
+    "jobstate.store": "JobStore",
     "jobstate.system": "Clock SystemClock",
     "jobstate.worker.run": "Run",
     "jobstate.worker.worker": "Worker",

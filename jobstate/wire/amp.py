@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from jobstate.domain import checked
 from jobstate.domain.audit import AuditReport
 from jobstate.domain.job import Event, Job
 from jobstate.domain.ranges import TableProgress
 from jobstate.domain.stopping import StopResult
+from jobstate.repository import WorkerInfo
 from jobstate.wire.vocabulary import Dialect, spelled
 
 Document = dict[str, Any]
@@ -106,6 +108,19 @@ def event_document(event: Event) -> Document:
         "attempt": event.attempt,
         "token": event.token,
         "detail": event.detail,
+    }
+
+
+def worker_document(worker: WorkerInfo) -> Document:
+    """A worker that said it is there."""
+    return {
+        "node_id": worker.node_id,
+        "heartbeat_at": instant(checked.instant(worker.heartbeat_us)),
+        "started_at": instant(checked.instant(worker.started_us)),
+        "host": worker.host,
+        "pid": worker.pid,
+        "kinds": None if worker.kinds is None else list(worker.kinds),
+        "concurrency": worker.concurrency,
     }
 
 

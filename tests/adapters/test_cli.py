@@ -228,7 +228,7 @@ def test_several_ids_are_answered_by_one_document_and_the_highest_code(shell: Sh
     document = shell.json("stop", 1, 99, code=3)
     assert [result["id"] for result in document["results"]] == [1, 99]
     assert document["results"][0]["outcome"] == "requested"
-    assert document["results"][1]["error_code"] == "JobNotFound"
+    assert document["results"][1]["error_code"] == "JOB_NOT_FOUND"
 
 
 def test_paging_shows_every_job_once(shell: Shell) -> None:

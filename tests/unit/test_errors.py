@@ -11,6 +11,7 @@ import pytest
 from jobstate.domain import errors
 from jobstate.domain.errors import (
     DuplicateJob,
+    EventNotFound,
     Fatal,
     InvalidRequest,
     JobNotFound,
@@ -23,6 +24,7 @@ from jobstate.domain.errors import (
     StoreFull,
     TransitionNotAllowed,
     WaitTimeout,
+    WorkerNotFound,
 )
 from jobstate.domain.lifecycle import LIFECYCLE, LIVE, STOP_PENDING, TERMINAL, State
 
@@ -32,6 +34,8 @@ FIELDS: dict[type[BaseException], dict[str, Any]] = {
     JobNotTerminal: {"job_id": 7, "state": State.RUNNING},
     LeaseLost: {"job_id": 7, "token": 3},
     JobNotFound: {"job_id": 7},
+    EventNotFound: {"job_id": 7, "event_id": 12},
+    WorkerNotFound: {"node_id": "worker-01"},
     DuplicateJob: {"key": "eth:0", "job_id": 7, "why": "its kind is 'load'"},
     WaitTimeout: {"job_id": 7, "state": State.RUNNING, "timeout": 2.5},
     JobStopping: {"job_id": 7, "mode": "checkpoint", "reason": "wrong input"},
