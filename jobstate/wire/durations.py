@@ -6,6 +6,9 @@ from typing import Final
 
 from jobstate.domain.errors import InvalidRequest
 
+PATTERN: Final = r"^[0-9]{1,9}(\.[0-9]{1,9})?[smhdw]?$"
+"""What `seconds_in` takes, as a regular expression; white space around it and capitals do not matter."""
+
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LONGEST: Final = 1e12
 

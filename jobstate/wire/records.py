@@ -6,7 +6,6 @@ The documents of `jobstate.wire.amp` are for everybody, and leave out what only 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from jobstate.domain import checked
@@ -15,6 +14,7 @@ from jobstate.domain.lifecycle import State
 from jobstate.domain.ranges import TableProgress
 from jobstate.domain.stopping import StopResult
 from jobstate.repository import WorkerInfo
+from jobstate.wire.instants import instant_in
 
 Record = dict[str, Any]
 
@@ -96,4 +96,4 @@ def worker_of(document: Mapping[str, Any]) -> WorkerInfo:
 
 
 def _instant_us(text: str) -> int:
-    return checked.instant_us("instant", datetime.fromisoformat(text))
+    return checked.instant_us("instant", instant_in("instant", text))

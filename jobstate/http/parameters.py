@@ -1,0 +1,145 @@
+"""What requests may say, as types: each checks one parameter and describes it in the API's description."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import unquote
+
+from fastapi import Depends, Header, Path, Query, Request
+from pydantic import BeforeValidator
+
+from jobstate.domain.checked import MAX_ID, MAX_REASON, MAX_TEXT
+from jobstate.domain.errors import InvalidRequest
+from jobstate.domain.removal import PRUNE_WORDS
+from jobstate.http.keeper import Keeper
+from jobstate.store import MAX_PAGE, JobStore
+from jobstate.wire import durations, labels
+from jobstate.wire.vocabulary import Dialect, filter_words
+
+_LONGEST_STOP: Final = 10**9
+"""Seconds; some thirty years."""
+_TEXT_PATTERN: Final = r"^[^\x00-\x1f\x7f-\xa0]+$"
+_HEADER_PATTERN: Final = r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$"
+_MOST_DIGITS: Final = 20
+
+
+def _digits(value: Any) -> Any:
+    """Only plain digits are a number here; `1_000`, `+5` and `5.0` are not."""
+    if isinstance(value, str):
+        if not (value.isascii() and value.removeprefix("-").isdigit() and len(value) <= _MOST_DIGITS):
+            raise InvalidRequest("number", "must be an integer")
+        return int(value)
+    return value
+
+
+def _boolean(value: Any) -> Any:
+    if isinstance(value, str) and value not in ("true", "false"):
+        raise InvalidRequest("boolean", "must be true or false")
+    return value
+
+
+_Integer = BeforeValidator(_digits)  # stands last, so that the bounds before it are the integer's, and described
+
+JobId = Annotated[int, Path(ge=1, le=MAX_ID, description="The id of a job."), _Integer]
+EventId = Annotated[int, Path(ge=1, le=MAX_ID, description="The id of a history entry."), _Integer]
+NodeId = Annotated[
+    str, Path(min_length=1, max_length=MAX_TEXT, pattern=_TEXT_PATTERN, description="The name of a worker.")
+]
+
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Most jobs to return."), _Integer]
+Cursor = Annotated[
+    int | None, Query(ge=1, le=MAX_ID, description="Go on behind this id: `next_cursor` of the page before."), _Integer
+]
+After = Annotated[
+    int | None, Query(ge=0, le=MAX_ID, description="Begin behind this event; left out: from now on."), _Integer
+]
+OnlyJob = Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only this job."), _Integer]
+Label = Annotated[
+    str | None,
+    Query(
+        json_schema_extra={"pattern": labels.PATTERN},
+        description="`NAME=VALUE`, several with commas; a backslash takes the next character as it is.",
+    ),
+]
+PruneWord = Annotated[
+    str, Query(json_schema_extra={"enum": list(PRUNE_WORDS)}, description="Which of the jobs that have ended.")
+]
+Age = Annotated[
+    str | None,
+    Query(
+        json_schema_extra={"pattern": durations.PATTERN}, description="So long ago: seconds, or such as `90m` or `7d`."
+    ),
+]
+Text = Annotated[str | None, Query(min_length=1, max_length=MAX_TEXT, pattern=_TEXT_PATTERN)]
+StopSeconds = Annotated[
+    float | None,
+    Query(ge=0, le=_LONGEST_STOP, allow_inf_nan=False, description="How long the worker may take, in seconds."),
+]
+Flag = Annotated[bool, Query(), BeforeValidator(_boolean)]
+View = Annotated[
+    Literal["document", "record"],
+    Query(description="`record`: the value whole, as it is stored, for the Python client."),
+]
+
+REASON: Final = Header(
+    alias="X-Jobstate-Reason",
+    max_length=MAX_REASON,
+    pattern=_HEADER_PATTERN,
+    description="Why, for the history; percent-encoded UTF-8.",
+)
+
+
+def states_parameter(dialect: Dialect, described: str) -> Any:
+    """Words for states, with commas. They are checked where they are understood; this only describes them."""
+    word = "|".join(filter_words(dialect))
+    return Query(json_schema_extra={"pattern": f"^({word})(,({word}))*$"}, description=described)
+
+
+def refuse_repeated(request: Request) -> None:
+    """A query key that is given twice says two things."""
+    repeated = [
+        name for name, times in Counter(name for name, _ in request.query_params.multi_items()).items() if times > 1
+    ]
+    if repeated:
+        raise InvalidRequest(repeated[0], "is given more than once; name several values with commas")
+
+
+def keeper_of(request: Request) -> Keeper:
+    """The keeper of the store that this application serves."""
+    keeper: Keeper = request.app.state.keeper
+    return keeper
+
+
+def acting_store(
+    request: Request,
+    actor: Annotated[
+        str | None,
+        Header(
+            alias="X-Jobstate-Actor",
+            max_length=MAX_TEXT,
+            pattern=_HEADER_PATTERN,
+            description="Who asks, for the history; percent-encoded UTF-8.",
+        ),
+    ] = None,
+    reason: Annotated[str | None, REASON] = None,
+) -> JobStore:
+    """The store, with whoever asks as the one who acts."""
+    store = keeper_of(request).store()
+    asker = f"http:{request.client.host if request.client else 'unknown'}"
+    return store.acting(asker if actor is None else _decoded(actor), None if reason is None else unquote(reason))
+
+
+def _decoded(text: str) -> str:
+    """A percent-encoded name, or the text as it came where that is none."""
+    decoded = unquote(text)
+    return decoded if decoded.isprintable() and decoded else text
+
+
+def store_of(request: Request) -> JobStore:
+    """The store, for those that only look."""
+    return keeper_of(request).store()
+
+
+Store = Annotated[JobStore, Depends(store_of)]
+ActingStore = Annotated[JobStore, Depends(acting_store)]
