@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from itertools import islice
 from typing import Annotated, Final
 
-from fastapi import FastAPI, Header, Request, Response
+from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
@@ -26,7 +26,6 @@ from jobstate.http.parameters import (
     OnlyJob,
     Store,
     View,
-    WaitSeconds,
     keeper_of,
     states_parameter,
 )
