@@ -96,6 +96,7 @@ def add_history_routes(app: FastAPI, settings: Settings, views: Views) -> None:
             seen = await run_in_threadpool(lambda: keeper.store().newest_event())
         yield ServerSentEvent(comment="connected")
         ends = time.monotonic() + settings.stream_seconds
+        caught_up = False
         while (left := ends - time.monotonic()) > 0 and not changes.ended:
             mark = changes.mark()
             events = await run_in_threadpool(_read, keeper, seen, job_id)
@@ -103,6 +104,9 @@ def add_history_routes(app: FastAPI, settings: Settings, views: Views) -> None:
                 seen = event.id
                 yield ServerSentEvent(id=str(event.id), event=event.trigger, data=amp.event_document(event))
             if not events:
+                if not caught_up:  # a reader may ask again from here, and knows that nothing before is still to come
+                    caught_up = True
+                    yield ServerSentEvent(id=str(seen))
                 await changes.after(mark, left)
 
 

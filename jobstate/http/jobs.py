@@ -103,11 +103,16 @@ def add_job_routes(app: FastAPI, dialect: Dialect, views: Views) -> None:
         """Look at one job."""
         return job_answer(store.get(job_id), dialect, view)
 
-    @app.delete("/jobs/{job_id}", tags=["jobs"], status_code=204, responses=answers({204: None}, 400, 409))
+    @app.delete(
+        "/jobs/{job_id}",
+        tags=["jobs"],
+        status_code=204,
+        responses=answers({204: None}, 400, 409, headers={"X-Deleted-Count": "1; 0 where it was absent."}),
+    )
     def delete_job(store: ActingStore, job_id: JobId) -> Response:
         """Remove a job that has ended; one that is absent is no error."""
-        store.delete(job_id)
-        return Response(status_code=204)
+        removed = store.delete(job_id)
+        return Response(status_code=204, headers={"X-Deleted-Count": str(int(removed))})
 
     @app.get("/jobs/{job_id}/progress", tags=["jobs"], responses=answers({200: views.progress}, 400, 404))
     def get_progress(store: Store, job_id: JobId) -> Response:

@@ -22,6 +22,8 @@ _LONGEST_STOP: Final = 10**9
 _TEXT_PATTERN: Final = r"^[^\x00-\x1f\x7f-\xa0]+$"
 _HEADER_PATTERN: Final = r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$"
 _MOST_DIGITS: Final = 20
+_ENCODED: Final = 12
+"""The most characters that one takes where it is percent-encoded."""
 
 
 def _digits(value: Any) -> Any:
@@ -84,7 +86,7 @@ View = Annotated[
 
 REASON: Final = Header(
     alias="X-Jobstate-Reason",
-    max_length=MAX_REASON,
+    max_length=MAX_REASON * _ENCODED,
     pattern=_HEADER_PATTERN,
     description="Why, for the history; percent-encoded UTF-8.",
 )
@@ -117,7 +119,7 @@ def acting_store(
         str | None,
         Header(
             alias="X-Jobstate-Actor",
-            max_length=MAX_TEXT,
+            max_length=MAX_TEXT * _ENCODED,
             pattern=_HEADER_PATTERN,
             description="Who asks, for the history; percent-encoded UTF-8.",
         ),

@@ -5,6 +5,7 @@ The documents of `jobstate.wire.amp` are for everybody, and leave out what only 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -77,7 +78,8 @@ def event_of(document: Mapping[str, Any]) -> Event:
         node=document["node_id"] or None,
         attempt=document["attempt"],
         token=document["token"],
-        detail_json=checked.json_text("detail", document["detail"], checked.MAX_ID) if document["detail"] else None,
+        # Spelled as the history is written, so that the entry is equal to the one in the store.
+        detail_json=json.dumps(document["detail"], ensure_ascii=False) if document["detail"] else None,
     )
 
 

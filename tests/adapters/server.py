@@ -55,11 +55,11 @@ class Server:
 
 
 @contextmanager
-def serving(store: jobstate.JobStore, settings: Settings = SOON, **options: Any) -> Iterator[Server]:
-    """The application over the store under uvicorn, until the block ends."""
+def serving(store: jobstate.JobStore, settings: Settings = SOON, *, port: int = 0, **options: Any) -> Iterator[Server]:
+    """The application over the store under uvicorn, until the block ends; port 0: any that is free."""
     app = create_app(store, settings, **options)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
+    with socket.create_server(("127.0.0.1", port)) as listening:
+        port = listening.getsockname()[1]
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=5))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

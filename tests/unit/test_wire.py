@@ -54,7 +54,7 @@ def test_a_job_in_any_state_is_made_again_from_its_record(state: State) -> None:
 
 def test_a_history_entry_and_a_worker_are_made_again_from_their_documents() -> None:
     event = Event(9, 7, 2, 1_700_000_000_000_001, State.SCHEDULED, State.RUNNING, "claim", "w", None, "w", 1, 1, None)
-    noted = Event(10, 7, 3, 0, None, State.RUNNING, "note", "w", "why", None, 1, 1, '{"mode":"force"}')
+    noted = Event(10, 7, 3, 0, None, State.RUNNING, "note", "w", "why", None, 1, 1, '{"mode": "force"}')
     for entry in (event, noted):
         document = through_json(amp.event_document(entry))
         assert isinstance(document, dict)
