@@ -1,7 +1,7 @@
 """The truth about jobs: which exist, what state each is in, who runs it, how far it got, who asked it to stop and why.
 
-`jobstate.open` opens a store; everything else is reached from there. The names load when they are first used, so
-that importing jobstate costs nothing.
+`jobstate.open` opens a store, `jobstate.connect` reaches one through its server; everything else is reached from there.
+The names load when they are first used, so that importing jobstate costs nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jobstate.client.errors import ServerUnreachable as ServerUnreachable
+    from jobstate.client.errors import UnexpectedAnswer as UnexpectedAnswer
+    from jobstate.client.jobs import JobClient as JobClient
+    from jobstate.client.opening import connect as connect
     from jobstate.domain.audit import AuditReport as AuditReport
     from jobstate.domain.audit import Finding as Finding
     from jobstate.domain.checkpoints import Checkpoint as Checkpoint
@@ -64,6 +68,9 @@ if TYPE_CHECKING:
     from jobstate.worker.worker import Worker as Worker
 
 _HOMES = {
+    "jobstate.client.errors": "ServerUnreachable UnexpectedAnswer",
+    "jobstate.client.jobs": "JobClient",
+    "jobstate.client.opening": "connect",
     "jobstate.domain.audit": "AuditReport Finding",
     "jobstate.domain.checkpoints": "Checkpoint CheckpointState",
     "jobstate.domain.errors": (

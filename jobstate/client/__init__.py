@@ -1,1 +1,1 @@
-"""The verbs of a store, against a server elsewhere."""
+"""The verbs of a store, against a server elsewhere: `jobstate.connect`."""

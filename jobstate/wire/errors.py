@@ -62,8 +62,9 @@ _MADE_AGAIN: Final[Mapping[str, Callable[..., JobStateError]]] = {
 
 
 def code_of(error: JobStateError) -> str:
-    """The code of an error."""
-    return next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
+    """The code of an error. One that a client met on the way may bring its own."""
+    code = next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), None)
+    return code or getattr(error, "code", None) or "UNEXPECTED_ANSWER"
 
 
 def fields_of(error: JobStateError) -> Sequence[Any]:

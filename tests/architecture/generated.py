@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from jobstate.client import errors as client_errors
 from jobstate.domain.errors import JobStateError
 from jobstate.domain.lifecycle import LIFECYCLE, State, Trigger
 from jobstate.domain.machine import mermaid
@@ -32,6 +33,7 @@ def diagram() -> str:
 def error_table() -> str:
     """Every error, what it says, and whether the same call may succeed later."""
     lines = ["| error | meaning | repeat? |", "|---|---|---|"]
+    assert client_errors.ServerUnreachable in _below(JobStateError)  # a tree is as complete as what was imported
     for kind in sorted(_below(JobStateError), key=lambda kind: kind.__name__):
         meaning = (kind.__doc__ or "").split("\n")[0]
         lines.append(f"| `{kind.__name__}` | {meaning} | {'yes' if kind.retryable else 'no'} |")
