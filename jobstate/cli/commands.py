@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from jobstate import __version__
-from jobstate.cli.session import exit_code
+from jobstate.cli.session import NO_ADMIN_URL, exit_code, refuse_url
 from jobstate.domain.errors import JobStateError
 
 _HOMES: Final = {
@@ -28,6 +28,7 @@ _HOMES: Final = {
     "wait": "waiting:wait",
     "watch": "waiting:watch",
     "worker": "working:worker",
+    "serve": "serving:serve",
     "sweep": "upkeep:sweep",
     "audit": "upkeep:audit",
     "doctor": "upkeep:doctor",
@@ -77,13 +78,15 @@ def cli() -> None:
 @click.command()
 @click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--db", envvar="JOBSTATE_DB", type=click.Path(dir_okay=False, path_type=Path), help="Keep the jobs here.")
+@NO_ADMIN_URL
 @click.option("--pace", default=2.0, show_default=True, type=click.FloatRange(0, 1000), help="Milliseconds per file.")
-def demo(folder: Path | None, db: Path | None, pace: float) -> None:
+def demo(folder: Path | None, db: Path | None, admin_url: str | None, pace: float) -> None:
     """Count every file of FOLDER with four worker processes; stop one job half way, kill one worker.
 
     FOLDER is the Python standard library of this machine unless it is given. Ends with exit code 0 only if every job
     came to its right end, the totals equal those of a plain walk of FOLDER, and the audit found nothing.
     """
+    refuse_url()
     from jobstate.cli.demo.stage import play
 
     sys.exit(0 if play(folder, db, pace / 1000) else 1)

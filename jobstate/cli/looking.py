@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -77,8 +78,7 @@ def inspect_job(session: Session, job_id: int) -> None:
     """Show everything about one job; as JSON when the output is piped."""
     with session.open() as store:
         job = store.get(job_id)
-    as_json = session.as_json or not sys.stdout.isatty()
-    Session(session.db, as_json, session.actor).answer(
+    replace(session, as_json=session.as_json or not sys.stdout.isatty()).answer(
         amp.job_document(job, _AMPCTL), lambda: render.console().print(render.job_details(job, render.now()))
     )
 
@@ -116,7 +116,7 @@ def show_events(session: Session, job_id: int) -> None:
     session.answer(document, lambda: click.echo("\n".join(render.event_line(event) for event in events)))
 
 
-def _follow(session: Session, store: jobstate.JobStore, job_id: int) -> None:
+def _follow(session: Session, store: jobstate.JobStore | jobstate.JobClient, job_id: int) -> None:
     """Until the job ends: live bars on a terminal, a line a change elsewhere."""
     on_terminal = render.console().is_terminal and not session.as_json
     last: Any = None

@@ -1,4 +1,4 @@
-"""What every command shares: the options, the store, exit codes, and one place for output."""
+"""What every command shares: the options, where the jobs are, exit codes, and one place for output."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import functools
 import json
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
+from click.core import ParameterSource
 
 import jobstate
 from jobstate.domain.errors import (
@@ -29,6 +30,9 @@ from jobstate.wire.durations import seconds_in
 from jobstate.wire.errors import code_of
 
 DEFAULT_DB: Final = "jobstate.db"
+DB_VARIABLE: Final = "JOBSTATE_DB"
+URL_VARIABLE: Final = "JOBSTATE_ADMIN_URL"
+TOKEN_VARIABLE: Final = "JOBSTATE_AUTH_TOKEN"  # noqa: S105  (its name)
 DONE, REFUSED, USAGE, NOT_FOUND, CONFLICT, TRY_AGAIN = 0, 1, 2, 3, 4, 75
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -52,9 +56,20 @@ class Session:
     db: str
     as_json: bool
     actor: str
+    admin_url: str | None = None
+    token: str | None = field(default=None, repr=False)
 
-    def open(self, *, create: bool = False) -> jobstate.JobStore:
-        """The store that the user named."""
+    def open(self, *, create: bool = False) -> jobstate.JobStore | jobstate.JobClient:
+        """The jobs that the user named: in a file, or behind a server."""
+        if self.admin_url is None:
+            return self.open_file(create=create)
+        try:
+            return jobstate.connect(self.admin_url, token=self.token, actor=self.actor)
+        except ModuleNotFoundError as error:
+            raise click.ClickException(str(error)) from error
+
+    def open_file(self, *, create: bool = False) -> jobstate.JobStore:
+        """The store in the file that the user named."""
         if not create and self.db != ":memory:" and not os.path.exists(self.db):
             raise click.ClickException(
                 f"there is no {self.db}: name the file with --db or JOBSTATE_DB; `jobstate submit` makes a new one"
@@ -97,26 +112,118 @@ class Session:
             raise click.exceptions.Exit(code)
 
 
-def command(function: Command) -> Command:
-    """Give a command `--db`, `--json` and `--actor`, and pass them on as a `Session`."""
+_DB: Final = click.option(
+    "--db", envvar=DB_VARIABLE, default=DEFAULT_DB, show_default=True, metavar="FILE", help="The file of the store."
+)
+_JSON: Final = click.option(
+    "--json", "as_json", is_flag=True, help="One JSON document on standard output, nothing else."
+)
+_ACTOR: Final = click.option(
+    "--actor", envvar="JOBSTATE_ACTOR", metavar="NAME", help="Who acts, for the history. [cli:USER]"
+)
+_ADMIN_URL: Final = click.option(
+    "--admin-url",
+    envvar=URL_VARIABLE,
+    metavar="URL",
+    help=f"Ask the `jobstate serve` there instead of opening a file. [{URL_VARIABLE}]",
+)
+NO_ADMIN_URL: Final = click.option("--admin-url", envvar=URL_VARIABLE, hidden=True)
+TOKEN_FILE: Final = click.option(
+    "--auth-token",
+    "token_file",
+    metavar="FILE",
+    help=f"A file that holds the token of the server. [{TOKEN_VARIABLE} holds the token itself]",
+)
 
-    @click.option(
-        "--db",
-        envvar="JOBSTATE_DB",
-        default=DEFAULT_DB,
-        show_default=True,
-        metavar="FILE",
-        help="The file of the store.",
-    )
-    @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output, nothing else.")
-    @click.option("--actor", envvar="JOBSTATE_ACTOR", metavar="NAME", help="Who acts, for the history. [cli:USER]")
+
+def command(function: Command) -> Command:
+    """Give a command `--db`, `--admin-url`, `--auth-token`, `--json` and `--actor`, and pass them on as a `Session`."""
+
+    @_DB
+    @_ADMIN_URL
+    @TOKEN_FILE
+    @_JSON
+    @_ACTOR
     @functools.wraps(function)
-    def called(db: str, as_json: bool, actor: str | None, **arguments: Any) -> Any:
-        return function(
-            Session(str(Path(db)) if db != ":memory:" else db, as_json, actor or f"cli:{user()}"), **arguments
-        )
+    def called(
+        db: str, admin_url: str | None, token_file: str | None, as_json: bool, actor: str | None, **arguments: Any
+    ) -> Any:
+        by_file, by_url = _named("db"), _named("admin_url")
+        if by_file is by_url is ParameterSource.COMMANDLINE:
+            raise click.UsageError("--db and --admin-url name two places; give one of them")
+        if by_file is by_url is ParameterSource.ENVIRONMENT:
+            raise click.UsageError(
+                f"{DB_VARIABLE} and {URL_VARIABLE} are both set; name the place with --db or --admin-url, or unset one"
+            )
+        remote = by_url is not None and by_file is not ParameterSource.COMMANDLINE
+        if token_file is not None and not remote:
+            raise click.UsageError("--auth-token is for a server; name it with --admin-url")
+        token = auth_token(token_file) if remote else None
+        return function(Session(_path(db), as_json, _actor(actor), admin_url if remote else None, token), **arguments)
 
     return called  # type: ignore[return-value]
+
+
+def file_command(function: Command) -> Command:
+    """Give a command that works on the file itself `--db`, `--json` and `--actor`, and pass them on as a `Session`."""
+
+    @_DB
+    @NO_ADMIN_URL
+    @_JSON
+    @_ACTOR
+    @functools.wraps(function)
+    def called(db: str, admin_url: str | None, as_json: bool, actor: str | None, **arguments: Any) -> Any:
+        refuse_url()
+        return function(Session(_path(db), as_json, _actor(actor)), **arguments)
+
+    return called  # type: ignore[return-value]
+
+
+def refuse_url() -> None:
+    """A usage error where the user named a server, for a command that cannot go through one.
+
+    A variable counts too, unless `--db` is given: whoever set it would take the answer for that of the server.
+    """
+    named = _named("admin_url")
+    if named is ParameterSource.COMMANDLINE or (named and _named("db") is not ParameterSource.COMMANDLINE):
+        word = "--admin-url" if named is ParameterSource.COMMANDLINE else URL_VARIABLE
+        name = click.get_current_context().info_name
+        raise click.UsageError(
+            f"`{name}` works on the store's file and not through a server, which {word} names; "
+            f"run it on the machine of the store: jobstate {name} --db FILE"
+        )
+
+
+def auth_token(file: str | None) -> str | None:
+    """The token, from the file that the user named or else from the environment."""
+    if file is None:
+        return os.environ.get(TOKEN_VARIABLE) or None
+    try:
+        token = Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        # Without what was given: somebody may have put the token itself there.
+        why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+        raise click.BadParameter(
+            f"names no file that can be read{why}; to give the token itself, set {TOKEN_VARIABLE}",
+            param_hint="--auth-token",
+        ) from None
+    if not token:
+        raise click.BadParameter("the file is empty; it is to hold the token", param_hint="--auth-token")
+    return token
+
+
+def _named(option: str) -> ParameterSource | None:
+    """Where the user named it; None where nobody did."""
+    source = click.get_current_context().get_parameter_source(option)
+    return source if source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT) else None
+
+
+def _path(db: str) -> str:
+    return db if db == ":memory:" else str(Path(db))
+
+
+def _actor(given: str | None) -> str:
+    return given or f"cli:{user()}"
 
 
 class JobId(click.ParamType):  # type: ignore[type-arg]

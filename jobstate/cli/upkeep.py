@@ -9,7 +9,7 @@ from rich.text import Text
 
 from jobstate.cli import render
 from jobstate.cli.bars import counting
-from jobstate.cli.session import REFUSED, Session, command
+from jobstate.cli.session import REFUSED, Session, file_command
 from jobstate.domain.job import Job
 from jobstate.wire import amp
 from jobstate.wire.vocabulary import Dialect
@@ -18,10 +18,10 @@ _AMPCTL = Dialect.AMPCTL
 
 
 @click.command("sweep")
-@command
+@file_command
 def sweep(session: Session) -> None:
     """Settle what is overdue: lost leases, stops past their deadline, stops that wait for nobody."""
-    with session.open() as store:
+    with session.open_file() as store:
         settled: list[Job] = []
         while some := store.sweep():
             settled += some
@@ -35,10 +35,10 @@ def sweep(session: Session) -> None:
 
 
 @click.command("audit")
-@command
+@file_command
 def audit(session: Session) -> None:
     """Hold every job against its history, and the file against its invariants; exit code 1 when something is wrong."""
-    with session.open() as store, counting("auditing") as told:
+    with session.open_file() as store, counting("auditing") as told:
         report = store.audit(progress=told)
 
     def say() -> None:
@@ -53,12 +53,12 @@ def audit(session: Session) -> None:
 
 
 @click.command("doctor")
-@command
+@file_command
 def doctor(session: Session) -> None:
     """Check the file, its guards, stuck jobs, leases, workers, log and clock; say the fix for what is wrong."""
     from jobstate.doctor import examine
 
-    with session.open() as store:
+    with session.open_file() as store:
         checks = examine(store)
     ok = all(check.ok for check in checks)
 
@@ -78,19 +78,19 @@ def doctor(session: Session) -> None:
 
 @click.command("backup")
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
-@command
+@file_command
 def backup(session: Session, path: Path) -> None:
     """Copy the store to PATH while it is in use; PATH must not exist yet."""
-    with session.open() as store, counting("copying") as told:
+    with session.open_file() as store, counting("copying") as told:
         store.backup(path, progress=told)
     size = path.stat().st_size
     session.answer({"path": str(path), "bytes": size}, lambda: click.echo(f"{path}: {size:,} bytes"))
 
 
 @click.command("migrate")
-@command
+@file_command
 def migrate(session: Session) -> None:
     """Make the store, or bring its schema up to date. (Every command does so; this one does nothing else.)"""
-    with session.open(create=True) as store:
+    with session.open_file(create=True) as store:
         path, version = store.path, store.schema_version
     session.answer({"path": path, "schema_version": version}, lambda: click.echo(f"{path}: schema version {version}"))

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from jobstate.cli.session import DURATION, Session, command
+from jobstate.cli.session import DURATION, Session, file_command
 from jobstate.system import host, pid
 
 
@@ -21,7 +21,7 @@ from jobstate.system import host, pid
 @click.option("--concurrency", default=1, show_default=True, type=click.IntRange(1, 1000), help="Jobs at a time.")
 @click.option("--lease", default="30s", show_default=True, type=DURATION, help="How long a dead worker keeps its jobs.")
 @click.option("--until-idle", is_flag=True, help="End when nothing is left to do.")
-@command
+@file_command
 def worker(
     session: Session, handlers: str, node: str | None, concurrency: int, lease: float, *, until_idle: bool
 ) -> None:
@@ -32,7 +32,7 @@ def worker(
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     chosen = _handlers(handlers)
-    with session.open(create=True) as store:
+    with session.open_file(create=True) as store:
         serving = store.worker(node or f"{host()}-{pid()}", lease=lease, until_idle=until_idle)
         click.echo(f"worker {serving.node_id} runs {', '.join(sorted(chosen))} from {store.path}", err=True)
         serving.serve(chosen, concurrency)

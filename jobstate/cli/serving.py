@@ -1,0 +1,33 @@
+"""The command that serves: serve."""
+
+from __future__ import annotations
+
+import click
+
+from jobstate.cli.session import TOKEN_FILE, Session, auth_token, file_command
+
+
+@click.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; not loopback needs a token.")
+@click.option("--port", default=1610, show_default=True, type=click.IntRange(0, 65535), help="0: any that is free.")
+@click.option(
+    "--profile", type=click.Choice(["docs", "sdk"]), default="docs", show_default=True, help="How states are spelled."
+)
+@TOKEN_FILE
+@file_command
+def serve(session: Session, host: str, port: int, profile: str, token_file: str | None) -> None:
+    """Serve the store over HTTP until SIGINT or SIGTERM; a missing file is made."""
+    try:
+        from jobstate.http.serving import serve as served
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("jobstate"):
+            raise
+        raise click.ClickException(
+            f"the server needs the package {error.name}; install it with: pip install 'jobstate[http]'"
+        ) from error
+    try:
+        served(session.db, host=host, port=port, token=auth_token(token_file), profile=profile, actor=session.actor)
+    except OSError as error:
+        raise click.ClickException(
+            f"cannot listen on {host}:{port} ({error.strerror or error}); choose another --host or --port"
+        ) from error
