@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from http.client import HTTPException, RemoteDisconnected
+from http.client import BadStatusLine, LineTooLong, RemoteDisconnected, UnknownProtocol
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -239,8 +239,7 @@ class Connection:
 
     def _lost(self, error: HTTPError, *, safe: bool) -> JobStateError:
         """The error for a request that got no answer."""
-        cause = error.args[1] if isinstance(error, ProtocolError) and len(error.args) > 1 else error
-        if isinstance(cause, HTTPException) and not isinstance(cause, RemoteDisconnected | HTTPError):
+        if _speaks_no_http(error):
             return self.not_understood(None, "what listens there does not speak HTTP")
         unsure = "" if safe else "; whether the request was carried out is not known, so look before you repeat it"
         if isinstance(error, NewConnectionError | ConnectTimeoutError):
@@ -251,7 +250,7 @@ class Connection:
             return self.lost(f"the server did not answer in time{unsure}")
         if isinstance(error, SSLError):
             return self.lost(f"no secure connection was possible ({error})")
-        return self.lost(f"the connection broke ({cause}){unsure}")
+        return self.lost(f"the connection broke ({_cause(error)}){unsure}")
 
     def _cleaned(self, text: str) -> str:
         """What a server said, fit for a terminal, without the token should it have been sent back."""
@@ -266,9 +265,24 @@ def _new_pool(url: str) -> urllib3.HTTPConnectionPool:
 
 
 def _worth_repeating(error: HTTPError, *, safe: bool) -> bool:
+    """Whether the request did not arrive, or may arrive twice and might get through now."""
     if isinstance(error, NewConnectionError):
         return True
-    return safe and isinstance(error, ProtocolError)
+    return safe and isinstance(error, ProtocolError) and not _speaks_no_http(error)
+
+
+def _speaks_no_http(error: HTTPError) -> bool:
+    cause = _cause(error)
+    # A connection that was closed counts as a bad status line too.
+    return isinstance(cause, BadStatusLine | LineTooLong | UnknownProtocol) and not isinstance(
+        cause, RemoteDisconnected
+    )
+
+
+def _cause(error: HTTPError) -> BaseException:
+    """What urllib3 wrapped."""
+    last = error.args[-1] if isinstance(error, ProtocolError) and error.args else error
+    return last if isinstance(last, BaseException) else error
 
 
 def _retry_after(response: urllib3.BaseHTTPResponse) -> float | None:

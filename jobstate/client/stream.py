@@ -39,15 +39,18 @@ class Parser:
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
         self._rest = ""
+        self._ended_by_return = False
         self._id: str | None = None
         self._data: list[str] = []
 
     def feed(self, piece: bytes) -> Iterator[Message]:
         """The messages that this piece completes."""
-        text = self._rest + self._decoder.decode(piece)
-        held = "\r" if text.endswith("\r") else ""  # its line feed may be in the next piece
-        *lines, self._rest = text.removesuffix(held).replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        self._rest += held
+        text = self._decoder.decode(piece)
+        if self._ended_by_return and text:
+            text, self._ended_by_return = text.removeprefix("\n"), False  # the second half of a line's end
+        self._ended_by_return |= text.endswith("\r")
+        text = self._rest + text.replace("\r\n", "\n").replace("\r", "\n")
+        *lines, self._rest = text.split("\n")
         for line in lines:
             name, _, value = line.partition(":")
             if name == "data":
