@@ -27,10 +27,22 @@ def test_a_fuzzer_over_the_whole_description_finds_nothing(dialect: Dialect, tmp
         with serving(store, settings) as server:
             found = subprocess.run(
                 [
-                    *(sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"),
-                    *("--max-examples", "20", "--request-timeout", "60", "--seed", "1", "--no-color"),
+                    *(sys.executable, "-m", "schemathesis.cli"),
+                    *("--config-file", "tests/adapters/schemathesis.toml", "run", f"{server.url}/openapi.json"),
+                    *(
+                        "--max-examples",
+                        "20",
+                        "--request-timeout",
+                        "60",
+                        "--seed",
+                        "1",
+                        "--no-color",
+                        "--max-failures",
+                        "20",
+                    ),
                     *("--phases", "examples,coverage,fuzzing,stateful"),
                 ],
+                cwd=Path(__file__).parents[2],
                 env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.adapters.fuzz_hooks"},
                 capture_output=True,
                 text=True,
