@@ -198,19 +198,30 @@ class JobClient:
             if after is None:
                 return Page(found, None)
 
-    def iterate(self, status: StateFilter = "active", **filters: Any) -> Iterator[Job]:
-        """Every job that `list` would show, newest first, page by page.
+    def iterate(
+        self,
+        status: StateFilter = "active",
+        *,
+        limit: int = MAX_PAGE,
+        after: int | None = None,
+        kind: str | None = None,
+        node_id: str | None = None,
+        pipeline_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Iterator[Job]:
+        """Every job that `list` would show, newest first, read in pages of `limit`.
 
         Jobs that are submitted meanwhile are not visited; ones that are removed or leave the filter meanwhile may be
         missed, no other is, and none is visited twice.
         """
-        cursor: dict[str, int] = {}
         while True:
-            page = self.list(status, **{"limit": MAX_PAGE, **filters, **cursor})
+            page = self.list(
+                status, limit=limit, after=after, kind=kind, node_id=node_id, pipeline_id=pipeline_id, labels=labels
+            )
             yield from page.jobs
-            if page.next_cursor is None:
+            after = page.next_cursor
+            if after is None:
                 return
-            cursor["after"] = page.next_cursor
 
     def progress(self, job: JobRef) -> dict[str, TableProgress]:
         """How far the job got, by the tables it writes; empty before it reported any. Raises JobNotFound.

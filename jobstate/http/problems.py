@@ -97,7 +97,8 @@ def _of_validation(request: Request, error: Exception) -> JSONResponse:
             return _limited("LIMIT_INVALID", "limit", "must be at least 1, not 0")
         if first["type"] == "less_than_equal":
             return _limited("LIMIT_TOO_LARGE", "limit", f"must be at most {first['ctx']['le']}")
-    field = ".".join(str(part) for part in rest) or str(place)
+    # What follows the parameter is the framework's way through its own types, but for the name of a label.
+    field = ".".join(str(part) for part in rest[: 2 if rest[:1] == ["labels"] else 1]) or str(place)
     return _refused(request, str(place), field, _in_our_words(first))
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from jobstate.domain.errors import InvalidRequest
 
 
 def written(at: datetime | None) -> str | None:
     """The instant as text."""
-    return None if at is None else at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return None if at is None else at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def instant_in(field: str, text: str) -> datetime:
