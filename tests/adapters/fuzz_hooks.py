@@ -27,7 +27,7 @@ def filter_body(_context: Any, body: Any) -> bool:
 
 @schemathesis.hook
 def filter_query(_context: Any, query: dict[str, Any]) -> bool:
-    """The same for labels, behind their backslashes; and nobody's name, which the fuzzer takes from jobs without one."""
+    """The same for labels, behind their backslashes. And no empty name: the fuzzer takes it from jobs without one."""
     if query and query.get("node_id") == "":
         return False
     try:

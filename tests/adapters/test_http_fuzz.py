@@ -14,6 +14,8 @@ from jobstate.http import Settings
 from jobstate.wire.vocabulary import Dialect
 from tests.adapters.server import serving
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
@@ -30,7 +32,12 @@ def test_a_fuzzer_over_the_whole_description_finds_nothing(dialect: Dialect, pha
             found = subprocess.run(
                 [
                     *(sys.executable, "-m", "schemathesis.cli"),
-                    *("--config-file", "tests/adapters/schemathesis.toml", "run", f"{server.url}/openapi.json"),
+                    *(
+                        "--config-file",
+                        str(ROOT / "tests/adapters/schemathesis.toml"),
+                        "run",
+                        f"{server.url}/openapi.json",
+                    ),
                     *(
                         "--max-examples",
                         "20",
@@ -44,8 +51,8 @@ def test_a_fuzzer_over_the_whole_description_finds_nothing(dialect: Dialect, pha
                     ),
                     *("--phases", phases),
                 ],
-                cwd=Path(__file__).parents[2],
-                env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.adapters.fuzz_hooks"},
+                cwd=tmp_path,  # it keeps a cache where it is
+                env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.adapters.fuzz_hooks", "PYTHONPATH": str(ROOT)},
                 capture_output=True,
                 text=True,
                 timeout=280,
