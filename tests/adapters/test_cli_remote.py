@@ -398,6 +398,15 @@ def test_a_command_on_a_server_loads_no_database(guarded: Served) -> None:
 # Serving.
 
 
+def test_the_example_of_the_readme_runs_as_printed(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    (example,) = re.findall(r"<!-- runs against a server -->\n```python\n(.*?)```", text, re.DOTALL)
+    with served(tmp_path / "jobs.db") as server:
+        code = example.replace("http://127.0.0.1:1610", server.url)
+        result = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60)
+    assert result.stdout.splitlines() == re.findall(r"#> (.*)", example), result.stderr
+
+
 def test_serve_says_what_keeps_it_from_listening(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
