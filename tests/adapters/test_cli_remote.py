@@ -243,8 +243,12 @@ def test_a_day_of_an_operator_elsewhere(tmp_path: Path) -> None:
         assert run("submit", "load", "--hold", env=there).stdout == "2\n"
         assert run("schedule", 2, env=there).stdout == "job 2 is Scheduled\n"
         watching = subprocess.Popen(
-            [*JOBSTATE, "watch", "--json", "--admin-url", server.url], stdout=subprocess.PIPE, text=True
+            [*JOBSTATE, "watch", "--after", "0", "--json", "--admin-url", server.url],
+            stdout=subprocess.PIPE,
+            text=True,
         )
+        assert watching.stdout is not None
+        assert json.loads(watching.stdout.readline())["event_type"] == "submit"
         with jobstate.open(server.db) as store:
             (work,) = store.claim("w", kinds=["load"])
             work.add_range("rows", 0, 9, files=1)
@@ -253,17 +257,15 @@ def test_a_day_of_an_operator_elsewhere(tmp_path: Path) -> None:
             waiting = subprocess.Popen(
                 [*JOBSTATE, "wait", "2", "--admin-url", server.url], stdout=subprocess.PIPE, text=True
             )
-            time.sleep(1.5)
+            time.sleep(0.5)
             work.complete()
         assert waiting.communicate(timeout=30)[0] == "job 2: Completed\n"
-        assert watching.stdout is not None
-        time.sleep(0.2)
+        while json.loads(watching.stdout.readline())["event_type"] != "complete":
+            pass
         watching.send_signal(signal.SIGINT)
-        told = [json.loads(line) for line in watching.communicate(timeout=30)[0].splitlines()]
-        assert "complete" in [event["event_type"] for event in told]
-        assert (
-            run("stop", 1, "--wait", "--reason", "wrong input", env=there).stdout == "job 1: Stopped (never_started)\n"
-        )
+        watching.communicate(timeout=30)
+        stopped = run("stop", 1, "--wait", "--reason", "wrong input", env=there).stdout
+        assert stopped == "job 1: Stopped (never_started)\n"
         assert run("prune", env=there).stdout == "2 jobs removed\n"
         assert "no jobs match" in run("list", env=there).stderr
 

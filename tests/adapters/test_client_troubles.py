@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import jobstate
@@ -278,6 +278,7 @@ def test_a_stream_may_be_cut_anywhere_and_nothing_is_told_twice_or_lost(tmp_path
             assert list(client.watch(timeout=0.15)) == told, place
 
 
+@example(text="a1\r\nö:2\r\n\r\n", sizes=[1])
 @given(text=st.text(alphabet="aö:\n\r\ufeff", max_size=40), sizes=st.lists(st.integers(1, 5), min_size=1))
 def test_how_a_stream_is_cut_into_pieces_does_not_matter(text: str, sizes: list[int]) -> None:
     sent = text.replace("a", "data:").replace("ö:", "id:").encode()
