@@ -224,11 +224,8 @@ class JobClient:
                 return
 
     def progress(self, job: JobRef) -> dict[str, TableProgress]:
-        """How far the job got, by the tables it writes; empty before it reported any. Raises JobNotFound.
-
-        `ranges` hold the contiguous range; what lies behind a gap is not sent.
-        """
-        return self._look(f"{_path(job)}/progress", lambda document: records.progress_of(document["tables"]))
+        """How far the job got, by the tables it writes; empty before it reported any. Raises JobNotFound."""
+        return self._look(f"{_path(job)}/progress", records.progress_of, RECORD)
 
     def events(self, job: JobRef) -> Sequence[Event]:
         """The whole history of the job, oldest first. Raises JobNotFound."""

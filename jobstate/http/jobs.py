@@ -28,7 +28,7 @@ from jobstate.http.parameters import (
     View,
     states_parameter,
 )
-from jobstate.http.schemas import JobRecord, Submission, Views
+from jobstate.http.schemas import JobRecord, ProgressRecord, Submission, Views
 from jobstate.wire import amp, labels, records
 from jobstate.wire.durations import seconds_in
 from jobstate.wire.vocabulary import Dialect, selected
@@ -116,9 +116,13 @@ def add_job_routes(app: FastAPI, dialect: Dialect, views: Views) -> None:
         removed = store.delete(job_id)
         return Response(status_code=204, headers={"X-Deleted-Count": str(int(removed))})
 
-    @app.get("/jobs/{job_id}/progress", tags=["jobs"], responses=answers({200: views.progress}, 400, 404))
-    def get_progress(store: Store, job_id: JobId) -> Response:
+    @app.get(
+        "/jobs/{job_id}/progress", tags=["jobs"], responses=answers({200: views.progress | ProgressRecord}, 400, 404)
+    )
+    def get_progress(store: Store, job_id: JobId, view: View = "document") -> Response:
         """See how far a job got, per table that it writes."""
+        if view == _RECORD:
+            return JSONResponse(records.progress_record(store.progress(job_id)))
         job = store.get(job_id)
         return JSONResponse(amp.progress_document(job, store.progress(job), dialect))
 

@@ -94,6 +94,20 @@ class TableView(_Exact):
     current_block: int | None
 
 
+class TableRecord(_Exact):
+    """How far a job got with one table, with what lies behind gaps: first and last block of each range."""
+
+    files_count: int
+    total_size_bytes: int
+    ranges: list[Annotated[list[int], Field(min_length=2, max_length=2)]]
+
+
+class ProgressRecord(_Exact):
+    """How far a job got, whole, as it is stored."""
+
+    tables: dict[str, TableRecord]
+
+
 class EventView(_Exact):
     """One entry of the history of a job; a note where `from` and `to` are the same."""
 

@@ -50,15 +50,27 @@ def stop_of(record: Mapping[str, Any]) -> StopResult:
     return StopResult(record["changed"], job_of(record["job"]), None if expected is None else checked.instant(expected))
 
 
-def progress_of(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, TableProgress]:
-    """Progress by table, from its document; what lies behind a gap is not on the wire."""
+def progress_record(tables: Mapping[str, TableProgress]) -> Record:
+    """Progress by table, with what lies behind gaps."""
+    return {
+        "tables": {
+            name: {
+                "files_count": table.files_count,
+                "total_size_bytes": table.total_size_bytes,
+                "ranges": [list(blocks) for blocks in table.ranges],
+            }
+            for name, table in tables.items()
+        }
+    }
+
+
+def progress_of(record: Mapping[str, Any]) -> dict[str, TableProgress]:
+    """The progress that `progress_record` was made of."""
     return {
         name: TableProgress(
-            table["files_count"],
-            table["total_size_bytes"],
-            () if table["start_block"] is None else ((table["start_block"], table["current_block"]),),
+            table["files_count"], table["total_size_bytes"], tuple((first, last) for first, last in table["ranges"])
         )
-        for name, table in tables.items()
+        for name, table in record["tables"].items()
     }
 
 

@@ -62,6 +62,7 @@ def places(tmp_path: Path) -> Iterator[Places]:
         working = running(store)
         working.add_range("blocks", 0, 4, files=2, size_bytes=123456)
         working.add_range("logs", 3, 3)
+        working.add_range("logs", 7, 9)
         working.flush()
         ids["working"] = working.id
         store.submit("taken", {"a": 1}, key="k", labels={"team": "data", "a,b": "c=d"}, pipeline_id="p")

@@ -117,16 +117,16 @@ def test_a_client_iterates_over_more_jobs_than_a_page_holds(store: JobStore, cli
     assert [job.id for job in client.iterate()] == list(range(1001, 0, -1))
 
 
-def test_progress_is_the_part_without_gaps(store: JobStore, client: JobClient) -> None:
+def test_progress_arrives_with_its_gaps(store: JobStore, client: JobClient) -> None:
     run = running(store)
     run.add_range("blocks", 0, 4, files=2, size_bytes=10)
     run.add_range("rows", 3, 3)
     run.add_range("rows", 9, 9, files=1)
+    run.add_files("nothing yet", size_bytes=5)
     run.flush()
-    assert client.progress(run) == {
-        "blocks": TableProgress(2, 10, ((0, 4),)),
-        "rows": TableProgress(1, 0, ((3, 3),)),
-    }
+    assert client.progress(run) == store.progress(run)
+    assert client.progress(run)["rows"] == TableProgress(1, 0, ((3, 3), (9, 9)))
+    assert list(client.progress(run)) == list(store.progress(run))
 
 
 @pytest.mark.parametrize("name", ["worker-01", "..", "a/b", "ü ?#%"])
@@ -233,7 +233,11 @@ def test_who_acts_is_who_the_client_says(store: JobStore, server: Server) -> Non
         acting = client.acting("bob", "cleaning")
         assert acting.stop(job, mode="force").job.reason == "cleaning"
         assert [event.actor for event in store.events(job)][-1] == "bob"
-        acting.delete(job, actor="eve")
+        acting.delete(job)
+        by_eve = acting.stop(client.submit("load"), mode="force", actor="eve").job
+        assert (by_eve.actor, by_eve.reason) == ("eve", "cleaning")
+        why = acting.schedule(client.submit("load", hold=True), reason="now").reason
+        assert why == "now"
 
 
 # Errors.
