@@ -292,6 +292,43 @@ def test_how_a_stream_is_cut_into_pieces_does_not_matter(text: str, sizes: list[
     assert pieces == whole
 
 
+def _open_stream(handler: BaseHTTPRequestHandler, *pieces: str, every: float) -> None:
+    """Send a stream that has no end, piece by piece, until the client hangs up."""
+    handler.send_response(200)
+    handler.send_header("Content-Type", "text/event-stream")
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    try:
+        for piece in pieces:
+            handler.wfile.write(f"{len(piece):x}\r\n{piece}\r\n".encode())
+            handler.wfile.flush()
+            time.sleep(every)
+    except OSError:
+        handler.close_connection = True
+
+
+def test_a_stream_that_falls_silent_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobstate.client.stream._SILENCE", 0.3)
+
+    def silent(handler: BaseHTTPRequestHandler) -> None:
+        _open_stream(handler, ": connected\n\nid: 7\n\n", ": late\n\n", every=1)
+
+    over = answer(200, ": connected\n\nid: 7\n\n", "text/event-stream")
+    with scripted([silent, over]) as server, connected(server.url) as client:
+        assert list(client.watch(after=None, timeout=0.8)) == []
+    assert [path for _, path in server.asked[:2]] == ["/events", "/events?after=7"]
+
+
+def test_signs_of_life_are_no_events() -> None:
+    def lively(handler: BaseHTTPRequestHandler) -> None:
+        _open_stream(handler, ": connected\n\n", "id: 7\n\n", *[": still here\n\n"] * 100, every=0.1)
+
+    with scripted([lively]) as server, connected(server.url) as client:
+        began = time.monotonic()
+        assert list(client.watch(timeout=0.5)) == []
+        assert 0.5 <= time.monotonic() - began < 2
+
+
 # Tokens.
 
 
