@@ -197,7 +197,7 @@ def refuse_url() -> None:
 def auth_token(file: str | None) -> str | None:
     """The token, from the file that the user named or else from the environment."""
     if file is None:
-        return os.environ.get(TOKEN_VARIABLE) or None
+        return os.environ.get(TOKEN_VARIABLE, "").strip() or None
     try:
         token = Path(file).read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:

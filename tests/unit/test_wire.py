@@ -8,6 +8,7 @@ import re
 import pytest
 
 import jobstate
+from jobstate import ServerUnreachable, TableProgress, UnexpectedAnswer
 from jobstate.domain.errors import InvalidRequest, JobStateError, StoreError
 from jobstate.domain.job import Event
 from jobstate.domain.lifecycle import State
@@ -108,3 +109,21 @@ def test_instants_are_written_with_four_digits_of_year_and_read_with_any_offset(
     for text in ("2026-01-31", "2026-01-31T12:00:00", "yesterday", "0", ""):
         with pytest.raises(InvalidRequest, match="at"):
             instants.instant_in("at", text)
+
+
+def test_progress_is_made_again_from_its_record_gaps_and_all() -> None:
+    tables = {
+        "rows": TableProgress(2, 10, ((0, 4), (9, 2**62))),
+        "none yet": TableProgress(1, 5),
+        "empty": TableProgress(),
+    }
+    record = through_json(records.progress_record(tables))
+    assert isinstance(record, dict)
+    assert records.progress_of(record) == tables
+    assert list(records.progress_of(record)) == list(tables)
+
+
+def test_an_error_from_the_way_brings_its_own_code() -> None:
+    assert errors.code_of(ServerUnreachable("http://x", "away")) == "SERVER_UNREACHABLE"
+    assert errors.code_of(UnexpectedAnswer("http://x", 418, "TEAPOT", "no coffee")) == "TEAPOT"
+    assert errors.code_of(UnexpectedAnswer("http://x", 200, None, "a page")) == "UNEXPECTED_ANSWER"
