@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jobstate.domain.errors import DuplicateJob, GuardViolation, JobNotFound
-from jobstate.domain.job import SUBMIT, By, Job, NewJob, same_submission
+from jobstate.domain.job import By, Job, NewJob, same_submission
 from jobstate.domain.lifecycle import State
 from jobstate.domain.moves import Decision
 from jobstate.domain.removal import check_deletable
@@ -16,7 +16,7 @@ from jobstate.repository import Decide, Filter
 from jobstate.storage.engine import Engine
 from jobstate.storage.queries.jobs import JobQueries
 from jobstate.storage.queries.lists import Asked, ListQueries
-from jobstate.storage.rows import job_of, version_of
+from jobstate.storage.rows import job_of, submitted_job, version_of
 
 
 class SqlJobs:
@@ -77,10 +77,10 @@ class SqlJobs:
             self.write(connection, self._sql.write_version, version_of(version))
         return decision
 
-    def write(self, connection: sqlite3.Connection, statement: str, values: dict[str, Any]) -> None:
-        """Run a guarded statement that changes the job `values["id"]` as it was read under the write lock."""
+    def write(self, connection: sqlite3.Connection, statement: str, values: tuple[Any, ...]) -> None:
+        """Run a guarded statement that changes the job `values[0]` as it was read under the write lock."""
         if connection.execute(statement, values).rowcount != 1:
-            raise GuardViolation(self._engine.path, f"job {values['id']} changed under the write lock")
+            raise GuardViolation(self._engine.path, f"job {values[0]} changed under the write lock")
 
     def delete(self, job_id: int, now: int, by: By) -> bool:
         with self._engine.transaction() as connection:
@@ -126,74 +126,32 @@ class SqlJobs:
         run_id = None if new.pipeline_id is None else self._next_run(connection, new.pipeline_id)
         job_id = connection.execute(
             self._sql.insert_job,
-            {
-                "state": new.state.value,
-                "kind": new.kind,
-                "node_id": new.node_id,
-                "priority": new.priority,
-                "available_at": available,
-                "key": new.key,
-                "parallelism": new.parallelism,
-                "now": now,
-                "actor": by.actor,
-                "reason": by.reason,
-            },
+            (
+                new.state.value,
+                new.kind,
+                new.node_id,
+                new.priority,
+                available,
+                new.key,
+                new.parallelism,
+                by.actor,
+                by.reason,
+                now,
+            ),
         ).lastrowid
         assert job_id is not None
-        connection.execute(
-            self._sql.insert_spec,
-            {
-                "id": job_id,
-                "pipeline_id": new.pipeline_id,
-                "run_id": run_id,
-                "root_id": job_id,
-                "restarted_from": None,
-                "max_attempts": new.max_attempts,
-                "retry": new.retry_json,
-                "labels": new.labels_json,
-                "descriptor": new.descriptor_json,
-            },
+        spec = (
+            new.pipeline_id,
+            run_id,
+            job_id,
+            None,
+            new.max_attempts,
+            new.retry_json,
+            new.labels_json,
+            new.descriptor_json,
         )
-        return Job(
-            id=job_id,
-            state=new.state,
-            kind=new.kind,
-            node_id=new.node_id,
-            priority=new.priority,
-            available_us=available,
-            key=new.key,
-            parallelism=new.parallelism,
-            rescale_to=None,
-            attempt=0,
-            failures=0,
-            lease_token=0,
-            worker_id=None,
-            lease_expires_us=None,
-            claimed_us=None,
-            clean=False,
-            stop_mode=None,
-            stop_deadline_us=None,
-            stop_reason=None,
-            stop_outcome=None,
-            failure_json=None,
-            created_us=now,
-            updated_us=now,
-            started_us=None,
-            finished_us=None,
-            seq=1,
-            trigger=SUBMIT,
-            actor=by.actor,
-            reason=by.reason,
-            detail_json=None,
-            pipeline_id=new.pipeline_id,
-            run_id=run_id,
-            root_id=job_id,
-            restarted_from=None,
-            max_attempts=new.max_attempts,
-            retry_json=new.retry_json,
-            labels_json=new.labels_json,
-            descriptor_json=new.descriptor_json,
-        )
+        connection.execute(self._sql.insert_spec, (job_id, *spec))
+        return submitted_job(job_id, new, available, now, by, spec)
 
     def _next_run(self, connection: sqlite3.Connection, pipeline_id: str) -> int:
         """The next number of a run of this pipeline, under the write lock."""

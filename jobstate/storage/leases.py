@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
 
 from jobstate.domain import leases as rules
 from jobstate.domain.checkpoints import Progress
@@ -18,8 +19,10 @@ from jobstate.storage.engine import Engine, Row
 from jobstate.storage.jobs import SqlJobs
 from jobstate.storage.queries.leases import LeaseQueries
 from jobstate.storage.reports import SqlReports
-from jobstate.storage.rows import job_of
+from jobstate.storage.rows import claimed_job
+from jobstate.storage.tables import HOT_FIELDS
 
+_KIND: Final = HOT_FIELDS.index("kind")
 Read = Callable[..., Iterable[Row]]
 """Runs a statement and yields its rows, inside a transaction or not."""
 
@@ -43,11 +46,16 @@ class SqlLeases:
             self.settle(now, settling)
             if not self._due(self._engine.read, node_id, kinds, limit, now):
                 return []
-        values: dict[str, object] = {"node_id": node_id, "now": now, "until": now + lease, "actor": f"worker:{node_id}"}
+        taker = (node_id, now + lease, now, f"worker:{node_id}")
         with self._engine.transaction() as connection:
-            self._settle_overdue(connection, now, settling)
-            due = self._due(connection.execute, node_id, kinds, limit, now)
-            claimed = [self._start(connection, {**values, "id": job_id}) for job_id in due]
+            head = self._head_to_take(connection, node_id, kinds, now) if limit == 1 else None
+            if head is not None:
+                claimed = [self._take(connection, head, *taker)]
+            else:
+                self._settle_overdue(connection, now, settling)
+                due = self._due(connection.execute, node_id, kinds, limit, now)
+                rows = [connection.execute(self._sql.job_and_checkpoint, (job_id,)).fetchone() for job_id in due]
+                claimed = [self._take(connection, row, *taker) for row in rows]
         self._found_work = bool(claimed)
         return claimed
 
@@ -75,7 +83,7 @@ class SqlLeases:
 
     def complete(self, leases: Sequence[Lease], now: int, by: By) -> list[Lease]:
         if len(leases) == 1:
-            return [lease for lease in leases if self._engine.count(self._sql.complete, _ending(lease, now, by)) != 1]
+            return [] if self._engine.count(self._sql.complete, _ending(leases[0], now, by)) == 1 else [*leases]
         with self._engine.transaction() as connection:
             return [
                 lease
@@ -84,14 +92,15 @@ class SqlLeases:
             ]
 
     def settle(self, now: int, settling: Settling) -> list[Job]:
-        if not self._engine.read(self._sql.overdue, {"now": now, "settle_limit": settling.limit}):
+        if not self._engine.read(self._sql.overdue, (now, settling.limit)):
             return []
         with self._engine.transaction() as connection:
             return self._settle_overdue(connection, now, settling)
 
     def _due(self, read: Read, node_id: str, kinds: Sequence[str] | None, limit: int, now: int) -> list[int]:
         """The ids of the next due jobs, in claim order."""
-        wanted = {"node_id": node_id, "limit": limit, "now": now, "kinds": None if kinds is None else json.dumps(kinds)}
+        wanted = {"node_id": node_id, "now": now, "kinds": None if kinds is None else json.dumps(kinds)}
+        any_node, own_node = self._sql.due
         ids: list[int] = []
         found: list[Row] = []
         before = None
@@ -101,8 +110,8 @@ class SqlLeases:
                 found = []
                 if len(ids) >= limit:
                     break
-            for lane in self._sql.due:
-                found += read(lane, {**wanted, "priority": priority, "kind": kind})
+            found += read(any_node, (priority, kind, now, limit))
+            found += read(own_node, (priority, kind, now, limit, node_id))
             if kinds == [kind] and len(ids) + len(found) >= limit:
                 break
             before = priority
@@ -119,17 +128,31 @@ class SqlLeases:
             yield from (place for place in head if kinds is None or place[1] in kinds)
             yield from (place for place in [*read(self._sql.places, wanted)] if place not in head)
 
-    def _start(self, connection: sqlite3.Connection, values: dict[str, object]) -> Claimed:
-        # Read afterwards: RETURNING puts the row into a temporary table, which costs more than another look at it.
-        self._jobs.write(connection, self._sql.claim, values)
-        (*row, checkpoint_id) = connection.execute(self._sql.job_and_checkpoint, values).fetchone()
-        job = job_of(row)
+    def _head_to_take(
+        self, connection: sqlite3.Connection, node_id: str, kinds: Sequence[str] | None, now: int
+    ) -> Row | None:
+        """The head of the queue, when nothing is overdue and it is what a claim of one job takes, as it often is."""
+        only = kinds[0] if kinds is not None and len(kinds) == 1 else None
+        head: Row | None = connection.execute(self._sql.first, (now, node_id, only)).fetchone()
+        if head is None:
+            return None
+        (*row, is_it, something_is_overdue) = head
+        wanted = kinds is None or row[_KIND] in kinds
+        return tuple(row) if is_it and wanted and not something_is_overdue else None
+
+    def _take(
+        self, connection: sqlite3.Connection, row: Row, node_id: str, until: int, now: int, actor: str
+    ) -> Claimed:
+        """Claim the job in a row that was read under the write lock; its last column is the newest checkpoint."""
+        (*before, checkpoint_id) = row
+        self._jobs.write(connection, self._sql.claim, (before[0], node_id, until, now, actor))
+        job = claimed_job(before, node_id, until, now, actor)
         if checkpoint_id is None and job.attempt == 1:
             return Claimed(job, None, {})
         return self._reports.restore(connection, job, checkpoint_id)
 
     def _settle_overdue(self, connection: sqlite3.Connection, now: int, settling: Settling) -> list[Job]:
-        overdue = connection.execute(self._sql.overdue, {"now": now, "settle_limit": settling.limit}).fetchall()
+        overdue = connection.execute(self._sql.overdue, (now, settling.limit)).fetchall()
         decisions = [self._settle(connection, job_id, now, settling) for job_id, _ in overdue]
         return [decision.job for decision in decisions if decision.steps]
 
@@ -148,8 +171,8 @@ class SqlLeases:
                 self._settle(connection, lease.job_id, now, settling)
 
 
-def _ending(lease: Lease, now: int, by: By) -> dict[str, object]:
-    return {"id": lease.job_id, "token": lease.token, "now": now, "actor": by.actor, "reason": by.reason}
+def _ending(lease: Lease, now: int, by: By) -> tuple[object, ...]:
+    return (*lease, now, *by)
 
 
 def _renewals(rows: Iterable[Row]) -> dict[Lease, Renewal]:

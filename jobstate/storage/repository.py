@@ -14,12 +14,13 @@ import peewee
 from jobstate.domain.errors import InvalidRequest, StoreUnavailable, UnsupportedSQLite
 from jobstate.repository import Sizes
 from jobstate.storage import schema
-from jobstate.storage.engine import Clockwork, Engine, OwnDatabase, Transaction
+from jobstate.storage.engine import Clockwork, Engine, OwnDatabase
 from jobstate.storage.history import SqlHistory
 from jobstate.storage.jobs import SqlJobs
 from jobstate.storage.leases import SqlLeases
 from jobstate.storage.queries import queries
 from jobstate.storage.reports import SqlReports
+from jobstate.storage.transaction import Transaction
 from jobstate.storage.workers import SqlWorkers
 
 OLDEST_SQLITE: Final = (3, 37, 0)
