@@ -23,6 +23,8 @@ _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separato
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _LATEST: Final = datetime.max.replace(tzinfo=UTC)
+_LONGEST: Final = timedelta.max.total_seconds()
+_LEAVES: Final = frozenset({str, int, bool, type(None)})
 
 
 def text(field: str, value: object, longest: int = MAX_TEXT, *, empty: bool = False) -> str:
@@ -85,7 +87,7 @@ def seconds_of(field: str, value: object) -> float:
         value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidRequest(field, f"must be seconds or a timedelta, not {value!r}")
-    if not 0 <= value <= timedelta.max.total_seconds():  # NaN is not in there either
+    if not 0 <= value <= _LONGEST:  # NaN is not in there either
         raise InvalidRequest(field, f"must be a duration >= 0, not {_shown(value)}")
     return float(value)
 
@@ -121,13 +123,17 @@ def json_text(field: str, value: object, limit: int) -> str:
     Refused, with the place named: what JSON cannot say (NaN, sets, keys that are not text), NUL and lone surrogates
     in text, more than 100 levels, more than `limit` bytes of UTF-8.
     """
-    if not _is_plain(value, 1):
+    plain = _is_plain(value, 1)
+    if not plain:
         _check_json(field, value)
     try:
         stored = _ENCODER.encode(value)
     except ValueError as error:  # Python refuses to write integers of thousands of digits
         raise InvalidRequest(field, f"cannot be written as JSON: {error}") from error
-    if len(stored) > limit or (not stored.isascii() and len(stored.encode()) > limit):
+    ascii_only = stored.isascii()
+    if plain and not (ascii_only and "\\u0000" not in stored):
+        _check_json(field, value)
+    if len(stored) > limit or (not ascii_only and len(stored.encode()) > limit):
         raise InvalidRequest(
             field, f"must be at most {limit} bytes of JSON; keep large data elsewhere and name it here"
         )
@@ -138,6 +144,8 @@ def json_object(field: str, value: object, limit: int) -> str:
     """A mapping as JSON text; see `json_text`."""
     if value is None or value == {}:
         return "{}"
+    if type(value) is dict:
+        return json_text(field, value, limit)
     if not isinstance(value, Mapping):
         raise InvalidRequest(field, f"must be a JSON object (a dict), not {type(value).__name__}")
     return json_text(field, dict(value), limit)
@@ -169,20 +177,18 @@ def _plain(value: Json) -> Json:
 
 
 def _is_plain(value: object, depth: int) -> bool:
-    """Whether a quick look already shows that the value is fine, as it does for nearly every descriptor."""
+    """Whether a quick look shows that JSON can say it, but for what its texts hold; so for nearly every descriptor."""
     kind = type(value)
-    if kind is str:
-        return value.isascii() and "\0" not in value  # type: ignore[attr-defined,operator]
-    if kind is int or kind is bool or value is None:
+    if kind in _LEAVES:
         return True
-    if kind is dict and depth <= MAX_DEPTH:
+    if depth > MAX_DEPTH:
+        return False
+    if kind is dict:
         for name, inner in value.items():  # type: ignore[attr-defined]
-            if not (type(name) is str and name.isascii() and "\0" not in name and _is_plain(inner, depth + 1)):
+            if type(name) is not str or not (type(inner) in _LEAVES or _is_plain(inner, depth + 1)):
                 return False
         return True
-    if kind is list and depth <= MAX_DEPTH:
-        return all(_is_plain(inner, depth + 1) for inner in value)  # type: ignore[attr-defined]
-    return False
+    return kind is list and all(_is_plain(inner, depth + 1) for inner in value)  # type: ignore[attr-defined]
 
 
 def _check_json(field: str, value: object) -> None:

@@ -16,11 +16,6 @@ _STATES: Final[dict[str | None, State]] = {state.value: state for state in State
 _MODES: Final[dict[str | None, StopMode | None]] = {None: None, **{mode.value: mode for mode in StopMode}}
 _OUTCOMES: Final[dict[str | None, StopOutcome | None]] = {None: None, **{o.value: o for o in StopOutcome}}
 _STATE, _CLEAN, _MODE, _OUTCOME = (HOT_FIELDS.index(f) for f in ("state", "clean", "stop_mode", "stop_outcome"))
-_ATTEMPT, _TOKEN, _WORKER, _EXPIRES = (
-    HOT_FIELDS.index(f) for f in ("attempt", "lease_token", "worker_id", "lease_expires_us")
-)
-_CLAIMED, _UPDATED, _STARTED, _SEQ = (HOT_FIELDS.index(f) for f in ("claimed_us", "updated_us", "started_us", "seq"))
-_TRIGGER, _ACTOR, _REASON, _DETAIL = (HOT_FIELDS.index(f) for f in ("trigger", "actor", "reason", "detail_json"))
 _CLAIM: Final = Trigger.CLAIM.value
 _EVENT_STATES: Final = tuple([field.name for field in fields(Event)].index(name) for name in ("from_state", "to_state"))
 _mutable: Final = attrgetter(*MUTABLE_FIELDS)
@@ -59,24 +54,26 @@ def submitted_job(job_id: int, new: NewJob, available: int, now: int, by: By, sp
 
 
 def claimed_job(row: Sequence[Any], worker: str, until: int, now: int, actor: str) -> Job:
-    """The job in a row that was read, as the claim that was then written leaves it."""
-    values = list(row)
-    values[_STATE] = State.RUNNING
-    values[_ATTEMPT] += 1
-    values[_TOKEN] += 1
-    values[_WORKER] = worker
-    values[_EXPIRES] = until
-    values[_CLAIMED] = now
-    values[_CLEAN] = False
-    values[_UPDATED] = now
-    if values[_STARTED] is None:
-        values[_STARTED] = now
-    values[_SEQ] += 1
-    values[_TRIGGER] = _CLAIM
-    values[_ACTOR] = actor
-    values[_REASON] = values[_DETAIL] = None
-    values.append(False)  # deduplicated
-    return Job._make(values)
+    """The job whose `CLAIM_FIELDS` were read, as the claim leaves it."""
+    job_id, kind, node_id, priority, available, key, parallelism, attempt, failures, token, *more = row
+    stop_reason, failure, created, started, seq, *spec = more
+    # fmt: off
+    return Job._make((
+        job_id, State.RUNNING, kind, node_id, priority, available, key, parallelism,
+        None,  # rescale_to
+        attempt + 1, failures, token + 1,
+        worker, until, now,
+        False,  # clean
+        None, None, stop_reason, None,
+        failure,
+        created, now,
+        now if started is None else started, None,
+        seq + 1, _CLAIM, actor, None,
+        None,  # detail_json
+        *spec,
+        False,  # deduplicated
+    ))
+    # fmt: on
 
 
 def event_of(row: Row) -> Event:

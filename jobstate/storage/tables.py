@@ -32,6 +32,13 @@ SPEC_FIELDS: Final = _STORED[_STORED.index("pipeline_id") :]
 HOT_FIELDS: Final = _STORED[: _STORED.index("pipeline_id")]
 FIXED_FIELDS: Final = ("id", "kind", "node_id", "priority", "key", "created_us")
 MUTABLE_FIELDS: Final = tuple(field for field in HOT_FIELDS if field not in FIXED_FIELDS)
+_CLAIM_WRITES: Final = (
+    *("state", "worker_id", "lease_expires_us", "claimed_us", "clean", "updated_us"),
+    *("trigger", "actor", "reason", "detail_json"),
+)
+_EMPTY_WHILE_CLAIMABLE: Final = tuple(presence.field for presence in SHAPE if not presence.allowed & CLAIMABLE)
+CLAIM_FIELDS: Final = tuple(field for field in _STORED if field not in (*_CLAIM_WRITES, *_EMPTY_WHILE_CLAIMABLE))
+"""What a claim must read: not what it overwrites, nor what a claimable job cannot hold. Each column read costs."""
 
 OVERDUE_AT: Final = (
     "CASE WHEN worker_id IS NULL THEN 0 ELSE min(lease_expires_at, coalesce(stop_deadline_at, lease_expires_at)) END"

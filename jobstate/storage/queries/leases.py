@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from peewee import SQL, Case, NodeList, Select, Tuple, fn
+from peewee import JOIN, SQL, Case, NodeList, Select, Tuple, fn
 
 from jobstate.domain.checkpoints import CheckpointState
 from jobstate.domain.lifecycle import LEASED, State, Trigger, sources
 from jobstate.storage.compiled import Param, among, by_place, literal, sql
-from jobstate.storage.queries.terms import by_index, held, hot_columns, json_rows, spec_columns, whole_jobs
-from jobstate.storage.tables import IS_CLAIMABLE, IS_LEASED, OVERDUE_AT, Tables
+from jobstate.storage.queries.terms import by_index, columns_of, held, json_rows
+from jobstate.storage.tables import CLAIM_FIELDS, IS_CLAIMABLE, IS_LEASED, OVERDUE_AT, Tables
 
 _RENEWAL: Final = ("id", "lease_token", "state", "stop_mode", "stop_deadline_at", "stop_reason", "rescale_to")
 
@@ -40,9 +40,11 @@ class LeaseQueries:
             .order_by(checkpoints.epoch.desc())
             .limit(literal(1))
         )
-        self.job_and_checkpoint = by_place(sql(whole_jobs(tables, newest).where(jobs.id == Param("id"))), "id")
+        to_claim = jobs.select(*columns_of(tables, CLAIM_FIELDS), newest)
+        to_claim = to_claim.join(tables.specs, JOIN.LEFT_OUTER, on=(tables.specs.job_id == jobs.id))
+        self.to_claim = by_place(sql(to_claim.where(jobs.id == Param("id"))), "id")
         late = Select([by_index(jobs.alias("late"), "jobs_overdue")], [literal(1)])
-        self.first = self._first(newest, late.where(SQL(IS_LEASED) & (SQL(OVERDUE_AT) <= Param("now"))))
+        self.head_to_claim = self._head(newest, late.where(SQL(IS_LEASED) & (SQL(OVERDUE_AT) <= Param("now"))))
 
         claim = sql(
             jobs.update(
@@ -62,9 +64,14 @@ class LeaseQueries:
                     jobs.detail: literal(None),
                     jobs.clean: literal(0),
                 }
-            ).where((jobs.id == Param("id")) & SQL(IS_CLAIMABLE))
+            ).where(
+                (jobs.id == Param("id"))
+                & (jobs.seq == Param("seq"))
+                & SQL(IS_CLAIMABLE)
+                & (jobs.available_at <= Param("now"))
+            )
         )
-        self.claim = by_place(claim, "id", "node_id", "until", "now", "actor")
+        self.claim = by_place(claim, "id", "seq", "node_id", "until", "now", "actor")
 
         pairs = [fn.JSON_EXTRACT(SQL("value"), SQL(f"'$[{place}]'")) for place in range(2)]
         mine = Tuple(jobs.id, jobs.lease_token).in_(Select([json_rows("leases")], pairs))
@@ -106,16 +113,17 @@ class LeaseQueries:
         found = found.where(SQL(IS_CLAIMABLE) & place & (jobs.available_at <= Param("now")))
         return sql(found.order_by(jobs.available_at, jobs.id).limit(Param("limit")))
 
-    def _first(self, newest: Any, overdue: Any) -> str:
-        """The head of the queue as a whole job, its newest checkpoint, whether it is what a claim of one job takes,
-        and whether anything is overdue.
+    def _head(self, newest: Any, overdue: Any) -> str:
+        """The head of the queue, whether it is what a claim of one job takes, and whether anything is overdue.
 
-        It is what to take when it is due, pinned to nobody, of the kind wanted (NULL: of any), and nothing else of its
-        priority comes into question. Unless it fits, its specification, which may be large, is not read.
+        It is what to take when it is due, never ran, is pinned to nobody, is of the kind wanted (NULL: of any), has no
+        checkpoint, and nothing else of its priority comes into question. Unless it fits, its specification, which may
+        be large, is not read.
         """
-        jobs, specs, other = self._tables.jobs, self._tables.specs, self._tables.jobs.alias("other")
-        kind, now = Param("kind"), Param("now")
-        fits = (jobs.available_at <= now) & (jobs.node_id == literal("")) & (jobs.kind == fn.COALESCE(kind, jobs.kind))
+        tables, kind, now = self._tables, Param("kind"), Param("now")
+        jobs, specs, other = tables.jobs, tables.specs, tables.jobs.alias("other")
+        fits = (jobs.available_at <= now) & (jobs.attempt == literal(0)) & (jobs.node_id == literal(""))
+        fits &= jobs.kind == fn.COALESCE(kind, jobs.kind)
         source = (
             by_index(jobs, "jobs_claimable"),
             SQL("LEFT JOIN"),
@@ -129,9 +137,8 @@ class LeaseQueries:
         of_another_kind = beside.where((other.priority == jobs.priority) & (other.kind > jobs.kind))
         alone = ~fn.EXISTS(pinned) & (SQL(":kind IS NOT NULL") | ~fn.EXISTS(of_another_kind))
         # With CASE, what follows a condition that does not hold is not looked up.
-        is_it = Case(None, [(specs.job_id.is_null(False) & alone, literal(1))], literal(0))
-        columns = (*hot_columns(self._tables), *spec_columns(self._tables), newest, is_it)
-        head = Select([NodeList(source)], [*columns, fn.EXISTS(overdue)])
+        is_it = Case(None, [(specs.job_id.is_null(False) & ~fn.EXISTS(newest) & alone, literal(1))], literal(0))
+        head = Select([NodeList(source)], [*columns_of(tables, CLAIM_FIELDS), is_it, fn.EXISTS(overdue)])
         head = head.where(SQL(IS_CLAIMABLE) & (jobs.priority >= literal(-(2**63))))
         order = (jobs.priority, jobs.kind, jobs.node_id, jobs.available_at, jobs.id)
         return by_place(sql(head.order_by(*order).limit(literal(1))), "now", "node_id", "kind")
