@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import json.encoder
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -20,11 +21,12 @@ MAX_ID: Final = 2**63 - 1
 DEFAULT_DESCRIPTOR_LIMIT: Final = 1024 * 1024
 
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_LEAVES: Final = frozenset({str, int, bool, type(None)})
+_NAMES: Final = frozenset({str})
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _LATEST: Final = datetime.max.replace(tzinfo=UTC)
 _LONGEST: Final = timedelta.max.total_seconds()
-_LEAVES: Final = frozenset({str, int, bool, type(None)})
 
 
 def text(field: str, value: object, longest: int = MAX_TEXT, *, empty: bool = False) -> str:
@@ -127,7 +129,7 @@ def json_text(field: str, value: object, limit: int) -> str:
     if not plain:
         _check_json(field, value)
     try:
-        stored = _ENCODER.encode(value)
+        stored = _encoded(value)
     except ValueError as error:  # Python refuses to write integers of thousands of digits
         raise InvalidRequest(field, f"cannot be written as JSON: {error}") from error
     ascii_only = stored.isascii()
@@ -184,11 +186,14 @@ def _is_plain(value: object, depth: int) -> bool:
     if depth > MAX_DEPTH:
         return False
     if kind is dict:
-        for name, inner in value.items():  # type: ignore[attr-defined]
-            if type(name) is not str or not (type(inner) in _LEAVES or _is_plain(inner, depth + 1)):
-                return False
-        return True
-    return kind is list and all(_is_plain(inner, depth + 1) for inner in value)  # type: ignore[attr-defined]
+        within: Collection[object] = value.values()  # type: ignore[attr-defined]
+        if not _NAMES.issuperset(map(type, value)):  # type: ignore[call-overload]
+            return False
+    elif kind is list:
+        within = value  # type: ignore[assignment]
+    else:
+        return False
+    return _LEAVES.issuperset(map(type, within)) or all(_is_plain(inner, depth + 1) for inner in within)
 
 
 def _check_json(field: str, value: object) -> None:
@@ -216,6 +221,28 @@ def _check_json(field: str, value: object) -> None:
                 kind = type(entry).__name__
                 raise InvalidRequest(place, f"must be JSON (dict, list, text, number, bool, None), not {kind}")
         level = deeper
+
+
+def _prepared() -> Callable[[object], str]:
+    """`_ENCODER.encode`, without what it sets up anew at every call; as it is, where Python keeps its parts elsewhere.
+
+    It does not watch for lists within themselves: those are refused before.
+    """
+    parts: Any = json.encoder
+    try:
+        write = parts.c_make_encoder(
+            None, _ENCODER.default, parts.encode_basestring, None, _ENCODER.key_separator, _ENCODER.item_separator,
+            _ENCODER.sort_keys, _ENCODER.skipkeys, _ENCODER.allow_nan,
+        )  # fmt: skip
+        if "".join(write({"a": [1]}, 0)) != _ENCODER.encode({"a": [1]}):
+            return _ENCODER.encode
+    except (AttributeError, TypeError):
+        return _ENCODER.encode
+    join = "".join
+    return lambda value: join(write(value, 0))
+
+
+_encoded: Final = _prepared()
 
 
 def _shown(value: float) -> str:

@@ -139,8 +139,10 @@ class Engine:
 
     def read(self, sql: str, values: object = ()) -> list[Row]:
         """The rows of one statement that changes nothing."""
-        with self.lock:
-            return self._repeated(self.connection(), sql, values, sqlite3.Cursor.fetchall)
+        if self.is_shared:
+            with self.lock:
+                return self._repeated(self.connection(), sql, values, sqlite3.Cursor.fetchall)
+        return self._repeated(self.connection(), sql, values, sqlite3.Cursor.fetchall)
 
     def run(self, sql: str, values: object = ()) -> list[Row]:
         """Run one statement that is its own transaction, or part of the open one; the rows that it returns."""

@@ -18,6 +18,8 @@ from jobstate.storage.queries.jobs import JobQueries
 from jobstate.storage.queries.lists import Asked, ListQueries
 from jobstate.storage.rows import job_of, submitted_job, version_of
 
+_CREATED, _SCHEDULED = (state.value for state in (State.CREATED, State.SCHEDULED))  # reading `.value` costs a call
+
 
 class SqlJobs:
     """`jobstate.repository.Jobs` over SQL."""
@@ -118,40 +120,22 @@ class SqlJobs:
             return connection.execute(self._sql.forget_deletions, {"before": before}).rowcount
 
     def _submit(self, connection: sqlite3.Connection, new: NewJob, now: int, by: By) -> Job:
-        if new.key is not None:
-            held = connection.execute(self._sql.find_key, {"key": new.key}).fetchone()
+        # Taken apart once: each field asked for by name costs more than all of them this way.
+        kind, descriptor, node_id, key, pipeline_id, labels, priority, at, hold, parallelism, attempts, retry = new
+        if key is not None:
+            held = connection.execute(self._sql.find_key, {"key": key}).fetchone()
             if held is not None:
                 return _stand_in(job_of(held), new)
-        available = now if new.available_us is None else new.available_us
-        run_id = None if new.pipeline_id is None else self._next_run(connection, new.pipeline_id)
-        job_id = connection.execute(
-            self._sql.insert_job,
-            (
-                new.state.value,
-                new.kind,
-                new.node_id,
-                new.priority,
-                available,
-                new.key,
-                new.parallelism,
-                by.actor,
-                by.reason,
-                now,
-            ),
-        ).lastrowid
+        available = now if at is None else at
+        run_id = None if pipeline_id is None else self._next_run(connection, pipeline_id)
+        state = State.CREATED if hold else State.SCHEDULED
+        name = _CREATED if hold else _SCHEDULED
+        row = (name, kind, node_id, priority, available, key, parallelism, *by, now)
+        job_id = connection.execute(self._sql.insert_job, row).lastrowid
         assert job_id is not None
-        spec = (
-            new.pipeline_id,
-            run_id,
-            job_id,
-            None,
-            new.max_attempts,
-            new.retry_json,
-            new.labels_json,
-            new.descriptor_json,
-        )
+        spec = (pipeline_id, run_id, job_id, None, attempts, retry, labels, descriptor)
         connection.execute(self._sql.insert_spec, (job_id, *spec))
-        return submitted_job(job_id, new, available, now, by, spec)
+        return submitted_job((job_id, state, kind, node_id, priority, available, key, parallelism), now, by, spec)
 
     def _next_run(self, connection: sqlite3.Connection, pipeline_id: str) -> int:
         """The next number of a run of this pipeline, under the write lock."""

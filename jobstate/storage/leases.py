@@ -137,12 +137,15 @@ class SqlLeases:
         """
         node_id, _, now, _ = taker
         only = kinds[0] if kinds is not None and len(kinds) == 1 else None
-        for *row, is_it, something_is_overdue in self._engine.read(self._sql.head_to_claim, (now, node_id, only)):
-            if not is_it or something_is_overdue or (kinds is not None and row[_KIND] not in kinds):
-                break
-            if self._engine.count(self._sql.claim, (row[_ID], row[_SEQ], *taker)) == 1:
-                return Claimed(claimed_job(row, *taker), None, {})
-        return None
+        heads = self._engine.read(self._sql.head_to_claim, (now, node_id, only))
+        if not heads:
+            return None
+        row, (is_it, something_is_overdue) = heads[0][:-2], heads[0][-2:]
+        if not is_it or something_is_overdue or (kinds is not None and row[_KIND] not in kinds):
+            return None
+        if self._engine.count(self._sql.claim, (row[_ID], row[_SEQ], *taker)) != 1:
+            return None
+        return Claimed(claimed_job(row, *taker), None, {})
 
     def _take(self, connection: sqlite3.Connection, job_id: int, taker: Taker) -> Claimed:
         """Claim a job that was found under the write lock."""

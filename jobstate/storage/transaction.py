@@ -42,6 +42,10 @@ class Transaction:
             if connection.in_transaction:
                 self._end_stale_transaction(connection)
                 self._joined = connection.in_transaction
+            if self._joined:
+                engine.check_joinable()
+            else:
+                engine.threads.outermost = weakref.ref(self)
             self._begin(connection)
         except BaseException:
             # An exception that a signal raised may come at any moment, also right after the beginning.
@@ -79,18 +83,11 @@ class Transaction:
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Begin, or join; a caller's own database is told, so that peewee knows of it too."""
         engine = self._engine
-        if self._joined:
-            engine.check_joinable()
-            if engine.owned:
-                connection.execute(_JOIN)
-                return
-        else:
-            engine.threads.outermost = weakref.ref(self)
         give_up: float | None = None
         while True:
             try:
                 if engine.owned:
-                    connection.execute("BEGIN IMMEDIATE")
+                    connection.execute(_JOIN if self._joined else "BEGIN IMMEDIATE")
                 else:
                     within = engine.database.atomic("IMMEDIATE")
                     within.__enter__()
