@@ -93,7 +93,7 @@ def _of_validation(request: Request, error: Exception) -> JSONResponse:
     if first["type"] == "json_invalid":
         return _refused(request, "body", "body", f"is not JSON: {first['ctx']['error']} at character {rest[0]}")
     if place == "query" and rest == ["limit"]:
-        if first.get("input") == "0":
+        if first.get("input") == 0:
             return _limited("LIMIT_INVALID", "limit", "must be at least 1, not 0")
         if first["type"] == "less_than_equal":
             return _limited("LIMIT_TOO_LARGE", "limit", f"must be at most {first['ctx']['le']}")
