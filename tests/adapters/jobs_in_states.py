@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from datetime import timedelta
 from itertools import count
 from typing import Final
@@ -34,6 +36,13 @@ def brought(store: JobStore, state: State) -> int:
 def one_per_state(store: JobStore) -> dict[State, int]:
     """A new job in every state."""
     return {state: brought(store, state) for state in State}
+
+
+def next_id(store: JobStore, job_id: int) -> None:
+    """Have the next job be this one, as if all before it had been there."""
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute("DELETE FROM sqlite_sequence WHERE name = 'jobs'")
+        connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('jobs', ?)", (job_id - 1,))
 
 
 def emptied(store: JobStore) -> JobStore:

@@ -6,9 +6,8 @@ The `curl` lines stand here as they were published; only the host and the port a
 from __future__ import annotations
 
 import shlex
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +20,7 @@ from jobstate.domain.lifecycle import State
 from jobstate.http import Settings
 from jobstate.testing.clock import ManualClock
 from jobstate.wire.vocabulary import Dialect
-from tests.adapters.jobs_in_states import LEASE, brought
+from tests.adapters.jobs_in_states import LEASE, brought, next_id
 from tests.adapters.server import Answer, Server, serving
 
 LIST: Final = 'curl "http://localhost:1610/jobs?limit=10&status=active"'
@@ -84,18 +83,11 @@ class World:
         return published if self.dialect is Dialect.DOCS else SDK_SPELLING[published]
 
 
-def next_id(path: Path, job_id: int) -> None:
-    """Have the next job be this one, as if all before it had been there."""
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("DELETE FROM sqlite_sequence WHERE name = 'jobs'")
-        connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('jobs', ?)", (job_id - 1,))
-
-
 @contextmanager
 def published(path: Path, dialect: Dialect) -> Iterator[World]:
     clock = ManualClock(datetime.fromisoformat(JOB["created_at"]))
     with jobstate.open(path, durability="normal", clock=clock) as store:
-        next_id(path, JOB["id"])
+        next_id(store, JOB["id"])
         store.submit("extract", JOB["descriptor"])
         clock.set(datetime.fromisoformat(JOB["updated_at"]))
         (run,) = store.claim(JOB["node_id"], lease=LEASE)
