@@ -9,7 +9,8 @@ from jobstate.domain.errors import InvalidRequest
 
 def written(at: datetime | None) -> str | None:
     """The instant as text."""
-    return None if at is None else at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Not strftime: it writes the year 1 as `1`.
+    return None if at is None else f"{at.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def instant_in(field: str, text: str) -> datetime:
