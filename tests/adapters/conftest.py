@@ -23,7 +23,7 @@ from jobstate.wire.vocabulary import Dialect
 from tests.adapters.expectations import AGE, by_id
 from tests.adapters.jobs_in_states import emptied, one_per_state
 from tests.adapters.server import Answer, Server, serving
-from tests.contract.situations import Entry
+from tests.contract.situations import Entry, everything
 
 
 @dataclass
@@ -34,6 +34,8 @@ class Api:
     clock: ManualClock
     server: Server
     dialect: Dialect
+    left: list[Entry] | None = None
+    """What a test left behind that was to change nothing."""
 
     def ask(self, method: str, path: str) -> Answer:
         return self.server.ask(method, path)
@@ -56,6 +58,21 @@ def api(running_api: Api) -> Iterator[Api]:
     emptied(running_api.store)
     yield running_api
     assert running_api.store.audit().ok
+
+
+@pytest.fixture
+def untouched(running_api: Api) -> Iterator[Api]:
+    """A server with a job in every state, which are as they were afterwards."""
+    store = running_api.store
+    if everything(store) != running_api.left:  # making them takes longer than looking at them
+        emptied(store)
+        one_per_state(store)
+        running_api.left = everything(store)
+    newest = store.newest_event()
+    yield running_api
+    assert everything(store) == running_api.left
+    assert store.newest_event() == newest
+    assert store.audit().ok
 
 
 @dataclass
