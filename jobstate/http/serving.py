@@ -15,6 +15,7 @@ from fastapi import FastAPI
 import jobstate
 from jobstate.domain.errors import InvalidRequest
 from jobstate.http.application import create_app
+from jobstate.http.protocol import Protocol
 from jobstate.http.settings import DEFAULT_HOST, DEFAULT_PORT, Settings
 from jobstate.wire.vocabulary import Dialect
 
@@ -66,6 +67,7 @@ def serve(
         app = create_app(store, settings, reopen=partial(jobstate.open, db, actor=actor, create=False))
         config = uvicorn.Config(
             app,
+            http=Protocol,
             log_level="warning",
             access_log=False,
             server_header=False,

@@ -15,6 +15,7 @@ import uvicorn
 
 import jobstate
 from jobstate.http import Settings, create_app
+from jobstate.http.protocol import Protocol
 from jobstate.http.serving import listen
 
 SOON = Settings(sweep_every=0.05)
@@ -60,7 +61,7 @@ def serving(store: jobstate.JobStore, settings: Settings = SOON, **options: Any)
     app = create_app(store, settings, **options)
     with listen("127.0.0.1", 0) as listening:
         port: int = listening.getsockname()[1]
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=5))
+        server = uvicorn.Server(uvicorn.Config(app, http=Protocol, log_level="error", timeout_graceful_shutdown=5))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

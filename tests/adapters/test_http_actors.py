@@ -140,4 +140,4 @@ def test_a_header_that_is_empty_or_too_long_is_refused_and_nothing_is_changed(un
     for text in ("", "x" * 60_000):
         answer = untouched.server.ask("PUT", f"/jobs/{job_id}/stop", headers={header: text})
         assert (answer.status, answer.json["error_code"]) == (400, "INVALID_REQUEST")
-        assert answer.json["error_message"].startswith(f"{header}: must ")
+        assert ": must " in answer.json["error_message"]

@@ -256,3 +256,23 @@ def test_odd_requests_are_never_answered_in_the_words_of_the_framework(untouched
             continue
         assert_refused(answer, answer.status, answer.json["error_code"])
         assert answer.status in (400, 404, 405)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"hello\r\n\r\n",
+        b"GET /jobs HTTP/1.1\r\n\r\n",
+        b"GET /jobs HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n",
+        b"GET /jobs\x00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /jobs?kind=\xff HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /jobs HTTP/1.1\r\nHost: localhost\r\nno colon\r\n\r\n",
+        b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1, 2\r\n\r\n",
+        b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + b"9" * 30 + b"\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_refused_like_everything_else(untouched: Api, data: bytes) -> None:
+    answer = raw(untouched.server, data)
+    assert_refused(answer, 400, "INVALID_REQUEST", "no valid HTTP/1.1 request")
+    assert answer.headers["connection"] == "close"
