@@ -225,18 +225,30 @@ class JobStore:
         more = len(found) > limit
         return Page(found[:limit], found[limit - 1].id if more else None)
 
-    def iterate(self, status: StateFilter = "active", **filters: Any) -> Iterator[Job]:
-        """Every job that `list` would show, newest first, page by page.
+    def iterate(
+        self,
+        status: StateFilter = "active",
+        *,
+        limit: int = MAX_PAGE,
+        after: int | None = None,
+        kind: str | None = None,
+        node_id: str | None = None,
+        pipeline_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Iterator[Job]:
+        """Every job that `list` would show, newest first, read in pages of `limit`.
 
         Jobs that are submitted meanwhile are not visited; ones that are removed or leave the filter meanwhile may be
         missed, no other is, and none is visited twice.
         """
-        page = self.list(status, **{"limit": MAX_PAGE, **filters})
         while True:
+            page = self.list(
+                status, limit=limit, after=after, kind=kind, node_id=node_id, pipeline_id=pipeline_id, labels=labels
+            )
             yield from page.jobs
-            if page.next_cursor is None:
+            after = page.next_cursor
+            if after is None:
                 return
-            page = self.list(status, **{"limit": MAX_PAGE, **filters, "after": page.next_cursor})
 
     def counts(self) -> dict[State, int]:
         """How many jobs are in each state; every state is there."""

@@ -59,6 +59,7 @@ def create_app(
         docs_url=None,  # its page would load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
         dependencies=[Depends(refuse_repeated)],
     )
     app.state.keeper, app.state.meters, app.state.changes = keeper, meters, changes

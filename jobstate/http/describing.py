@@ -19,11 +19,16 @@ _FRAMEWORKS_OWN: Final = "422"
 def answers(
     good: Mapping[int, Any], *refusals: int, headers: Mapping[str, str] | None = None
 ) -> dict[int | str, dict[str, Any]]:
-    """What a route answers: its documents by status, and the statuses it refuses with."""
+    """What a route answers: its documents by status, and the statuses it refuses with.
+
+    A document is a model, None where there is none, or the content as the description has it.
+    """
     described: dict[int | str, dict[str, Any]] = {}
     for status, model in good.items():
         described[status] = {"description": HTTPStatus(status).phrase}
-        if model is not None:
+        if isinstance(model, dict):
+            described[status]["content"] = model
+        elif model is not None:
             described[status]["model"] = model
         if headers:
             described[status]["headers"] = {
@@ -50,9 +55,18 @@ def describe(app: FastAPI) -> None:
             for path in schema["paths"].values():
                 for operation in path.values():
                     operation["responses"].pop(_FRAMEWORKS_OWN, None)
+                    _refuse_in_json(operation["responses"])
             for unused in ("HTTPValidationError", "ValidationError"):
                 schema.get("components", {}).get("schemas", {}).pop(unused, None)
             app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = described  # type: ignore[method-assign]
+
+
+def _refuse_in_json(responses: dict[str, Any]) -> None:
+    """A route that answers a stream or plain text still refuses in JSON."""
+    for status, response in responses.items():
+        if int(status) >= HTTPStatus.BAD_REQUEST:
+            (described,) = response["content"].values()
+            response["content"] = {"application/json": described}

@@ -48,11 +48,12 @@ class Changes:
         """What `after` waits for; to be taken before the store is read, so that no change falls in between."""
         return self._next
 
-    async def after(self, mark: asyncio.Event, seconds: float) -> None:
-        """Wait for a change since the mark was taken, at most so long."""
+    async def after(self, mark: asyncio.Event, seconds: float) -> bool:
+        """Wait for a change since the mark was taken, at most so long; whether there was one."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await mark.wait()
+        return mark.is_set()
 
     def _wake(self) -> None:
         if self._loop is not None:

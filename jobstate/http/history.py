@@ -2,6 +2,7 @@
 
 # Annotations are values here: the framework reads them, and some are made for the dialect.
 
+import json
 import time
 from collections.abc import AsyncIterator
 from itertools import islice
@@ -9,8 +10,9 @@ from typing import Annotated, Final
 
 from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.sse import format_sse_event
+from pydantic.json_schema import SkipJsonSchema
 
 from jobstate.domain.checked import MAX_ID
 from jobstate.domain.errors import StoreUnavailable, WaitTimeout
@@ -35,6 +37,28 @@ from jobstate.wire import amp
 from jobstate.wire.vocabulary import selected
 
 _BATCH: Final = 500
+_KEEP_ALIVE: Final = 15.0
+"""Seconds without an event after which a comment keeps the connection, and finds readers that went away."""
+
+
+_EVENTS: Final = {
+    "text/event-stream": {
+        "schema": {
+            "type": "object",
+            "properties": {
+                "id": {"type": "string", "description": "The id of the event, to go on behind it."},
+                "event": {"type": "string", "description": "What happened: the trigger."},
+                "data": {"type": "string", "description": "The event as JSON, as in the history of its job."},
+            },
+        }
+    }
+}
+
+
+class EventStream(StreamingResponse):
+    """Server-sent events."""
+
+    media_type = "text/event-stream"
 
 
 def add_history_routes(app: FastAPI, settings: Settings, views: Views) -> None:
@@ -80,30 +104,39 @@ def add_history_routes(app: FastAPI, settings: Settings, views: Views) -> None:
                 raise StoreUnavailable(keeper.path, "the server is about to end; ask again")
             await changes.after(mark, timeout - waited)
 
-    @app.get("/events", tags=["history"], response_class=EventSourceResponse, responses=answers({200: None}, 400))
-    async def stream_events(
+    @app.get("/events", tags=["history"], response_class=EventStream, responses=answers({200: _EVENTS}, 400))
+    def stream_events(
         request: Request,
+        store: Store,
         after: After = None,
         job_id: OnlyJob = None,
         last_event_id: Annotated[
-            str | None, Header(alias="Last-Event-ID", description="What an interrupted reader saw last.")
+            str | SkipJsonSchema[None],
+            Header(alias="Last-Event-ID", description="What an interrupted reader saw last."),
         ] = None,
-    ) -> AsyncIterator[ServerSentEvent]:
+    ) -> Response:
         """Follow what happens to jobs, as it happens; an interrupted reader goes on where it was."""
-        keeper, changes = keeper_of(request), _changes_of(request)
-        seen = _event_id(last_event_id) or after
-        if seen is None:
-            seen = await run_in_threadpool(lambda: keeper.store().newest_event())
-        yield ServerSentEvent(comment="connected")
-        ends = time.monotonic() + settings.stream_seconds
-        while (left := ends - time.monotonic()) > 0 and not changes.ended:
-            mark = changes.mark()
-            events = await run_in_threadpool(_read, keeper, seen, job_id)
-            for event in events:
-                seen = event.id
-                yield ServerSentEvent(id=str(event.id), event=event.trigger, data=amp.event_document(event))
-            if not events:
-                await changes.after(mark, left)
+        begin = _event_id(last_event_id) or after
+        changes, ends = _changes_of(request), time.monotonic() + settings.stream_seconds
+        return EventStream(
+            _followed(keeper_of(request), changes, store.newest_event() if begin is None else begin, job_id, ends),
+            headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+        )
+
+
+async def _followed(
+    keeper: Keeper, changes: Changes, seen: int, job_id: int | None, ends: float
+) -> AsyncIterator[bytes]:
+    yield format_sse_event(comment="connected")
+    while (left := ends - time.monotonic()) > 0 and not changes.ended:
+        mark = changes.mark()
+        events = await run_in_threadpool(_read, keeper, seen, job_id)
+        for event in events:
+            seen = event.id
+            document = json.dumps(amp.event_document(event))
+            yield format_sse_event(id=str(event.id), event=event.trigger, data_str=document)
+        if not events and not await changes.after(mark, min(left, _KEEP_ALIVE)):
+            yield format_sse_event(comment="nothing new")
 
 
 def _read(keeper: Keeper, after: int, job_id: int | None) -> list[Event]:

@@ -11,18 +11,20 @@ from fastapi.responses import JSONResponse
 from jobstate.domain.job import Job, StopMode
 from jobstate.http.describing import answers
 from jobstate.http.parameters import (
-    REASON,
     ActingStore,
     Age,
     Cursor,
     Flag,
     JobId,
+    Kind,
     Label,
     Limit,
+    Node,
+    Pipeline,
     PruneWord,
+    RequiredReason,
     StopSeconds,
     Store,
-    Text,
     View,
     states_parameter,
 )
@@ -52,9 +54,9 @@ def add_job_routes(app: FastAPI, dialect: Dialect, views: Views) -> None:
         limit: Limit = 50,
         last_job_id: Cursor = None,
         status: states = "active",
-        kind: Text = None,
-        node_id: Text = None,
-        pipeline_id: Text = None,
+        kind: Kind = None,
+        node_id: Node = None,
+        pipeline_id: Pipeline = None,
         label: Label = None,
         view: View = "document",
     ) -> Response:
@@ -136,7 +138,7 @@ def add_job_routes(app: FastAPI, dialect: Dialect, views: Views) -> None:
     def fail_job(
         store: ActingStore,
         job_id: JobId,
-        reason: Annotated[str, REASON],
+        reason: RequiredReason,
         view: View = "document",
     ) -> Response:
         """Fail a job for good, and fence the worker that has it. The reason is required here."""

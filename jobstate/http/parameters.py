@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final, Literal
 from urllib.parse import unquote
 
 from fastapi import Depends, Header, Path, Query, Request
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 
 from jobstate.domain.checked import MAX_ID, MAX_REASON, MAX_TEXT
 from jobstate.domain.errors import InvalidRequest
@@ -45,53 +46,50 @@ def _boolean(value: Any) -> Any:
 
 _Integer = BeforeValidator(_digits)  # stands last, so that the bounds before it are the integer's, and described
 
-JobId = Annotated[int, Path(ge=1, le=MAX_ID, description="The id of a job."), _Integer]
-EventId = Annotated[int, Path(ge=1, le=MAX_ID, description="The id of a history entry."), _Integer]
-NodeId = Annotated[
-    str, Path(min_length=1, max_length=MAX_TEXT, pattern=_TEXT_PATTERN, description="The name of a worker.")
-]
+# The bounds stand at the type itself and not at what may also be left out, so that the description has them.
+_Id = Annotated[int, Field(ge=1, le=MAX_ID), _Integer]
+_Cursor = Annotated[int, Field(ge=0, le=MAX_ID), _Integer]
+_Word = Annotated[str, Field(min_length=1, max_length=MAX_TEXT, pattern=_TEXT_PATTERN)]
+_Seconds = Annotated[float, Field(ge=0, le=_LONGEST_STOP, allow_inf_nan=False)]
+_Absent = SkipJsonSchema[None]
+
+JobId = Annotated[_Id, Path(description="The id of a job.")]
+EventId = Annotated[_Id, Path(description="The id of a history entry.")]
+NodeId = Annotated[_Word, Path(description="The name of a worker.")]
 
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Most jobs to return."), _Integer]
-Cursor = Annotated[
-    int | None, Query(ge=1, le=MAX_ID, description="Go on behind this id: `next_cursor` of the page before."), _Integer
-]
-After = Annotated[
-    int | None, Query(ge=0, le=MAX_ID, description="Begin behind this event; left out: from now on."), _Integer
-]
-OnlyJob = Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only this job."), _Integer]
+Cursor = Annotated[_Id | _Absent, Query(description="Go on behind this id: `next_cursor` of the page before.")]
+After = Annotated[_Cursor | _Absent, Query(description="Begin behind this event; left out: from now on.")]
+OnlyJob = Annotated[_Id | _Absent, Query(description="Only this job.")]
+Kind = Annotated[_Word | _Absent, Query(description="Only jobs of this kind.")]
+Node = Annotated[_Word | _Absent, Query(description="Only jobs that this worker holds or that are pinned to it.")]
+Pipeline = Annotated[_Word | _Absent, Query(description="Only runs of this pipeline.")]
 Label = Annotated[
-    str | None,
-    Query(
-        json_schema_extra={"pattern": labels.PATTERN},
-        description="`NAME=VALUE`, several with commas; a backslash takes the next character as it is.",
-    ),
+    Annotated[str, WithJsonSchema({"type": "string", "pattern": labels.PATTERN})] | _Absent,
+    Query(description="`NAME=VALUE`, several with commas; a backslash takes the next character as it is."),
+]
+Age = Annotated[
+    Annotated[str, WithJsonSchema({"type": "string", "pattern": durations.PATTERN})] | _Absent,
+    Query(description="So long ago: seconds, or such as `90m` or `7d`."),
 ]
 PruneWord = Annotated[
     str, Query(json_schema_extra={"enum": list(PRUNE_WORDS)}, description="Which of the jobs that have ended.")
 ]
-Age = Annotated[
-    str | None,
-    Query(
-        json_schema_extra={"pattern": durations.PATTERN}, description="So long ago: seconds, or such as `90m` or `7d`."
-    ),
-]
-Text = Annotated[str | None, Query(min_length=1, max_length=MAX_TEXT, pattern=_TEXT_PATTERN)]
-StopSeconds = Annotated[
-    float | None,
-    Query(ge=0, le=_LONGEST_STOP, allow_inf_nan=False, description="How long the worker may take, in seconds."),
-]
+StopSeconds = Annotated[_Seconds | _Absent, Query(description="How long the worker may take, in seconds.")]
 Flag = Annotated[bool, Query(), BeforeValidator(_boolean)]
 View = Annotated[
     Literal["document", "record"],
     Query(description="`record`: the value whole, as it is stored, for the Python client."),
 ]
 
-REASON: Final = Header(
-    alias="X-Jobstate-Reason",
-    max_length=MAX_REASON,
-    pattern=_HEADER_PATTERN,
-    description="Why, for the history; percent-encoded UTF-8.",
-)
+Actor = Annotated[
+    Annotated[str, Field(max_length=MAX_TEXT, pattern=_HEADER_PATTERN)] | _Absent,
+    Header(alias="X-Jobstate-Actor", description="Who asks, for the history; percent-encoded UTF-8."),
+]
+_Reason = Annotated[str, Field(max_length=MAX_REASON, pattern=_HEADER_PATTERN)]
+_REASON: Final = Header(alias="X-Jobstate-Reason", description="Why, for the history; percent-encoded UTF-8.")
+Reason = Annotated[_Reason | _Absent, _REASON]
+RequiredReason = Annotated[_Reason, _REASON]
 
 
 def states_parameter(dialect: Dialect, described: str) -> Any:
@@ -115,19 +113,7 @@ def keeper_of(request: Request) -> Keeper:
     return keeper
 
 
-def acting_store(
-    request: Request,
-    actor: Annotated[
-        str | None,
-        Header(
-            alias="X-Jobstate-Actor",
-            max_length=MAX_TEXT,
-            pattern=_HEADER_PATTERN,
-            description="Who asks, for the history; percent-encoded UTF-8.",
-        ),
-    ] = None,
-    reason: Annotated[str | None, REASON] = None,
-) -> JobStore:
+def acting_store(request: Request, actor: Actor = None, reason: Reason = None) -> JobStore:
     """The store, with whoever asks as the one who acts."""
     store = keeper_of(request).store()
     asker = f"http:{request.client.host if request.client else 'unknown'}"

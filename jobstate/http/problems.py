@@ -121,12 +121,13 @@ def _of_validation(request: Request, error: Exception) -> JSONResponse:
         if first["type"] == "less_than_equal":
             return _limited("LIMIT_TOO_LARGE", "limit", f"must be at most {first['ctx']['le']}")
     said = _in_our_words(first)
+    # What follows the parameter is the framework's way through its own types, but for the name of a label.
+    named = rest[: 2 if rest[:1] == ["labels"] else 1]
     if rest[-1:] == [_A_NAME]:
-        *rest, _, _ = rest
-        said = f"names {said}"
+        named, said = named[:1], f"names {said}"
     elif place == "header" and first["type"] == "string_pattern_mismatch":
         said = "must be printable ASCII; percent-encode the rest"
-    return _refused(request, str(place), ".".join(str(part) for part in rest) or str(place), said)
+    return _refused(request, str(place), ".".join(str(part) for part in named) or str(place), said)
 
 
 def _in_our_words(error: Mapping[str, Any]) -> str:

@@ -184,6 +184,14 @@ def _instant(value: Any) -> datetime:
     return instant_in("available_at", value)
 
 
+def _whole(value: Any) -> Any:
+    """To JSON, 3.0 is an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_WHOLE: Final = BeforeValidator(_whole)
+
+
 class Submission(BaseModel):
     """A job to be added; see `JobStore.submit`."""
 
@@ -199,12 +207,14 @@ class Submission(BaseModel):
     labels: Annotated[
         dict[Line, Annotated[str, Field(max_length=MAX_TEXT, pattern=_LINE)]], Field(max_length=MAX_LABELS)
     ] = Field(default_factory=dict, description="Free names for filters.")
-    priority: int = Field(default=0, ge=-(2**31), le=2**31, description="Lower goes first.")
+    priority: Annotated[int, Field(ge=-(2**31), le=2**31), _WHOLE] = Field(default=0, description="Lower goes first.")
     available_at: Annotated[datetime, BeforeValidator(_instant), Field(strict=False)] | None = Field(
         default=None, description="Not to be claimed before, RFC 3339 with a zone."
     )
     hold: bool = Field(default=False, description="Keep it out of the queue until it is scheduled.")
-    parallelism: int = Field(default=1, ge=1, le=1_000_000, description="How many tasks it is to run with.")
-    max_attempts: int = Field(
-        default=DEFAULT_MAX_ATTEMPTS, ge=1, le=MAX_ATTEMPTS_LIMIT, description="How many charged runs there may be."
+    parallelism: Annotated[int, Field(ge=1, le=1_000_000), _WHOLE] = Field(
+        default=1, description="How many tasks it is to run with."
+    )
+    max_attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS_LIMIT), _WHOLE] = Field(
+        default=DEFAULT_MAX_ATTEMPTS, description="How many charged runs there may be."
     )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from jobstate.domain.errors import InvalidRequest
 
 
 def written(at: datetime | None) -> str | None:
     """The instant as text."""
-    # Not strftime: it writes the year 1 as `1`.
-    return None if at is None else f"{at.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+    return None if at is None else at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def instant_in(field: str, text: str) -> datetime:

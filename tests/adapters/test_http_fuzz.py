@@ -14,10 +14,14 @@ from jobstate.http import Settings
 from jobstate.wire.vocabulary import Dialect
 from tests.adapters.server import serving
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dialect", [Dialect.DOCS, Dialect.SDK])
-def test_a_fuzzer_over_the_whole_description_finds_nothing(dialect: Dialect, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("dialect", "phases"), [(Dialect.DOCS, "examples,coverage,fuzzing,stateful"), (Dialect.SDK, "examples,coverage")]
+)
+def test_a_fuzzer_over_the_whole_description_finds_nothing(dialect: Dialect, phases: str, tmp_path: Path) -> None:
     # The fuzzer reads every answer to its end, so streams and waits are short here.
     settings = Settings(dialect=dialect, sweep_every=0.05, longest_wait=0.05, stream_seconds=0.05)
     with jobstate.open(tmp_path / "jobs.db", durability="normal") as store:
@@ -27,11 +31,28 @@ def test_a_fuzzer_over_the_whole_description_finds_nothing(dialect: Dialect, tmp
         with serving(store, settings) as server:
             found = subprocess.run(
                 [
-                    *(sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"),
-                    *("--max-examples", "20", "--request-timeout", "60", "--seed", "1", "--no-color"),
-                    *("--phases", "examples,coverage,fuzzing,stateful"),
+                    *(sys.executable, "-m", "schemathesis.cli"),
+                    *(
+                        "--config-file",
+                        str(ROOT / "tests/adapters/schemathesis.toml"),
+                        "run",
+                        f"{server.url}/openapi.json",
+                    ),
+                    *(
+                        "--max-examples",
+                        "20",
+                        "--request-timeout",
+                        "60",
+                        "--seed",
+                        "1",
+                        "--no-color",
+                        "--max-failures",
+                        "20",
+                    ),
+                    *("--phases", phases),
                 ],
-                env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.adapters.fuzz_hooks"},
+                cwd=tmp_path,  # it keeps a cache where it is
+                env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.adapters.fuzz_hooks", "PYTHONPATH": str(ROOT)},
                 capture_output=True,
                 text=True,
                 timeout=280,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -11,7 +12,7 @@ from jobstate.domain.errors import InvalidRequest, JobStateError, StoreError
 from jobstate.domain.job import Event
 from jobstate.domain.lifecycle import State
 from jobstate.repository import WorkerInfo
-from jobstate.wire import amp, durations, errors, records
+from jobstate.wire import amp, durations, errors, instants, labels, records
 from tests.unit.building import one_per_state
 from tests.unit.test_errors import FIELDS
 
@@ -66,13 +67,44 @@ def test_a_history_entry_and_a_worker_are_made_again_from_their_documents() -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("0", 0), ("45", 45), ("1.5h", 5400), (" 7D ", 604800), ("2w", 1209600), ("90s", 90)]
+    ("text", "seconds"),
+    [("0", 0), ("45", 45), ("1.5h", 5400), (" 7D ", 604800), ("2w", 1209600), ("90s", 90), ("999999999w", 1e12)],
 )
 def test_durations_as_people_write_them(text: str, seconds: float) -> None:
     assert durations.seconds_in("older_than", text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "d", "-1", "nan", "1e13", "1_0", "7 days", "1h30m", "\u0663d"])
+@pytest.mark.parametrize("text", ["", "d", "-1", "nan", "1e13", "1_0", "7 days", "1e3", "1h30m", "\u0663d"])
 def test_what_is_no_duration_is_refused_by_name(text: str) -> None:
     with pytest.raises(InvalidRequest, match="older_than"):
         durations.seconds_in("older_than", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("a=b", {"a": "b"}),
+        ("a=,b==c", {"a": "", "b": "=c"}),
+        (r"a\,b\=c\\=d\,e,f=g", {"a,b=c\\": "d,e", "f": "g"}),
+        (r"a\b=c", {"ab": "c"}),
+    ],
+)
+def test_labels_are_read_from_one_text(text: str, named: dict[str, str]) -> None:
+    assert labels.read("label", text) == named
+    assert labels.read("label", labels.written(named)) == named
+    assert re.match(labels.PATTERN, text)
+
+
+@pytest.mark.parametrize("text", ["", "a", "=b", "a=b,", ",", "a=b,,c=d", r"a\=b", "a=b,c"])
+def test_what_is_no_label_is_refused_by_name(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="label"):
+        labels.read("label", text)
+    assert not re.match(labels.PATTERN, text)
+
+
+def test_instants_are_written_with_four_digits_of_year_and_read_with_any_offset() -> None:
+    early = instants.instant_in("at", "0165-09-03t11:22:47.9-07:38")
+    assert instants.written(early) == "0165-09-03T19:00:47.900000Z"
+    for text in ("2026-01-31", "2026-01-31T12:00:00", "yesterday", "0", ""):
+        with pytest.raises(InvalidRequest, match="at"):
+            instants.instant_in("at", text)
