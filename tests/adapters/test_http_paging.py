@@ -62,7 +62,7 @@ def ended(store: jobstate.JobStore, count: int) -> list[int]:
     return ids
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_every_job_is_visited_exactly_once_while_jobs_are_added_and_removed(api: Api, seed: int) -> None:
     chance = random.Random(seed)
     before = ended(api.store, 60)
@@ -96,6 +96,7 @@ def test_the_cursor_is_there_exactly_when_more_jobs_follow(api: Api) -> None:
     ids = submitted(api.store, 12)
     for limit in range(1, 15):
         assert page(api, limit=limit) == (ids[:limit], ids[limit - 1] if limit < 12 else None)
+    for limit in (1, 5, 6, 11, 12, 13):
         assert walk(api, limit=limit) == ids
     for place, job_id in enumerate(ids, start=1):
         assert page(api, last_job_id=job_id) == (ids[place:], None)
@@ -134,7 +135,7 @@ def test_pages_hold_for_filters_by_kind_pipeline_and_worker(api: Api) -> None:
     pipeline = submitted(store, 4, kind="load", pipeline_id="p=1&q,é")
     pinned = submitted(store, 4, kind="pinned", node_id="worker 1")
     held = [run.id for run in store.claim("worker 1", kinds=["load"], limit=2, lease=LEASE)]
-    for limit in (1, 2, 3, 4, 5, LIMIT):
+    for limit in (1, 4, LIMIT):
         assert walk(api, limit=limit, kind="load") == [*pipeline, *loads]
         assert walk(api, limit=limit, pipeline_id="p=1&q,é") == pipeline
         assert walk(api, limit=limit, node_id="worker 1") == sorted([*pinned, *held], reverse=True)
@@ -167,7 +168,7 @@ def test_pages_hold_for_labels_with_commas_equals_signs_and_backslashes(api: Api
         submitted(api.store, 1, labels={**labels, chosen[-1]: "another"})
         ids += submitted(api.store, 1, labels=LABELS)
     ids.reverse()
-    for limit in (1, 4, 5, 6, 7):
+    for limit in (1, 5, 6, 7):
         assert walk(api, limit=limit, label=text) == ids
 
 
