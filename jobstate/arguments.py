@@ -41,6 +41,15 @@ def new_job(
     retry: RetryPolicy = DEFAULT_RETRY,
 ) -> NewJob:
     """A submission; InvalidRequest names the argument that is not as `JobStore.submit` describes it."""
+    if not (
+        type(priority) is type(parallelism) is type(max_attempts) is int
+        and -_MAX_PRIORITY <= priority <= _MAX_PRIORITY
+        and 1 <= parallelism <= _MAX_PARALLELISM
+        and 1 <= max_attempts <= MAX_ATTEMPTS_LIMIT
+    ):
+        priority = checked.integer("priority", priority, -_MAX_PRIORITY, _MAX_PRIORITY)
+        parallelism = checked.integer("parallelism", parallelism, 1, _MAX_PARALLELISM)
+        max_attempts = checked.integer("max_attempts", max_attempts, 1, MAX_ATTEMPTS_LIMIT)
     return NewJob(
         checked.text("kind", kind),
         checked.json_object("descriptor", descriptor, descriptor_limit),
@@ -48,11 +57,11 @@ def new_job(
         None if key is None else checked.text("key", key),
         None if pipeline_id is None else checked.text("pipeline_id", pipeline_id),
         checked.labels_text(labels) if labels else "{}",
-        checked.integer("priority", priority, -_MAX_PRIORITY, _MAX_PRIORITY),
+        priority,
         None if available_at is None else checked.instant_us("available_at", available_at),
         hold,
-        checked.integer("parallelism", parallelism, 1, _MAX_PARALLELISM),
-        checked.integer("max_attempts", max_attempts, 1, MAX_ATTEMPTS_LIMIT),
+        parallelism,
+        max_attempts,
         None if retry is DEFAULT_RETRY else _retry_json(retry),
     )
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Final
+from functools import lru_cache, partial
+from typing import Final, Protocol
 
 from jobstate.domain.checkpoints import KEEP_CHECKPOINTS
 from jobstate.domain.job import By
@@ -57,6 +57,10 @@ class JumpGuard:
         return self._watch.in_grace
 
 
+class _HowToSettle(Protocol):
+    def __call__(self, who: str, lease: float = DEFAULT_LEASE, limit: int = 100) -> Settling: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """Passed from the store to its workers and runs."""
@@ -70,9 +74,12 @@ class Context:
     keep_checkpoints: int = KEEP_CHECKPOINTS
     jumps: JumpGuard = field(init=False)
 
+    settling: _HowToSettle = field(init=False)
+    """How someone settles what is overdue; remembered, because every claim says it."""
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "jumps", JumpGuard(self.clock))
+        object.__setattr__(self, "settling", lru_cache(maxsize=64)(self._settling))
 
-    def settling(self, who: str, lease: float = DEFAULT_LEASE, limit: int = 100) -> Settling:
-        """How `who` settles what is overdue now."""
+    def _settling(self, who: str, lease: float = DEFAULT_LEASE, limit: int = 100) -> Settling:
         return Settling(By(f"sweep:{who}"), self.chance, limit, partial(self.jumps.in_grace, lease))

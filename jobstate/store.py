@@ -145,7 +145,8 @@ class JobStore:
             max_attempts=max_attempts,
             retry=retry,
         )
-        return self.repository.jobs.submit([new], self._now(), self._acting(actor, reason))[0]
+        by = self._by if actor is None and reason is None else self._acting(actor, reason)
+        return self.repository.jobs.submit([new], self._context.clock.now(), by)[0]
 
     def submit_many(
         self, jobs: Iterable[Mapping[str, Any]], *, actor: str | None = None, reason: str | None = None
@@ -429,7 +430,7 @@ class JobStore:
         """
         checked.text("node_id", node_id)
         checked.integer("limit", limit, 1, MAX_PAGE)
-        seconds = checked.duration_us("lease", lease, positive=True) / 1_000_000
+        seconds = lease if lease is DEFAULT_LEASE else checked.duration_us("lease", lease, positive=True) / 1_000_000
         return claim_runs(self._context, node_id, checked.kinds(kinds), seconds, limit)
 
     def complete_many(self, runs: Sequence[Run]) -> Sequence[Run]:

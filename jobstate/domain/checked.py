@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import json.encoder
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -20,9 +21,13 @@ MAX_ID: Final = 2**63 - 1
 DEFAULT_DESCRIPTOR_LIMIT: Final = 1024 * 1024
 
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_LEAVES: Final = frozenset({str, int, bool, type(None)})
+_NAMES: Final = frozenset({str})
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 _LATEST: Final = datetime.max.replace(tzinfo=UTC)
+_LONGEST: Final = timedelta.max.total_seconds()
 
 
 def text(field: str, value: object, longest: int = MAX_TEXT, *, empty: bool = False) -> str:
@@ -85,7 +90,7 @@ def seconds_of(field: str, value: object) -> float:
         value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidRequest(field, f"must be seconds or a timedelta, not {value!r}")
-    if not 0 <= value <= timedelta.max.total_seconds():  # NaN is not in there either
+    if not 0 <= value <= _LONGEST:  # NaN is not in there either
         raise InvalidRequest(field, f"must be a duration >= 0, not {_shown(value)}")
     return float(value)
 
@@ -108,11 +113,11 @@ def instant_us(field: str, value: object) -> int:
 
 
 def instant(stored_us: int) -> datetime:
-    """The stored microseconds as an aware datetime in UTC; beyond year 9999, the last one there is."""
+    """The stored microseconds as an aware datetime in UTC; outside the years 1..9999, the nearest one there is."""
     try:
         return _EPOCH + stored_us * _MICROSECOND
     except OverflowError:
-        return _LATEST
+        return _LATEST if stored_us > 0 else _EARLIEST
 
 
 def json_text(field: str, value: object, limit: int) -> str:
@@ -121,13 +126,17 @@ def json_text(field: str, value: object, limit: int) -> str:
     Refused, with the place named: what JSON cannot say (NaN, sets, keys that are not text), NUL and lone surrogates
     in text, more than 100 levels, more than `limit` bytes of UTF-8.
     """
-    if not _is_plain(value, 1):
+    plain = _is_plain(value, 1)
+    if not plain:
         _check_json(field, value)
     try:
-        stored = _ENCODER.encode(value)
+        stored = _encoded(value)
     except ValueError as error:  # Python refuses to write integers of thousands of digits
         raise InvalidRequest(field, f"cannot be written as JSON: {error}") from error
-    if len(stored) > limit or (not stored.isascii() and len(stored.encode()) > limit):
+    ascii_only = stored.isascii()
+    if plain and not (ascii_only and "\\u0000" not in stored):
+        _check_json(field, value)
+    if len(stored) > limit or (not ascii_only and len(stored.encode()) > limit):
         raise InvalidRequest(
             field, f"must be at most {limit} bytes of JSON; keep large data elsewhere and name it here"
         )
@@ -138,6 +147,8 @@ def json_object(field: str, value: object, limit: int) -> str:
     """A mapping as JSON text; see `json_text`."""
     if value is None or value == {}:
         return "{}"
+    if type(value) is dict:
+        return json_text(field, value, limit)
     if not isinstance(value, Mapping):
         raise InvalidRequest(field, f"must be a JSON object (a dict), not {type(value).__name__}")
     return json_text(field, dict(value), limit)
@@ -169,20 +180,21 @@ def _plain(value: Json) -> Json:
 
 
 def _is_plain(value: object, depth: int) -> bool:
-    """Whether a quick look already shows that the value is fine, as it does for nearly every descriptor."""
+    """Whether a quick look shows that JSON can say it, but for what its texts hold; so for nearly every descriptor."""
     kind = type(value)
-    if kind is str:
-        return value.isascii() and "\0" not in value  # type: ignore[attr-defined,operator]
-    if kind is int or kind is bool or value is None:
+    if kind in _LEAVES:
         return True
-    if kind is dict and depth <= MAX_DEPTH:
-        for name, inner in value.items():  # type: ignore[attr-defined]
-            if not (type(name) is str and name.isascii() and "\0" not in name and _is_plain(inner, depth + 1)):
-                return False
-        return True
-    if kind is list and depth <= MAX_DEPTH:
-        return all(_is_plain(inner, depth + 1) for inner in value)  # type: ignore[attr-defined]
-    return False
+    if depth > MAX_DEPTH:
+        return False
+    if kind is dict:
+        within: Collection[object] = value.values()  # type: ignore[attr-defined]
+        if not _NAMES.issuperset(map(type, value)):  # type: ignore[call-overload]
+            return False
+    elif kind is list:
+        within = value  # type: ignore[assignment]
+    else:
+        return False
+    return _LEAVES.issuperset(map(type, within)) or all(_is_plain(inner, depth + 1) for inner in within)
 
 
 def _check_json(field: str, value: object) -> None:
@@ -210,6 +222,28 @@ def _check_json(field: str, value: object) -> None:
                 kind = type(entry).__name__
                 raise InvalidRequest(place, f"must be JSON (dict, list, text, number, bool, None), not {kind}")
         level = deeper
+
+
+def _prepared() -> Callable[[object], str]:
+    """`_ENCODER.encode`, without what it sets up anew at every call; as it is, where Python keeps its parts elsewhere.
+
+    It does not watch for lists within themselves: those are refused before.
+    """
+    parts: Any = json.encoder
+    try:
+        write = parts.c_make_encoder(
+            None, _ENCODER.default, parts.encode_basestring, None, _ENCODER.key_separator, _ENCODER.item_separator,
+            _ENCODER.sort_keys, _ENCODER.skipkeys, _ENCODER.allow_nan,
+        )  # fmt: skip
+        if "".join(write({"a": [1]}, 0)) != _ENCODER.encode({"a": [1]}):
+            return _ENCODER.encode
+    except (AttributeError, TypeError):
+        return _ENCODER.encode
+    join = "".join
+    return lambda value: join(write(value, 0))
+
+
+_encoded: Final = _prepared()
 
 
 def _shown(value: float) -> str:

@@ -65,6 +65,8 @@ class Lease(NamedTuple):
     token: int
 
 
+_read_json: Final[Callable[[str], Any]] = json.JSONDecoder().decode
+"""As `json.loads`, which first asks for bytes, marks and options."""
 MAX_FAILURE_TEXT: Final = 64 * 1024
 MAX_SUMMARY: Final = 1000
 
@@ -186,7 +188,7 @@ class Job(NamedTuple):
     @property
     def descriptor(self) -> dict[str, Any]:
         """What the job is to do, as it was submitted."""
-        loaded: dict[str, Any] = json.loads(self.descriptor_json)
+        loaded: dict[str, Any] = _read_json(self.descriptor_json)
         return loaded
 
     @property

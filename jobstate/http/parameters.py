@@ -25,13 +25,17 @@ _HEADER_PATTERN: Final = r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$"
 _MOST_DIGITS: Final = 20
 _ENCODED: Final = 12
 """The most characters that one of a reason takes where it is percent-encoded; the store cuts what is longer."""
+_BEYOND: Final = 10**_MOST_DIGITS
+"""Stands for any number of more digits: beyond every bound, and read at once however long it is."""
 
 
 def _digits(value: Any) -> Any:
     """Only plain digits are a number here; `1_000`, `+5` and `5.0` are not."""
     if isinstance(value, str):
-        if not (value.isascii() and value.removeprefix("-").isdigit() and len(value) <= _MOST_DIGITS):
+        if not (value.isascii() and value.removeprefix("-").isdigit()):
             raise InvalidRequest("number", "must be an integer")
+        if len(value) > _MOST_DIGITS:
+            return -_BEYOND if value.startswith("-") else _BEYOND
         return int(value)
     return value
 

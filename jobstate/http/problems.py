@@ -37,7 +37,7 @@ _STATUS: Final[Mapping[str, int]] = {
     "DATABASE_ERROR": 500,
 }
 _OF_FRAMEWORK: Final[Mapping[int, tuple[str, str]]] = {
-    400: ("INVALID_REQUEST", "the body is not JSON"),
+    400: ("INVALID_REQUEST", "body: must be JSON in UTF-8, without thousands of levels, or numbers of so many digits"),
     404: ("NOT_FOUND", "there is nothing at this path; /openapi.json lists what there is"),
     405: ("METHOD_NOT_ALLOWED", "this path does not know this method; the Allow header names those that it knows"),
     413: ("PAYLOAD_TOO_LARGE", "the body is too large; keep large data elsewhere and name it in the descriptor"),
@@ -47,6 +47,29 @@ _IN_PATH: Final[Mapping[str, str]] = {
     "event_id": "INVALID_EVENT_ID",
     "node_id": "INVALID_NODE_ID",
 }
+_WORDS: Final[Mapping[str, str]] = {
+    "missing": "is required",
+    "extra_forbidden": "is no field of this document; /openapi.json lists them",
+    "string_type": "must be text",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "must be printable text on one line",
+    "string_unicode": "must not contain lone surrogates",
+    "int_type": "must be an integer",
+    "bool_type": "must be true or false",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "dict_type": "must be a JSON object",
+    "model_attributes_type": "must be a JSON object",
+    "too_long": "must have at most {max_length} entries",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+}
+"""What is wrong, by the framework's name for it."""
+_A_NAME: Final = "[key]"
+"""How the framework marks that the name of an entry is wrong, not its value."""
 _log: Final = logging.getLogger(__name__)
 
 
@@ -93,24 +116,31 @@ def _of_validation(request: Request, error: Exception) -> JSONResponse:
     if first["type"] == "json_invalid":
         return _refused(request, "body", "body", f"is not JSON: {first['ctx']['error']} at character {rest[0]}")
     if place == "query" and rest == ["limit"]:
-        if first.get("input") == "0":
+        if first.get("input") == 0:
             return _limited("LIMIT_INVALID", "limit", "must be at least 1, not 0")
         if first["type"] == "less_than_equal":
             return _limited("LIMIT_TOO_LARGE", "limit", f"must be at most {first['ctx']['le']}")
+    said = _in_our_words(first)
     # What follows the parameter is the framework's way through its own types, but for the name of a label.
-    field = ".".join(str(part) for part in rest[: 2 if rest[:1] == ["labels"] else 1]) or str(place)
-    return _refused(request, str(place), field, _in_our_words(first))
+    named = rest[: 2 if rest[:1] == ["labels"] else 1]
+    if rest[-1:] == [_A_NAME]:
+        named, said = named[:1], f"names {said}"
+    elif place == "header" and first["type"] == "string_pattern_mismatch":
+        said = "must be printable ASCII; percent-encode the rest"
+    return _refused(request, str(place), ".".join(str(part) for part in named) or str(place), said)
 
 
 def _in_our_words(error: Mapping[str, Any]) -> str:
-    given = error.get("ctx", {}).get("error")
+    context = {name: _short(value) for name, value in error.get("ctx", {}).items()}
+    given = context.get("error")
     if isinstance(given, InvalidRequest):
         return given.problem
-    if error["type"] == "missing":
-        return "is required"
-    if error["type"] == "extra_forbidden":
-        return "is no field of this document; /openapi.json lists them"
-    return str(error["msg"]).replace("Input should be", "must be").replace("should", "must")
+    words = _WORDS.get(error["type"])
+    return str(error["msg"]) if words is None else words.format(**context)
+
+
+def _short(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _limited(code: str, field: str, said: str) -> JSONResponse:

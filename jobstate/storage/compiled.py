@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import peewee
 
 _DIALECT = peewee.SqliteDatabase(None)
+_PLACE: Final = re.compile(r":([a-z_]+)")
 
 
 class Param(peewee.Node):
@@ -57,6 +59,17 @@ def sql(query: peewee.Node) -> str:
     if stray:
         raise AssertionError(f"values {stray} would have to be bound by position in {text}")
     return str(text)
+
+
+def by_place(text: str, *names: str) -> str:
+    """The statement, to be run with a tuple of the values of these parameters.
+
+    For the statements of the hot path: the driver binds a value by name at ten times the cost of one by its place.
+    """
+    numbers = {name: f"?{number}" for number, name in enumerate(names, 1)}
+    if set(_PLACE.findall(text)) != set(numbers):
+        raise AssertionError(f"{sorted(numbers)} are not the parameters of {text}")
+    return _PLACE.sub(lambda found: numbers[found[1]], text)
 
 
 def _quoted(value: str) -> str:

@@ -1,8 +1,7 @@
-"""Connections, transactions and waiting for the write lock: SQLite as the rest of the storage layer uses it.
+"""Connections, single statements and waiting for the write lock: SQLite as the rest of the storage layer uses it.
 
-Every write begins with `BEGIN IMMEDIATE`: a deferred transaction that turns into a write fails at once when another
-writer was faster, whatever the busy timeout. SQLite's own busy handler sleeps longer and longer, and starves: with
-four writers one of them got nothing for seconds. Here a busy writer tries again after 0.05 to 2 ms, by chance.
+SQLite's own busy handler sleeps longer and longer, and starves: with four writers one of them got nothing for seconds.
+Here a busy writer tries again after 0.05 to 2 ms, by chance.
 """
 
 from __future__ import annotations
@@ -13,25 +12,23 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import peewee
 
 from jobstate.domain.errors import (
     InvalidRequest,
-    JobStateError,
     StoreClosed,
     StoreError,
     StoreForked,
     StoreUnavailable,
     UnsupportedSQLite,
 )
-from jobstate.storage.failures import is_busy, translated
+from jobstate.storage.failures import driver_error, is_busy, translated
+from jobstate.storage.transaction import Transaction
 
 SHORTEST_RETRY: Final = 0.00005
 LONGEST_RETRY: Final = 0.002
-_JOIN: Final = "SAVEPOINT jobstate"
 _WRITE_LOCKS: Final = ("IMMEDIATE", "EXCLUSIVE")
 
 Row = tuple[Any, ...]
@@ -102,23 +99,33 @@ class Engine:
         self.clockwork = clockwork
         self.is_shared = not database.thread_safe
         """One connection serves all threads, behind a lock."""
-        self._lock: AbstractContextManager[Any] = threading.RLock() if self.is_shared else nullcontext()
-        self._threads = _Threads()
-        self._pid = os.getpid()
+        self.lock: AbstractContextManager[Any] = threading.RLock() if self.is_shared else nullcontext()
+        """Held while the shared connection is used; the frequent calls pass it by where there is none."""
+        self.threads = _Threads()
         self._closed = False
+        self._inherited = False
+        self._gone = False
         _engines.add(self)
 
     def connection(self) -> sqlite3.Connection:
         """The connection of this thread."""
+        if self._gone:
+            self._refuse()
+        known = self.threads.connection
+        return self._new_connection() if known is None else known
+
+    def inherit(self) -> None:
+        """This process is a fork of the one that opened the store, whose connections it must not use."""
+        self._inherited = self._gone = True
+
+    def _refuse(self) -> NoReturn:
         if self._closed:
             if self.owned:
                 self.close_thread()
             raise StoreClosed(self.path, "the store was closed; open it again")
-        if self._pid != os.getpid():
-            raise StoreForked(self.path, "the store was opened before a fork; open it again in the child process")
-        known = self._threads.connection
-        if known is not None:
-            return known
+        raise StoreForked(self.path, "the store was opened before a fork; open it again in the child process")
+
+    def _new_connection(self) -> sqlite3.Connection:
         connection = self._connect()
         if not isinstance(connection, sqlite3.Connection):
             driver = type(connection).__module__
@@ -127,12 +134,15 @@ class Engine:
                 f"its driver is {driver}; two copies of SQLite in one process drop each other's locks: use sqlite3",
             )
         if self.owned:
-            self._threads.connection = connection
+            self.threads.connection = connection
         return connection
 
     def read(self, sql: str, values: object = ()) -> list[Row]:
         """The rows of one statement that changes nothing."""
-        return self._repeated(sql, values, sqlite3.Cursor.fetchall)
+        if self.is_shared:
+            with self.lock:
+                return self._repeated(self.connection(), sql, values, sqlite3.Cursor.fetchall)
+        return self._repeated(self.connection(), sql, values, sqlite3.Cursor.fetchall)
 
     def run(self, sql: str, values: object = ()) -> list[Row]:
         """Run one statement that is its own transaction, or part of the open one; the rows that it returns."""
@@ -163,7 +173,7 @@ class Engine:
     @contextmanager
     def guarded(self) -> Iterator[sqlite3.Connection]:
         """The connection, with the errors of the driver translated."""
-        with self._lock:
+        with self.lock:
             connection = self.connection()
             try:
                 yield connection
@@ -172,8 +182,8 @@ class Engine:
 
     def close_thread(self) -> None:
         """Close the connection of the calling thread, which is about to end."""
-        if not self.is_shared and self._pid == os.getpid():
-            self._threads.connection = None
+        if not self.is_shared and not self._inherited:
+            self.threads.connection = None
             if not self.database.is_closed():
                 self.database.close()
 
@@ -183,12 +193,12 @@ class Engine:
         Other threads may be in the middle of a statement, so each closes its own connection: at its next call, which
         is refused, or when it ends.
         """
-        if self._closed or self._pid != os.getpid():
+        if self._gone:
             return
-        self._closed = True
+        self._closed = self._gone = True
         if self.owned:
-            with self._lock:
-                self._threads.connection = None
+            with self.lock:
+                self.threads.connection = None
                 if not self.database.is_closed():
                     self.database.close()
 
@@ -205,27 +215,34 @@ class Engine:
                     if isinstance(told, StoreError):
                         raise told from error
                     raise StoreUnavailable(self.path, f"no connection can be made: {error}") from error
-                give_up = self._wait_turn(give_up, original)
+                give_up = self.wait_turn(give_up, original)
 
     def _written(self, sql: str, values: object, finish: Callable[[sqlite3.Cursor], Result]) -> Result:
+        if self.is_shared:
+            with self.lock:
+                return self._in_its_place(sql, values, finish)
+        return self._in_its_place(sql, values, finish)
+
+    def _in_its_place(self, sql: str, values: object, finish: Callable[[sqlite3.Cursor], Result]) -> Result:
         connection = self.connection()
         if connection.in_transaction:
-            self._check_joinable(connection)
-        return self._repeated(sql, values, finish)
+            self.check_joinable()
+        return self._repeated(connection, sql, values, finish)
 
-    def _repeated(self, sql: str, values: object, finish: Callable[[sqlite3.Cursor], Result]) -> Result:
-        with self._lock:
-            connection = self.connection()
-            give_up: float | None = None
-            while True:
-                try:
-                    return finish(connection.execute(sql, values))  # type: ignore[arg-type]
-                except sqlite3.Error as error:
-                    if not is_busy(error) or connection.in_transaction:
-                        raise translated(error, self.path) from error
-                    give_up = self._wait_turn(give_up, error)
+    def _repeated(
+        self, connection: sqlite3.Connection, sql: str, values: object, finish: Callable[[sqlite3.Cursor], Result]
+    ) -> Result:
+        give_up: float | None = None
+        while True:
+            try:
+                return finish(connection.execute(sql, values))  # type: ignore[arg-type]
+            except sqlite3.Error as error:
+                if not is_busy(error) or connection.in_transaction:
+                    raise translated(error, self.path) from error
+                give_up = self.wait_turn(give_up, error)
 
-    def _wait_turn(self, give_up: float | None, error: sqlite3.Error) -> float:
+    def wait_turn(self, give_up: float | None, error: sqlite3.Error) -> float:
+        """Pause before the next attempt, and say when to give up; the error itself when that moment has come."""
         clockwork = self.clockwork
         now = clockwork.monotonic()
         if give_up is None:
@@ -235,15 +252,9 @@ class Engine:
         clockwork.sleep(SHORTEST_RETRY + (LONGEST_RETRY - SHORTEST_RETRY) * clockwork.chance())
         return give_up
 
-    def _end_stale_transaction(self, connection: sqlite3.Connection) -> None:
-        """Undo a transaction of ours that nobody ended: a signal raised an exception as its end began."""
-        outermost = self._threads.outermost
-        if self.owned and (outermost is None or outermost() is None):
-            connection.execute("ROLLBACK")
-
-    def _check_joinable(self, connection: sqlite3.Connection) -> None:
+    def check_joinable(self) -> None:
         """Refuse a caller's transaction that does not hold the write lock: turning it into a write may fail at once."""
-        if self.owned or self._threads.outermost is not None:
+        if self.owned or self.threads.outermost is not None:
             return
         begun = self.database.top_transaction()
         lock = None if begun is None else (*begun._begin_args[0], *begun._begin_args[1].values(), None)[0]
@@ -254,133 +265,20 @@ class Engine:
             )
 
 
-class Transaction:
-    """`with engine.transaction() as connection:` commits at the end, and undoes everything when an error passes."""
-
-    __slots__ = ("__weakref__", "_connection", "_engine", "_joined", "_within")
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._connection: sqlite3.Connection | None = None
-        self._joined = False
-        self._within: Any = None
-
-    def __enter__(self) -> sqlite3.Connection:
-        engine = self._engine
-        engine._lock.__enter__()
-        try:
-            self._connection = connection = engine.connection()
-            if connection.in_transaction:
-                engine._end_stale_transaction(connection)
-            self._joined = connection.in_transaction
-            if self._joined:
-                engine._check_joinable(connection)
-            self._begin(connection)
-        except BaseException:
-            # An exception that a signal raised may come at any moment, also right after the beginning.
-            try:
-                if not self._joined:
-                    engine._threads.outermost = None
-                    self._undo()
-            finally:
-                engine._lock.__exit__(None, None, None)
-            raise
-        return connection
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        committed = False
-        try:
-            if error is None:
-                self._commit()
-                committed = True
-        finally:
-            try:
-                if not committed:
-                    self._undo()
-            finally:
-                if not self._joined:
-                    self._engine._threads.outermost = None
-                self._engine._lock.__exit__(None, None, None)
-        if isinstance(error, sqlite3.Error):
-            raise translated(error, self._engine.path) from error
-
-    def _held(self) -> sqlite3.Connection:
-        assert self._connection is not None
-        return self._connection
-
-    def _begin(self, connection: sqlite3.Connection) -> None:
-        """Begin, or join; a caller's own database is told, so that peewee knows of it too."""
-        engine = self._engine
-        if not self._joined:
-            engine._threads.outermost = weakref.ref(self)
-        elif engine.owned:
-            connection.execute(_JOIN)
-            return
-        give_up: float | None = None
-        while True:
-            try:
-                if engine.owned:
-                    connection.execute("BEGIN IMMEDIATE")
-                else:
-                    within = engine.database.atomic("IMMEDIATE")
-                    within.__enter__()
-                    self._within = within
-            except (sqlite3.Error, peewee.PeeweeException) as error:
-                original = driver_error(error)
-                if not is_busy(original):
-                    raise translated(original, engine.path) from error
-                give_up = engine._wait_turn(give_up, original)
-            else:
-                return
-
-    def _commit(self) -> None:
-        try:
-            if self._within is not None:
-                within, self._within = self._within, None
-                within.__exit__(None, None, None)
-            else:
-                self._held().execute("RELEASE jobstate" if self._joined else "COMMIT")
-        except (sqlite3.Error, peewee.PeeweeException) as error:
-            raise translated(driver_error(error), self._engine.path) from error
-
-    def _undo(self) -> None:
-        """Roll back, unless SQLite has done so itself, as it does when the disk is full or the device fails."""
-        connection = self._connection
-        try:
-            if self._within is not None:
-                within, self._within = self._within, None
-                undone = JobStateError()
-                within.__exit__(type(undone), undone, None)
-            elif connection is None or not connection.in_transaction:
-                return
-            elif self._joined:
-                connection.execute("ROLLBACK TO jobstate")
-                connection.execute("RELEASE jobstate")
-            else:
-                connection.execute("ROLLBACK")
-        except (sqlite3.Error, peewee.PeeweeException) as failed:
-            raise translated(driver_error(failed), self._engine.path) from failed
-
-
 def _rowcount(cursor: sqlite3.Cursor) -> int:
     return cursor.rowcount
-
-
-def driver_error(error: Exception) -> sqlite3.Error:
-    """The driver's own error behind one that peewee wrapped."""
-    original = getattr(error, "orig", error)
-    return original if isinstance(original, sqlite3.Error) else sqlite3.Error(str(error))
 
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 _inherited: list[Iterable[sqlite3.Connection]] = []
 
 
-def _keep_inherited_connections() -> None:
+def _after_fork() -> None:
     """In a forked child, keep the parent's connections from ever being closed here: that would disturb its locks."""
-    _inherited.extend(list(engine.database.opened) for engine in list(_engines) if engine.owned)
+    for engine in list(_engines):
+        engine.inherit()
+        if engine.owned:
+            _inherited.append(list(engine.database.opened))
 
 
-os.register_at_fork(after_in_child=_keep_inherited_connections)
+os.register_at_fork(after_in_child=_after_fork)

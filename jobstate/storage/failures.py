@@ -55,3 +55,9 @@ def translated(error: sqlite3.Error, path: str) -> Exception:
         return GuardViolation(path, f"the database refused the change: {error}")
     known = _MEANING.get(code & _PRIMARY)
     return error if known is None else known[0](path, known[1])
+
+
+def driver_error(error: Exception) -> sqlite3.Error:
+    """The driver's own error behind one that peewee wrapped."""
+    original = getattr(error, "orig", error)
+    return original if isinstance(original, sqlite3.Error) else sqlite3.Error(str(error))

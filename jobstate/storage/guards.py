@@ -9,6 +9,7 @@ comparing the schema finds it.
 from __future__ import annotations
 
 from functools import cache
+from typing import Final
 
 from jobstate.domain.job import SUBMIT
 from jobstate.domain.lifecycle import (
@@ -17,14 +18,18 @@ from jobstate.domain.lifecycle import (
     INITIAL,
     LEASE_EFFECT,
     LIVE,
-    TERMINAL,
     LeaseEffect,
+    State,
     Trigger,
 )
 from jobstate.storage.compiled import equals_one
-from jobstate.storage.tables import FIXED_FIELDS, IS_LIVE, column_of, shape_condition
+from jobstate.storage.tables import FIXED_FIELDS, IS_ENDED, IS_LIVE, column_of, shape_condition
 
-_HOT_TRIGGERS = (Trigger.CLAIM, Trigger.COMPLETE)
+_HOT_TRIGGERS: Final = (Trigger.CLAIM, Trigger.COMPLETE)
+_INITIAL: Final = sorted(INITIAL, reverse=True)  # Scheduled, the frequent one, first
+_FIXED_COLUMNS: Final = tuple(column_of(field) for field in FIXED_FIELDS if field != "id")
+_FIXED: Final = f"id, {', '.join(_FIXED_COLUMNS[:-1])} and {_FIXED_COLUMNS[-1]} never change"
+_ONE_ENTRY: Final = "a change of state writes one history entry and moves the lease as its trigger says"
 
 
 def edge_rows() -> list[tuple[str, str, str]]:
@@ -48,7 +53,14 @@ def guards(prefix: str) -> tuple[str, ...]:
         _on(
             f"{jobs}_update_guard",
             f"AFTER UPDATE ON {jobs}",
-            _refuse_first(_update_faults(f"{prefix}lifecycle_edges", events)),
+            f"SELECT {_first(_update_cases(f'{prefix}lifecycle_edges', events))}",
+        ),
+        # Apart from the guard: SQLite runs it only for statements that name these columns, and ours never do.
+        # The guard itself looks at the id, which has other names too.
+        _on(
+            f"{jobs}_fixed_guard",
+            f"AFTER UPDATE OF {', '.join(_FIXED_COLUMNS)} ON {jobs}",
+            _refuse_first([(" OR ".join(f"NEW.{name} IS NOT OLD.{name}" for name in _FIXED_COLUMNS), _FIXED)]),
         ),
         # Apart from the guard: SQLite does not run a trigger inside itself, so what an entry sets off would escape it.
         _on(
@@ -123,7 +135,7 @@ def _counter_guards(pipelines: str) -> tuple[str, ...]:
 
 def _insert_faults(jobs: str) -> list[tuple[str, str]]:
     return [
-        (f"NOT {equals_one('NEW.state', INITIAL)}", f"a job begins in one of {', '.join(INITIAL)}"),
+        (" AND ".join(f"NEW.state <> '{state}'" for state in _INITIAL), f"a job begins in one of {', '.join(INITIAL)}"),
         (f"NEW.seq <> 1 OR NEW.trigger <> '{SUBMIT}'", "the history of a job begins with its submission"),
         ("NEW.attempt <> 0 OR NEW.lease_token <> 0 OR NEW.clean <> 0", "a job begins unclaimed"),
         # INSERT OR REPLACE would delete the row that stands in its way, without asking any delete guard.
@@ -134,39 +146,60 @@ def _insert_faults(jobs: str) -> list[tuple[str, str]]:
             "a live job holds that key",
         ),
         # PRAGMA ignore_check_constraints switches CHECKs off; triggers stay.
-        (f"NOT ({shape_condition('NEW.')})", "the row does not fit its state"),
+        (f"NOT ({shape_condition('NEW.', INITIAL)})", "the row does not fit its state"),
     ]
 
 
-def _update_faults(edges: str, events: str) -> list[tuple[str, str]]:
-    fixed = " OR ".join(f"NEW.{column_of(field)} IS NOT OLD.{column_of(field)}" for field in FIXED_FIELDS)
-    return [
-        (equals_one("OLD.state", TERMINAL), "a job that has ended never changes"),
-        (fixed, "id, kind, node_id, priority, key and created_at never change"),
-        ("OLD.started_at IS NOT NULL AND NEW.started_at IS NOT OLD.started_at", "the first start never changes"),
-        (f"NOT ({shape_condition('NEW.')})", "the row does not fit its state"),
-        (
-            "NEW.state = OLD.state AND (NEW.seq - OLD.seq NOT BETWEEN 0 AND 1 OR NEW.worker_id IS NOT OLD.worker_id "
-            "OR NEW.lease_token <> OLD.lease_token OR NEW.attempt <> OLD.attempt OR NEW.failures <> OLD.failures) "
-            f"OR NEW.state <> OLD.state AND (NEW.seq <> OLD.seq + 1 OR NOT ({_lease_rule()}))",
-            "a change of state writes one history entry and moves the lease as its trigger says",
+def _update_cases(edges: str, events: str) -> list[str]:
+    """What an update must not do. The frequent steps leave after their own rows; only the others look at the table."""
+    lease_rules = _lease_rules()
+    legal = [
+        f"WHEN NEW.trigger = '{trigger}' AND NEW.state = '{target}' AND {equals_one('OLD.state', sources)} "
+        f"AND {lease_rules[trigger]} THEN NULL"
+        for trigger in _HOT_TRIGGERS
+        for target, sources in _by_target(trigger)
+    ]
+    known = " OR ".join(f"NEW.trigger = '{trigger}' AND {rule}" for trigger, rule in lease_rules.items())
+    note = [
+        _refused(
+            "NEW.seq - OLD.seq NOT BETWEEN 0 AND 1 OR NEW.worker_id IS NOT OLD.worker_id OR NEW.lease_token <> "
+            "OLD.lease_token OR NEW.attempt <> OLD.attempt OR NEW.failures <> OLD.failures",
+            _ONE_ENTRY,
         ),
-        (
-            # A trigger or function of the caller's own may have changed the row since OLD was read. SQLite runs the
-            # triggers of one event in any order: this entry may be written already, or not yet.
-            f"(SELECT max(seq) FROM {events} WHERE job_id = OLD.id) NOT BETWEEN OLD.seq AND NEW.seq",
+        # A trigger or function of the caller's own may have changed the row since OLD was read. Where a new entry is
+        # written, the guard of the history sees it: that entry is there already.
+        _refused(
+            f"NEW.seq = OLD.seq AND (SELECT max(seq) FROM {events} WHERE job_id = OLD.id) > OLD.seq",
             "the job changed in the middle of its own update",
         ),
-        (
-            "NEW.state <> OLD.state AND NOT EXISTS (SELECT 1 FROM "
-            f"{edges} WHERE from_state = OLD.state AND trigger = NEW.trigger AND to_state = NEW.state)",
+    ]
+    return [
+        _refused(f"OLD.{IS_ENDED}", "a job that has ended never changes"),
+        _refused("NEW.id <> OLD.id", _FIXED),
+        _refused(
+            "OLD.started_at IS NOT NULL AND NEW.started_at IS NOT OLD.started_at", "the first start never changes"
+        ),
+        _refused(f"NOT ({shape_condition('NEW.')})", "the row does not fit its state"),
+        f"WHEN NEW.state = OLD.state THEN {_first(note)}",
+        _refused("NEW.seq <> OLD.seq + 1", _ONE_ENTRY),
+        *legal,
+        _refused(f"NOT ({known})", _ONE_ENTRY),
+        _refused(
+            f"NOT EXISTS (SELECT 1 FROM {edges} WHERE from_state = OLD.state AND trigger = NEW.trigger "
+            "AND to_state = NEW.state)",
             "the lifecycle has no such edge",
         ),
     ]
 
 
-def _lease_rule() -> str:
-    """What each trigger does to holder, token and attempt, as one condition over OLD and NEW."""
+def _by_target(trigger: Trigger) -> list[tuple[State, list[State]]]:
+    """Where a trigger leads, and from where."""
+    targets = sorted({target for _, pulled, target in EDGES if pulled is trigger})
+    return [(to, [source for source, pulled, target in EDGES if (pulled, target) == (trigger, to)]) for to in targets]
+
+
+def _lease_rules() -> dict[Trigger, str]:
+    """What each trigger does to holder, token and attempt, as a condition over OLD and NEW."""
     gone = "NEW.worker_id IS NULL AND NEW.attempt = OLD.attempt AND NEW.lease_token"
     risen = "OLD.lease_token + (OLD.worker_id IS NOT NULL)"
     rules = {
@@ -178,10 +211,7 @@ def _lease_rule() -> str:
         LeaseEffect.LOSES: f"{gone} = {risen}",
     }
     either = f"{gone} BETWEEN OLD.lease_token AND {risen}"
-    return " OR ".join(
-        f"NEW.trigger = '{trigger}' AND {either if trigger in EITHER_WAY else rules[LEASE_EFFECT[trigger]]}"
-        for trigger in sorted(Trigger, key=_HOT_TRIGGERS.__contains__, reverse=True)
-    )
+    return {trigger: either if trigger in EITHER_WAY else rules[LEASE_EFFECT[trigger]] for trigger in Trigger}
 
 
 def _entry(events: str, from_state: str, old_worker: str) -> str:
@@ -198,8 +228,15 @@ def _entry(events: str, from_state: str, old_worker: str) -> str:
 
 def _refuse_first(faults: list[tuple[str, str]]) -> str:
     """A statement that raises the message of the first condition that holds."""
-    cases = " ".join(f"WHEN {condition} THEN RAISE(ABORT, 'jobstate: {message}')" for condition, message in faults)
-    return f"SELECT CASE {cases} END"
+    return f"SELECT {_first([_refused(condition, message) for condition, message in faults])}"
+
+
+def _first(cases: list[str]) -> str:
+    return f"CASE {' '.join(cases)} END"
+
+
+def _refused(condition: str, message: str) -> str:
+    return f"WHEN {condition} THEN RAISE(ABORT, 'jobstate: {message}')"
 
 
 def _on(name: str, event: str, *statements: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jobstate.domain.errors import DuplicateJob, GuardViolation, JobNotFound
-from jobstate.domain.job import SUBMIT, By, Job, NewJob, same_submission
+from jobstate.domain.job import By, Job, NewJob, same_submission
 from jobstate.domain.lifecycle import State
 from jobstate.domain.moves import Decision
 from jobstate.domain.removal import check_deletable
@@ -16,7 +16,9 @@ from jobstate.repository import Decide, Filter
 from jobstate.storage.engine import Engine
 from jobstate.storage.queries.jobs import JobQueries
 from jobstate.storage.queries.lists import Asked, ListQueries
-from jobstate.storage.rows import job_of, version_of
+from jobstate.storage.rows import job_of, submitted_job, version_of
+
+_CREATED, _SCHEDULED = (state.value for state in (State.CREATED, State.SCHEDULED))  # reading `.value` costs a call
 
 
 class SqlJobs:
@@ -77,10 +79,10 @@ class SqlJobs:
             self.write(connection, self._sql.write_version, version_of(version))
         return decision
 
-    def write(self, connection: sqlite3.Connection, statement: str, values: dict[str, Any]) -> None:
-        """Run a guarded statement that changes the job `values["id"]` as it was read under the write lock."""
+    def write(self, connection: sqlite3.Connection, statement: str, values: tuple[Any, ...]) -> None:
+        """Run a guarded statement that changes the job `values[0]` as it was read under the write lock."""
         if connection.execute(statement, values).rowcount != 1:
-            raise GuardViolation(self._engine.path, f"job {values['id']} changed under the write lock")
+            raise GuardViolation(self._engine.path, f"job {values[0]} changed under the write lock")
 
     def delete(self, job_id: int, now: int, by: By) -> bool:
         with self._engine.transaction() as connection:
@@ -118,82 +120,22 @@ class SqlJobs:
             return connection.execute(self._sql.forget_deletions, {"before": before}).rowcount
 
     def _submit(self, connection: sqlite3.Connection, new: NewJob, now: int, by: By) -> Job:
-        if new.key is not None:
-            held = connection.execute(self._sql.find_key, {"key": new.key}).fetchone()
+        # Taken apart once: each field asked for by name costs more than all of them this way.
+        kind, descriptor, node_id, key, pipeline_id, labels, priority, at, hold, parallelism, attempts, retry = new
+        if key is not None:
+            held = connection.execute(self._sql.find_key, {"key": key}).fetchone()
             if held is not None:
                 return _stand_in(job_of(held), new)
-        available = now if new.available_us is None else new.available_us
-        run_id = None if new.pipeline_id is None else self._next_run(connection, new.pipeline_id)
-        job_id = connection.execute(
-            self._sql.insert_job,
-            {
-                "state": new.state.value,
-                "kind": new.kind,
-                "node_id": new.node_id,
-                "priority": new.priority,
-                "available_at": available,
-                "key": new.key,
-                "parallelism": new.parallelism,
-                "now": now,
-                "actor": by.actor,
-                "reason": by.reason,
-            },
-        ).lastrowid
+        available = now if at is None else at
+        run_id = None if pipeline_id is None else self._next_run(connection, pipeline_id)
+        state = State.CREATED if hold else State.SCHEDULED
+        name = _CREATED if hold else _SCHEDULED
+        row = (name, kind, node_id, priority, available, key, parallelism, *by, now)
+        job_id = connection.execute(self._sql.insert_job, row).lastrowid
         assert job_id is not None
-        connection.execute(
-            self._sql.insert_spec,
-            {
-                "id": job_id,
-                "pipeline_id": new.pipeline_id,
-                "run_id": run_id,
-                "root_id": job_id,
-                "restarted_from": None,
-                "max_attempts": new.max_attempts,
-                "retry": new.retry_json,
-                "labels": new.labels_json,
-                "descriptor": new.descriptor_json,
-            },
-        )
-        return Job(
-            id=job_id,
-            state=new.state,
-            kind=new.kind,
-            node_id=new.node_id,
-            priority=new.priority,
-            available_us=available,
-            key=new.key,
-            parallelism=new.parallelism,
-            rescale_to=None,
-            attempt=0,
-            failures=0,
-            lease_token=0,
-            worker_id=None,
-            lease_expires_us=None,
-            claimed_us=None,
-            clean=False,
-            stop_mode=None,
-            stop_deadline_us=None,
-            stop_reason=None,
-            stop_outcome=None,
-            failure_json=None,
-            created_us=now,
-            updated_us=now,
-            started_us=None,
-            finished_us=None,
-            seq=1,
-            trigger=SUBMIT,
-            actor=by.actor,
-            reason=by.reason,
-            detail_json=None,
-            pipeline_id=new.pipeline_id,
-            run_id=run_id,
-            root_id=job_id,
-            restarted_from=None,
-            max_attempts=new.max_attempts,
-            retry_json=new.retry_json,
-            labels_json=new.labels_json,
-            descriptor_json=new.descriptor_json,
-        )
+        spec = (pipeline_id, run_id, job_id, None, attempts, retry, labels, descriptor)
+        connection.execute(self._sql.insert_spec, (job_id, *spec))
+        return submitted_job((job_id, state, kind, node_id, priority, available, key, parallelism), now, by, spec)
 
     def _next_run(self, connection: sqlite3.Connection, pipeline_id: str) -> int:
         """The next number of a run of this pipeline, under the write lock."""

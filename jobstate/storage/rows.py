@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
+from functools import partial
+from operator import attrgetter
 from typing import Any, Final
 
-from jobstate.domain.job import Event, Job, StopMode, StopOutcome
-from jobstate.domain.lifecycle import State
+from jobstate.domain.job import SUBMIT, By, Event, Job, StopMode, StopOutcome
+from jobstate.domain.lifecycle import State, Trigger
 from jobstate.storage.engine import Row
-from jobstate.storage.tables import HOT_FIELDS, MUTABLE_FIELDS, column_of
+from jobstate.storage.tables import HOT_FIELDS, MUTABLE_FIELDS
 
 _STATES: Final[dict[str | None, State]] = {state.value: state for state in State}
 _MODES: Final[dict[str | None, StopMode | None]] = {None: None, **{mode.value: mode for mode in StopMode}}
 _OUTCOMES: Final[dict[str | None, StopOutcome | None]] = {None: None, **{o.value: o for o in StopOutcome}}
 _STATE, _CLEAN, _MODE, _OUTCOME = (HOT_FIELDS.index(f) for f in ("state", "clean", "stop_mode", "stop_outcome"))
+_job_made: Final[Callable[[Iterable[Any]], Job]] = partial(tuple.__new__, Job)
+"""As `Job._make`, which is a call more; the contract tests hold the jobs against those that are read."""
+_CLAIM: Final = Trigger.CLAIM.value
 _EVENT_STATES: Final = tuple([field.name for field in fields(Event)].index(name) for name in ("from_state", "to_state"))
-_MUTABLE: Final = tuple((field, column_of(field)) for field in MUTABLE_FIELDS)
+_mutable: Final = attrgetter(*MUTABLE_FIELDS)
 
 
 def job_of(row: Row) -> Job:
@@ -29,6 +35,54 @@ def job_of(row: Row) -> Job:
     return Job._make((*values, False))
 
 
+def submitted_job(first: tuple[Any, ...], now: int, by: By, spec: tuple[Any, ...]) -> Job:
+    """The job whose two rows were just written, from the values of its first and of its last fields."""
+    # fmt: off
+    return _job_made((
+        *first,
+        None,  # rescale_to
+        0, 0, 0,  # attempt, failures, lease_token
+        None, None, None,  # worker_id, lease_expires_us, claimed_us
+        False,  # clean
+        None, None, None, None,  # the stop
+        None,  # failure_json
+        now, now,  # created_us, updated_us
+        None, None,  # started_us, finished_us
+        1, SUBMIT, *by,
+        None,  # detail_json
+        *spec,
+        False,  # deduplicated
+    ))
+    # fmt: on
+
+
+def claimed_job(row: Sequence[Any], worker: str, until: int, now: int, actor: str) -> Job:
+    """The job whose `CLAIM_FIELDS` were read, as the claim leaves it."""
+    # fmt: off
+    (
+        job_id, kind, node_id, priority, available, key, parallelism, attempt, failures, token,
+        stop_reason, failure, created, started, seq, *spec,
+    ) = row
+    # fmt: on
+    # fmt: off
+    return _job_made((
+        job_id, State.RUNNING, kind, node_id, priority, available, key, parallelism,
+        None,  # rescale_to
+        attempt + 1, failures, token + 1,
+        worker, until, now,
+        False,  # clean
+        None, None, stop_reason, None,
+        failure,
+        created, now,
+        now if started is None else started, None,
+        seq + 1, _CLAIM, actor, None,
+        None,  # detail_json
+        *spec,
+        False,  # deduplicated
+    ))
+    # fmt: on
+
+
 def event_of(row: Row) -> Event:
     """The history entry in a row of all its columns."""
     values = list(row)
@@ -37,8 +91,6 @@ def event_of(row: Row) -> Event:
     return Event(*values)
 
 
-def version_of(job: Job) -> dict[str, Any]:
-    """What an update writes for the next version of a job, by column."""
-    values = {column: getattr(job, field) for field, column in _MUTABLE}
-    values["id"] = job.id
-    return values
+def version_of(job: Job) -> tuple[Any, ...]:
+    """What an update writes for the next version of a job: its id, then every column that may change."""
+    return (job.id, *_mutable(job))

@@ -7,7 +7,7 @@ A field of `Job` and its column share a name, but for the ending that tells how 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
@@ -32,6 +32,13 @@ SPEC_FIELDS: Final = _STORED[_STORED.index("pipeline_id") :]
 HOT_FIELDS: Final = _STORED[: _STORED.index("pipeline_id")]
 FIXED_FIELDS: Final = ("id", "kind", "node_id", "priority", "key", "created_us")
 MUTABLE_FIELDS: Final = tuple(field for field in HOT_FIELDS if field not in FIXED_FIELDS)
+_CLAIM_WRITES: Final = (
+    *("state", "worker_id", "lease_expires_us", "claimed_us", "clean", "updated_us"),
+    *("trigger", "actor", "reason", "detail_json"),
+)
+_EMPTY_WHILE_CLAIMABLE: Final = tuple(presence.field for presence in SHAPE if not presence.allowed & CLAIMABLE)
+CLAIM_FIELDS: Final = tuple(field for field in _STORED if field not in (*_CLAIM_WRITES, *_EMPTY_WHILE_CLAIMABLE))
+"""What a claim must read: not what it overwrites, nor what a claimable job cannot hold. Each column read costs."""
 
 OVERDUE_AT: Final = (
     "CASE WHEN worker_id IS NULL THEN 0 ELSE min(lease_expires_at, coalesce(stop_deadline_at, lease_expires_at)) END"
@@ -47,34 +54,42 @@ A row has a finish time exactly when its state is terminal: the guards see to it
 """
 
 
-_FREQUENT: Final = (State.SCHEDULED, State.RUNNING, State.COMPLETED)
+_FREQUENT: Final = (State.RUNNING, State.COMPLETED, State.SCHEDULED)
+_ORDER: Final = (*_FREQUENT, *(state for state in State if state not in _FREQUENT))
+_WORDS: Final = (("stop_mode", StopMode), ("stop_outcome", StopOutcome))
 
 
-def shape_condition(row: str = "") -> str:
+def shape_condition(row: str = "", states: Collection[State] = _ORDER) -> str:
     """What every row must fulfil, as SQL; `row` is a prefix such as `NEW.`.
 
     For each state its own row of comparisons, the frequent ones first: SQLite leaves such a condition at the first
     comparison that decides it. A list behind `IN` would be built anew at every write.
     """
-    states = sorted(State, key=_FREQUENT.__contains__, reverse=True)
-    fits = [f"{row}state = '{state}'{''.join(_presence(state, row))}" for state in states]
-    together = [f"({row}{column_of(left)} IS NULL) = ({row}{column_of(right)} IS NULL)" for left, right in TOGETHER]
-    known = [
-        f"({row}{column} IS NULL OR {equals_one(row + column, words)})"
-        for column, words in (("stop_mode", StopMode), ("stop_outcome", StopOutcome))
-    ]
+    fits = [f"{row}state = '{state}'{''.join(_presence(state, row))}" for state in _ORDER if state in states]
     counts = (
         f"{row}failures BETWEEN 0 AND {row}attempt AND {row}attempt <= {row}lease_token AND {row}clean BETWEEN 0 AND 1"
     )
-    return f"({' OR '.join(fits)}) AND {' AND '.join((*together, *known))} AND {counts}"
+    return f"({' OR '.join(fits)}) AND {counts}"
 
 
 def _presence(state: State, row: str) -> Iterator[str]:
+    """What must be there in a state and what must not; and of what may be, whether it fits the rest."""
+    maybe = set()
     for field, required, allowed in SHAPE:
+        column = f"{row}{column_of(field)}"
         if state in required:
-            yield f" AND {row}{column_of(field)} IS NOT NULL"
+            yield f" AND {column} IS NOT NULL"
         elif state not in allowed:
-            yield f" AND {row}{column_of(field)} IS NULL"
+            yield f" AND {column} IS NULL"
+        else:
+            maybe.add(field)
+        for name, words in _WORDS:
+            if field == name and state in allowed:
+                known = equals_one(column, words)
+                yield f" AND {known}" if state in required else f" AND ({column} IS NULL OR {known})"
+    for left, right in TOGETHER:
+        if maybe & {left, right}:
+            yield f" AND ({row}{column_of(left)} IS NULL) = ({row}{column_of(right)} IS NULL)"
 
 
 @dataclass(frozen=True, slots=True)

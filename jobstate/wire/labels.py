@@ -27,11 +27,11 @@ def read(field: str, text: str) -> dict[str, str]:
         if plain and character == "=" and not name:
             name, part = part, ""
         elif plain and character == ",":
-            labels[_named(field, name, text)] = part
+            _add(labels, field, name, part, text)
             name, part = "", ""
         else:
             part += character
-    labels[_named(field, name, text)] = part
+    _add(labels, field, name, part, text)
     return labels
 
 
@@ -39,10 +39,12 @@ def _guarded(text: str) -> str:
     return _MARKS.sub(r"\\\g<0>", text)
 
 
-def _named(field: str, name: str, text: str) -> str:
+def _add(labels: dict[str, str], field: str, name: str, value: str, text: str) -> None:
     if not name:
         raise InvalidRequest(field, f"must be NAME=VALUE, with commas between several, not {text!r}")
-    return name
+    if name in labels:
+        raise InvalidRequest(field, f"names {name!r} more than once")
+    labels[name] = value
 
 
 def _characters(text: str) -> Iterator[tuple[str, bool]]:

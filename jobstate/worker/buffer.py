@@ -42,6 +42,8 @@ class ProgressBuffer:
 
     def take(self) -> dict[str, TableProgress]:
         """What is to be written; it counts as written until `put_back`."""
+        if not self._unwritten:
+            return {}
         with self._lock:
             taken = {name: self._tables[name] for name in self._unwritten}
             self._unwritten.clear()

@@ -45,6 +45,15 @@ class Run:
         restored: The newest completed checkpoint, which the run starts from; None before any.
     """
 
+    _stop: Stop | None = None
+    _shutdown = False
+    _seen = False
+    _lost = False
+    _settled = False
+    _provisional = False
+    """Ended inside a transaction that may yet be undone."""
+    _on_settled: Callable[[Run], None] | None = None
+
     def __init__(self, context: Context, claimed: Claimed, lease: float, claimed_at: float) -> None:
         self.job: Job = claimed.job
         self.restored: Checkpoint | None = claimed.restored
@@ -54,13 +63,6 @@ class Run:
         self._valid_until = claimed_at + lease
         self._buffer = ProgressBuffer(claimed.progress)
         self._writing = threading.RLock()
-        self._stop: Stop | None = None
-        self._shutdown = False
-        self._seen = False
-        self._lost = False
-        self._settled = False
-        self._provisional = False  # ended inside a transaction that may yet be undone
-        self._on_settled: Callable[[Run], None] | None = None
 
     def __repr__(self) -> str:
         return f"<Run of {self.job!r}, token {self.token}>"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,8 @@ import uvicorn
 
 import jobstate
 from jobstate.http import Settings, create_app
+from jobstate.http.protocol import Protocol
+from jobstate.http.serving import listen
 
 SOON = Settings(sweep_every=0.05)
 
@@ -58,9 +59,9 @@ class Server:
 def serving(store: jobstate.JobStore, settings: Settings = SOON, *, port: int = 0, **options: Any) -> Iterator[Server]:
     """The application over the store under uvicorn, until the block ends; port 0: any that is free."""
     app = create_app(store, settings, **options)
-    with socket.create_server(("127.0.0.1", port)) as listening:
+    with listen("127.0.0.1", port) as listening:
         port = listening.getsockname()[1]
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=5))
+        server = uvicorn.Server(uvicorn.Config(app, http=Protocol, log_level="error", timeout_graceful_shutdown=5))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

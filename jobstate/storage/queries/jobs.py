@@ -5,7 +5,7 @@ from __future__ import annotations
 from peewee import SQL, Select, fn
 
 from jobstate.domain.job import SUBMIT
-from jobstate.storage.compiled import Param, literal, sql
+from jobstate.storage.compiled import Param, by_place, literal, sql
 from jobstate.storage.queries.terms import by_index, json_rows, whole_jobs
 from jobstate.storage.tables import IS_ENDED, IS_LIVE, MUTABLE_FIELDS, SPEC_FIELDS, Tables, column_of
 
@@ -15,8 +15,8 @@ class JobQueries:
 
     def __init__(self, tables: Tables) -> None:
         jobs, specs, pipelines, gone = tables.jobs, tables.specs, tables.pipelines, tables.deletions
-        given = ("state", "kind", "node_id", "priority", "key", "available_at", "parallelism", "actor", "reason")
-        self.insert_job = sql(
+        given = ("state", "kind", "node_id", "priority", "available_at", "key", "parallelism", "actor", "reason")
+        insert_job = sql(
             jobs.insert(
                 {
                     **{getattr(jobs, name): Param(name) for name in given},
@@ -28,11 +28,13 @@ class JobQueries:
                 }
             )
         )
-        self.insert_spec = sql(
+        self.insert_job = by_place(insert_job, *given, "now")
+        insert_spec = sql(
             specs.insert(
                 {specs.job_id: Param("id"), **{getattr(specs, column_of(f)): Param(column_of(f)) for f in SPEC_FIELDS}}
             )
         )
+        self.insert_spec = by_place(insert_spec, "id", *map(column_of, SPEC_FIELDS))
         self.next_run = sql(
             pipelines.update({pipelines.last_run_id: pipelines.last_run_id + literal(1)})
             .where(pipelines.pipeline_id == Param("pipeline_id"))
@@ -43,11 +45,12 @@ class JobQueries:
         )
         self.find = sql(whole_jobs(tables).where(jobs.id == Param("id")))
         self.find_key = sql(whole_jobs(tables).where((jobs.key == Param("key")) & SQL(IS_LIVE)))
-        self.write_version = sql(
+        write_version = sql(
             jobs.update({getattr(jobs, column_of(f)): Param(column_of(f)) for f in MUTABLE_FIELDS}).where(
                 (jobs.id == Param("id")) & (jobs.seq == Param("seq") - literal(1))
             )
         )
+        self.write_version = by_place(write_version, "id", *map(column_of, MUTABLE_FIELDS))
         self.count_live = sql(
             Select([by_index(jobs, "jobs_live")], [jobs.state, fn.COUNT(literal(1))])
             .where(SQL(IS_LIVE))

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from peewee import SQL, Select, Tuple, fn
+from peewee import JOIN, SQL, Case, NodeList, Select, Tuple, fn
 
 from jobstate.domain.checkpoints import CheckpointState
 from jobstate.domain.lifecycle import LEASED, State, Trigger, sources
-from jobstate.storage.compiled import Param, among, literal, sql
-from jobstate.storage.queries.terms import (
-    by_index,
-    held,
-    json_rows,
-    whole_jobs,
-)
-from jobstate.storage.tables import IS_CLAIMABLE, IS_LEASED, OVERDUE_AT, Tables
+from jobstate.storage.compiled import Param, among, by_place, literal, sql
+from jobstate.storage.queries.terms import by_index, columns_of, held, json_rows
+from jobstate.storage.tables import CLAIM_FIELDS, IS_CLAIMABLE, IS_LEASED, OVERDUE_AT, Tables
 
 _RENEWAL: Final = ("id", "lease_token", "state", "stop_mode", "stop_deadline_at", "stop_reason", "rescale_to")
 
@@ -29,13 +24,15 @@ class LeaseQueries:
             f"SELECT priority, kind FROM {self._queue(f'priority >= {-(2**63)}')} ORDER BY priority, kind LIMIT 1"
         )
         self.places = self._places()
-        self.due = tuple(self._due(node) for node in (literal(""), Param("node_id")))
+        self.due = tuple(
+            by_place(self._due(node), "priority", "kind", "now", "limit", *names)
+            for node, names in ((literal(""), ()), (Param("node_id"), ("node_id",)))
+        )
         jobs, checkpoints = tables.jobs, tables.checkpoints
 
         soonest = Select([by_index(jobs, "jobs_overdue")], [jobs.id, SQL(OVERDUE_AT)]).order_by(SQL(OVERDUE_AT))
-        self.overdue = sql(
-            soonest.where(SQL(IS_LEASED) & (SQL(OVERDUE_AT) <= Param("now"))).limit(Param("settle_limit"))
-        )
+        overdue = soonest.where(SQL(IS_LEASED) & (SQL(OVERDUE_AT) <= Param("now"))).limit(Param("settle_limit"))
+        self.overdue = by_place(sql(overdue), "now", "settle_limit")
 
         newest = (
             checkpoints.select(checkpoints.id)
@@ -43,9 +40,13 @@ class LeaseQueries:
             .order_by(checkpoints.epoch.desc())
             .limit(literal(1))
         )
-        self.job_and_checkpoint = sql(whole_jobs(tables, newest).where(jobs.id == Param("id")))
+        to_claim = jobs.select(*columns_of(tables, CLAIM_FIELDS), newest)
+        to_claim = to_claim.join(tables.specs, JOIN.LEFT_OUTER, on=(tables.specs.job_id == jobs.id))
+        self.to_claim = by_place(sql(to_claim.where(jobs.id == Param("id"))), "id")
+        late = Select([by_index(jobs.alias("late"), "jobs_overdue")], [literal(1)])
+        self.head_to_claim = self._head(newest, late.where(SQL(IS_LEASED) & (SQL(OVERDUE_AT) <= Param("now"))))
 
-        self.claim = sql(
+        claim = sql(
             jobs.update(
                 {
                     jobs.state: literal(State.RUNNING.value),
@@ -63,8 +64,14 @@ class LeaseQueries:
                     jobs.detail: literal(None),
                     jobs.clean: literal(0),
                 }
-            ).where((jobs.id == Param("id")) & SQL(IS_CLAIMABLE))
+            ).where(
+                (jobs.id == Param("id"))
+                & (jobs.seq == Param("seq"))
+                & SQL(IS_CLAIMABLE)
+                & (jobs.available_at <= Param("now"))
+            )
         )
+        self.claim = by_place(claim, "id", "seq", "node_id", "until", "now", "actor")
 
         pairs = [fn.JSON_EXTRACT(SQL("value"), SQL(f"'$[{place}]'")) for place in range(2)]
         mine = Tuple(jobs.id, jobs.lease_token).in_(Select([json_rows("leases")], pairs))
@@ -77,7 +84,7 @@ class LeaseQueries:
         self.look = sql(jobs.select(*renewal).where(holding))
 
         emptied = ("worker_id", "lease_expires_at", "rescale_to", "failure", "detail")
-        self.complete = sql(
+        complete = sql(
             jobs.update(
                 {
                     jobs.state: literal(State.COMPLETED.value),
@@ -91,6 +98,7 @@ class LeaseQueries:
                 }
             ).where(held(tables) & among(jobs.state, sources(Trigger.COMPLETE) & LEASED))
         )
+        self.complete = by_place(complete, "id", "token", "now", "actor", "reason")
 
     def _due(self, node: Any) -> str:
         """The due jobs of one priority, kind and node (`''`, or the worker's own), in claim order.
@@ -104,6 +112,36 @@ class LeaseQueries:
         found = Select([by_index(jobs, "jobs_claimable")], [jobs.available_at, jobs.id])
         found = found.where(SQL(IS_CLAIMABLE) & place & (jobs.available_at <= Param("now")))
         return sql(found.order_by(jobs.available_at, jobs.id).limit(Param("limit")))
+
+    def _head(self, newest: Any, overdue: Any) -> str:
+        """The head of the queue, whether it is what a claim of one job takes, and whether anything is overdue.
+
+        It is what to take when it is due, never ran, is pinned to nobody, is of the kind wanted (NULL: of any), has no
+        checkpoint, and nothing else of its priority comes into question. Unless it fits, its specification, which may
+        be large, is not read.
+        """
+        tables, kind, now = self._tables, Param("kind"), Param("now")
+        jobs, specs, other = tables.jobs, tables.specs, tables.jobs.alias("other")
+        fits = (jobs.available_at <= now) & (jobs.attempt == literal(0)) & (jobs.node_id == literal(""))
+        fits &= jobs.kind == fn.COALESCE(kind, jobs.kind)
+        source = (
+            by_index(jobs, "jobs_claimable"),
+            SQL("LEFT JOIN"),
+            specs,
+            SQL("ON"),
+            fits & (specs.job_id == jobs.id),
+        )
+        beside = Select([by_index(other, "jobs_claimable")], [literal(1)]).where(SQL(IS_CLAIMABLE))
+        same = (other.priority == jobs.priority) & (other.kind == jobs.kind)
+        pinned = beside.where(same & (other.node_id == Param("node_id")) & (other.available_at <= now))
+        of_another_kind = beside.where((other.priority == jobs.priority) & (other.kind > jobs.kind))
+        alone = ~fn.EXISTS(pinned) & (SQL(":kind IS NOT NULL") | ~fn.EXISTS(of_another_kind))
+        # With CASE, what follows a condition that does not hold is not looked up.
+        is_it = Case(None, [(specs.job_id.is_null(False) & ~fn.EXISTS(newest) & alone, literal(1))], literal(0))
+        head = Select([NodeList(source)], [*columns_of(tables, CLAIM_FIELDS), is_it, fn.EXISTS(overdue)])
+        head = head.where(SQL(IS_CLAIMABLE) & (jobs.priority >= literal(-(2**63))))
+        order = (jobs.priority, jobs.kind, jobs.node_id, jobs.available_at, jobs.id)
+        return by_place(sql(head.order_by(*order).limit(literal(1))), "now", "node_id", "kind")
 
     def _places(self) -> str:
         """The priorities and kinds at which something is due for a worker, from the lowest priority on.

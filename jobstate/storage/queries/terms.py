@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from peewee import JOIN, SQL, NodeList, Select, fn
@@ -35,6 +36,12 @@ def spec_columns(tables: Tables) -> list[Any]:
         else getattr(specs, column_of(field))
         for field in SPEC_FIELDS
     ]
+
+
+def columns_of(tables: Tables, fields: Iterable[str]) -> list[Any]:
+    """The columns of these fields of `Job`."""
+    known = dict(zip((*HOT_FIELDS, *SPEC_FIELDS), (*hot_columns(tables), *spec_columns(tables)), strict=True))
+    return [known[field] for field in fields]
 
 
 def whole_jobs(tables: Tables, *more: Any) -> Any:

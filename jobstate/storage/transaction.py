@@ -1,0 +1,137 @@
+"""A write transaction, from the lock to the commit.
+
+Every write begins with `BEGIN IMMEDIATE`: a deferred transaction that turns into a write fails at once when another
+writer was faster, whatever the busy timeout.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import weakref
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+import peewee
+
+from jobstate.domain.errors import JobStateError
+from jobstate.storage.failures import driver_error, is_busy, translated
+
+if TYPE_CHECKING:
+    from jobstate.storage.engine import Engine
+
+_JOIN: Final = "SAVEPOINT jobstate"
+
+
+class Transaction:
+    """`with engine.transaction() as connection:` commits at the end, and undoes everything when an error passes."""
+
+    __slots__ = ("__weakref__", "_connection", "_engine", "_joined", "_within")
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection: sqlite3.Connection | None = None
+        self._joined = False
+        self._within: Any = None
+
+    def __enter__(self) -> sqlite3.Connection:
+        engine = self._engine
+        if engine.is_shared:
+            engine.lock.__enter__()
+        try:
+            self._connection = connection = engine.connection()
+            if connection.in_transaction:
+                self._end_stale_transaction(connection)
+                self._joined = connection.in_transaction
+            if self._joined:
+                engine.check_joinable()
+            else:
+                engine.threads.outermost = weakref.ref(self)
+            self._begin(connection)
+        except BaseException:
+            # An exception that a signal raised may come at any moment, also right after the beginning.
+            try:
+                if not self._joined:
+                    engine.threads.outermost = None
+                    self._undo()
+            finally:
+                if engine.is_shared:
+                    engine.lock.__exit__(None, None, None)
+            raise
+        return connection
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        engine = self._engine
+        committed = False
+        try:
+            if error is None:
+                self._commit()
+                committed = True
+        finally:
+            try:
+                if not committed:
+                    self._undo()
+            finally:
+                if not self._joined:
+                    engine.threads.outermost = None
+                if engine.is_shared:
+                    engine.lock.__exit__(None, None, None)
+        if isinstance(error, sqlite3.Error):
+            raise translated(error, engine.path) from error
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """Begin, or join; a caller's own database is told, so that peewee knows of it too."""
+        engine = self._engine
+        give_up: float | None = None
+        while True:
+            try:
+                if engine.owned:
+                    connection.execute(_JOIN if self._joined else "BEGIN IMMEDIATE")
+                else:
+                    within = engine.database.atomic("IMMEDIATE")
+                    within.__enter__()
+                    self._within = within
+            except (sqlite3.Error, peewee.PeeweeException) as error:
+                original = driver_error(error)
+                if not is_busy(original):
+                    raise translated(original, engine.path) from error
+                give_up = engine.wait_turn(give_up, original)
+            else:
+                return
+
+    def _end_stale_transaction(self, connection: sqlite3.Connection) -> None:
+        """Undo a transaction of ours that nobody ended: a signal raised an exception as its end began."""
+        outermost = self._engine.threads.outermost
+        if self._engine.owned and (outermost is None or outermost() is None):
+            connection.execute("ROLLBACK")
+
+    def _commit(self) -> None:
+        connection = self._connection
+        assert connection is not None
+        try:
+            if self._within is not None:
+                within, self._within = self._within, None
+                within.__exit__(None, None, None)
+            else:
+                connection.execute("RELEASE jobstate" if self._joined else "COMMIT")
+        except (sqlite3.Error, peewee.PeeweeException) as error:
+            raise translated(driver_error(error), self._engine.path) from error
+
+    def _undo(self) -> None:
+        """Roll back, unless SQLite has done so itself, as it does when the disk is full or the device fails."""
+        connection = self._connection
+        try:
+            if self._within is not None:
+                within, self._within = self._within, None
+                undone = JobStateError()
+                within.__exit__(type(undone), undone, None)
+            elif connection is None or not connection.in_transaction:
+                return
+            elif self._joined:
+                connection.execute("ROLLBACK TO jobstate")
+                connection.execute("RELEASE jobstate")
+            else:
+                connection.execute("ROLLBACK")
+        except (sqlite3.Error, peewee.PeeweeException) as failed:
+            raise translated(driver_error(failed), self._engine.path) from failed
