@@ -9,8 +9,11 @@ def main() -> None:
     """Run the command that the arguments name."""
     try:
         from jobstate.cli.commands import cli
+
+        cli.main(prog_name="jobstate")
     except ModuleNotFoundError as error:
         if error.name not in ("click", "rich"):
             raise
         sys.exit(f"the command line needs the package {error.name}; install it with: pip install 'jobstate[cli]'")
-    cli.main(prog_name="jobstate")
+    except KeyboardInterrupt:  # while the commands were imported
+        sys.exit(130)

@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from jobstate import __version__
-from jobstate.cli.session import exit_code
+from jobstate.cli.session import INTERRUPTED, exit_code
 from jobstate.domain.errors import JobStateError
 
 _HOMES: Final = {
@@ -63,6 +63,8 @@ class Commands(click.Group):
         except JobStateError as error:
             click.echo(f"jobstate: {error}", err=True)
             sys.exit(exit_code(error))
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
         except BrokenPipeError:  # whoever read our output has enough of it
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)

@@ -26,6 +26,7 @@ from jobstate.system import user
 
 DEFAULT_DB: Final = "jobstate.db"
 DONE, REFUSED, USAGE, NOT_FOUND, CONFLICT, TRY_AGAIN = 0, 1, 2, 3, 4, 75
+INTERRUPTED: Final = 130  # as shells say it of a program that Ctrl-C ended
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

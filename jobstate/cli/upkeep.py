@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.text import Text
 
-from jobstate.cli import render
+from jobstate.cli import render, text
 from jobstate.cli.bars import counting
 from jobstate.cli.session import REFUSED, Session, command
 from jobstate.domain.job import Job
@@ -28,8 +27,8 @@ def sweep(session: Session) -> None:
 
     def say() -> None:
         for job in settled:
-            click.echo(f"job {job.id}: {job.state}")
-        click.echo(f"{len(settled):,} settled", err=True)
+            click.echo(render.outcome(job))
+        click.echo(f"{text.counted(len(settled), 'job')} settled" if settled else "nothing is overdue", err=True)
 
     session.answer({"settled": [amp.job_document(job, _AMPCTL) for job in settled]}, say)
 
@@ -43,9 +42,11 @@ def audit(session: Session) -> None:
 
     def say() -> None:
         for finding in report.findings:
-            click.echo(str(finding))
-        verdict = "nothing is wrong" if report.ok else f"{len(report.findings):,} findings"
-        click.echo(f"{report.jobs:,} jobs, {report.events:,} events: {verdict}")
+            click.echo(text.printable(str(finding)))
+        verdict = "nothing is wrong" if report.ok else text.counted(len(report.findings), "finding")
+        click.echo(f"{text.counted(report.jobs, 'job')}, {text.counted(report.events, 'event')}: {verdict}")
+        if not report.ok:
+            click.echo("`jobstate doctor` says what can be mended; keep a copy: `jobstate backup PATH`", err=True)
 
     session.answer(amp.audit_document(report), say)
     if not report.ok:
@@ -63,12 +64,12 @@ def doctor(session: Session) -> None:
     ok = all(check.ok for check in checks)
 
     def say() -> None:
-        out = render.console()
         for check in checks:
-            mark = Text("ok   ", style="green") if check.ok else Text("WRONG", style="bold red")
-            out.print(mark, Text(f"{check.name}: {check.told}"), soft_wrap=True)
+            mark, look = ("ok   ", "green") if check.ok else ("WRONG", "bold red")
+            told = text.hanging(f"{mark} ", f"{check.name}: {check.told}", text.columns())
+            click.echo(told.replace(mark, text.styled(mark, look), 1))
             if check.fix:
-                out.print(Text(f"      fix: {check.fix}"), soft_wrap=True)
+                click.echo(text.hanging("      fix: ", check.fix, text.columns()))
 
     told = [{"name": c.name, "ok": c.ok, "told": c.told, "fix": c.fix} for c in checks]
     session.answer({"ok": ok, "checks": told}, say)

@@ -29,7 +29,7 @@ def wait(session: Session, job_ids: tuple[int, ...], timeout: float | None, unti
         def act(job_id: int) -> tuple[Any, str]:
             left = None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
             job = store.wait(job_id, until=wanted, timeout=left)
-            return amp.job_document(job, _AMPCTL), f"job {job.id}: {job.state}"
+            return amp.job_document(job, _AMPCTL), render.outcome(job)
 
         session.each(job_ids, act)
 
