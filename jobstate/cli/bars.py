@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -42,6 +41,8 @@ def counting(title: str) -> Iterator[Callable[[int, int], None]]:
 @contextmanager
 def _drawn(progress: Progress) -> Iterator[None]:
     """As `with progress`; an interrupt waits until it has begun, as rich cannot take back half a beginning."""
+    import signal
+
     try:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         progress.start()

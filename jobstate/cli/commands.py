@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from pathlib import Path
 from typing import Final
 
 import click
@@ -77,15 +76,18 @@ def cli() -> None:
 
 
 @click.command()
-@click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--db", envvar="JOBSTATE_DB", type=click.Path(dir_okay=False, path_type=Path), help="Keep the jobs here.")
+@click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False))
+@click.option("--db", envvar="JOBSTATE_DB", type=click.Path(dir_okay=False), help="Keep the jobs here.")
 @click.option("--pace", default=2.0, show_default=True, type=click.FloatRange(0, 1000), help="Milliseconds per file.")
-def demo(folder: Path | None, db: Path | None, pace: float) -> None:
+def demo(folder: str | None, db: str | None, pace: float) -> None:
     """Count every file of FOLDER with four worker processes; stop one job half way, kill one worker.
 
     FOLDER is the Python standard library of this machine unless it is given. Ends with exit code 0 only if every job
     came to its right end, the totals equal those of a plain walk of FOLDER, and the audit found nothing.
     """
+    from pathlib import Path
+
     from jobstate.cli.demo.stage import play
 
-    sys.exit(0 if play(folder, db, pace / 1000) else 1)
+    held = play(None if folder is None else Path(folder), None if db is None else Path(db), pace / 1000)
+    sys.exit(0 if held else 1)

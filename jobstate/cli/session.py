@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
@@ -109,9 +108,7 @@ def command(function: Command) -> Command:
     @click.option("--actor", envvar="JOBSTATE_ACTOR", metavar="NAME", help="Who acts, for the history. [cli:USER]")
     @functools.wraps(function)
     def called(db: str, as_json: bool, actor: str | None, **arguments: Any) -> Any:
-        return function(
-            Session(str(Path(db)) if db != ":memory:" else db, as_json, actor or f"cli:{user()}"), **arguments
-        )
+        return function(Session(db, as_json, actor or f"cli:{user()}"), **arguments)
 
     return called  # type: ignore[return-value]
 

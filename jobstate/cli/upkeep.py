@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 import click
 
@@ -78,14 +78,14 @@ def doctor(session: Session) -> None:
 
 
 @click.command("backup")
-@click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("path", type=click.Path(dir_okay=False))
 @command
-def backup(session: Session, path: Path) -> None:
+def backup(session: Session, path: str) -> None:
     """Copy the store to PATH while it is in use; PATH must not exist yet."""
     with session.open() as store, counting("copying") as told:
         store.backup(path, progress=told)
-    size = path.stat().st_size
-    session.answer({"path": str(path), "bytes": size}, lambda: click.echo(f"{path}: {size:,} bytes"))
+    size = os.path.getsize(path)
+    session.answer({"path": path, "bytes": size}, lambda: click.echo(f"{path}: {size:,} bytes"))
 
 
 @click.command("migrate")

@@ -390,8 +390,3 @@ def test_a_backup_is_a_store(shell: Shell, tmp_path: Path) -> None:
     shell("backup", tmp_path / "copy.db")
     assert shell.json("list", "--db", tmp_path / "copy.db")["jobs"][0]["kind"] == "load"
     assert "exists already" in shell("backup", tmp_path / "copy.db", code=2).stderr
-
-
-def test_listing_imports_only_what_it_needs() -> None:
-    check = "import sys, jobstate.cli.commands; sys.exit(any(m in sys.modules for m in ('peewee', 'rich.progress')))"
-    assert subprocess.run([sys.executable, "-c", check]).returncode == 0
