@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -10,6 +11,10 @@ def main() -> None:
     try:
         from jobstate.cli.commands import cli
 
+        if "_JOBSTATE_COMPLETE" in os.environ:  # a shell asks
+            from jobstate.cli.completing import install
+
+            install()
         cli.main(prog_name="jobstate")
     except ModuleNotFoundError as error:
         if error.name not in ("click", "rich"):

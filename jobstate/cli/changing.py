@@ -13,8 +13,9 @@ import jobstate
 from jobstate.cli import render
 from jobstate.cli.bars import counting
 from jobstate.cli.looking import labels_of
-from jobstate.cli.session import DURATION, JOB_ID, Session, command
+from jobstate.cli.session import DURATION, JOB_ID, Session, Words, command
 from jobstate.cli.text import counted
+from jobstate.domain.removal import PRUNE_WORDS
 from jobstate.wire import amp
 from jobstate.wire.vocabulary import Dialect
 
@@ -134,7 +135,12 @@ def remove(session: Session, job_ids: tuple[int, ...], reason: str | None) -> No
 
 @click.command("prune")
 @click.option(
-    "-s", "--status", default="terminal", show_default=True, help="terminal, completed, stopped or error (failed)."
+    "-s",
+    "--status",
+    default="terminal",
+    show_default=True,
+    type=Words(lambda: PRUNE_WORDS),
+    help="terminal, completed, stopped or error (failed).",
 )
 @click.option("--older-than", type=DURATION, metavar="AGE", help="Only jobs that ended so long ago, such as 7d.")
 @click.option("--dry-run", is_flag=True, help="Only say how many.")

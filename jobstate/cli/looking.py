@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import click
@@ -12,11 +13,12 @@ import click
 import jobstate
 from jobstate.cli import render, text
 from jobstate.cli.bars import TableBars
-from jobstate.cli.session import JOB_ID, Session, command
+from jobstate.cli.session import JOB_ID, Session, Words, command
 from jobstate.wire import amp
-from jobstate.wire.vocabulary import Dialect, selected
+from jobstate.wire.vocabulary import Dialect, selected, words_of
 
 _AMPCTL = Dialect.AMPCTL
+_STATUS = Words(partial(words_of, _AMPCTL))
 _FOLLOW_EVERY = 0.2
 
 
@@ -35,7 +37,12 @@ def labels_of(pairs: tuple[str, ...]) -> dict[str, str]:
 @click.option("-l", "--limit", default=50, show_default=True, type=click.IntRange(1, 1000), help="Most jobs to show.")
 @click.option("-a", "--after", type=JOB_ID, help="Go on behind this id, the cursor of the page before.")
 @click.option(
-    "-s", "--status", default="active", show_default=True, help="active, all, terminal, or states with commas."
+    "-s",
+    "--status",
+    default="active",
+    show_default=True,
+    type=_STATUS,
+    help="active, all, terminal, or states with commas.",
 )
 @click.option("--node", help="Only jobs that this worker holds or that are pinned to it.")
 @click.option("--kind", help="Only jobs of this kind.")

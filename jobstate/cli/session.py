@@ -101,6 +101,7 @@ def command(function: Command) -> Command:
         envvar="JOBSTATE_DB",
         default=DEFAULT_DB,
         show_default=True,
+        type=click.Path(),
         metavar="FILE",
         help="The file of the store.",
     )
@@ -125,6 +126,12 @@ class JobId(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{value!r} is not the id of a job, which is a number from 1 on", param, ctx)
         return int(text)
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """The ids that a shell offers."""
+        from jobstate.cli.completing import job_ids
+
+        return job_ids(ctx, param, incomplete, DEFAULT_DB)
+
 
 class Duration(click.ParamType):  # type: ignore[type-arg]
     """A duration such as `90`, `1.5h`, `7d`, in seconds."""
@@ -143,6 +150,21 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
         if not 0 <= seconds < 1e12:  # NaN is not in there either
             self.fail(f"{value!r} is not a duration such as 45, 90s, 15m, 1.5h, 7d or 2w", param, ctx)
         return seconds
+
+
+class Words(click.ParamType):  # type: ignore[type-arg]
+    """Words with commas; which ones there are, a shell is told."""
+
+    name = "words"
+
+    def __init__(self, known: Callable[[], Iterable[str]]) -> None:
+        self._known = known
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """The words that a shell offers."""
+        from jobstate.cli.completing import words
+
+        return words(self._known(), incomplete)
 
 
 JOB_ID: Final = JobId()

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import click
 
 from jobstate.cli import render
-from jobstate.cli.session import DURATION, JOB_ID, Session, command
+from jobstate.cli.session import DURATION, JOB_ID, Session, Words, command
 from jobstate.wire import amp
-from jobstate.wire.vocabulary import Dialect, selected
+from jobstate.wire.vocabulary import Dialect, selected, words_of
 
 _AMPCTL = Dialect.AMPCTL
+_UNTIL = Words(partial(words_of, _AMPCTL))
 
 
 @click.command("wait")
 @click.argument("job_ids", metavar="ID...", nargs=-1, required=True, type=JOB_ID)
 @click.option("--timeout", type=DURATION, help="How long at most, for all of them together; then exit code 75.")
-@click.option("--until", default="terminal", show_default=True, help="The states to wait for, with commas.")
+@click.option(
+    "--until", default="terminal", show_default=True, type=_UNTIL, help="The states to wait for, with commas."
+)
 @command
 def wait(session: Session, job_ids: tuple[int, ...], timeout: float | None, until: str) -> None:
     """Wait until jobs have ended, or are in another state."""

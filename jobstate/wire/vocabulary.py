@@ -67,10 +67,14 @@ def selected(words: str | Iterable[str], dialect: Dialect, field: str = "status"
         shown = frozenset(state for state in State if _plain(spelled(state, dialect)) == _plain(word))
         states = shown or states_named(word)
         if not states:
-            known = sorted({_plain(spelled(state, dialect)) for state in State} | {"active", "all", "terminal"})
-            raise InvalidRequest(field, f"has no word {word.strip()!r}; use {', '.join(known)}")
+            raise InvalidRequest(field, f"has no word {word.strip()!r}; use {', '.join(words_of(dialect))}")
         found |= states
     return found
+
+
+def words_of(dialect: Dialect) -> list[str]:
+    """The filter words to be told to people: those that the dialect shows, and the groups."""
+    return sorted({_plain(spelled(state, dialect)) for state in State} | {"active", "all", "terminal"})
 
 
 def _plain(word: str) -> str:
