@@ -80,10 +80,11 @@ def cli() -> None:
 @click.option("--db", envvar="JOBSTATE_DB", type=click.Path(dir_okay=False), help="Keep the jobs here.")
 @click.option("--pace", default=2.0, show_default=True, type=click.FloatRange(0, 1000), help="Milliseconds per file.")
 def demo(folder: str | None, db: str | None, pace: float) -> None:
-    """Count every file of FOLDER with four worker processes; stop one job half way, kill one worker.
+    """Count the files of FOLDER, stop a job half way, kill a worker.
 
-    FOLDER is the Python standard library of this machine unless it is given. Ends with exit code 0 only if every job
-    came to its right end, the totals equal those of a plain walk of FOLDER, and the audit found nothing.
+    Four worker processes do it. FOLDER is the Python standard library of this machine unless it is given. Ends with
+    exit code 0 only if every job came to its right end, the totals equal those of a plain walk of FOLDER, and the audit
+    found nothing.
     """
     from pathlib import Path
 

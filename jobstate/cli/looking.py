@@ -110,7 +110,7 @@ def show_progress(session: Session, job_id: int, *, follow: bool) -> None:
 @click.argument("job_id", metavar="ID", type=JOB_ID)
 @command
 def show_events(session: Session, job_id: int) -> None:
-    """Show the whole history of a job, oldest first: what happened, who did it, and why."""
+    """Show the history of a job: what happened, who did it, and why."""
     with session.open() as store:
         events = store.events(job_id)
     document = {"job_id": job_id, "events": [amp.event_document(event) for event in events]}

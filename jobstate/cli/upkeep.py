@@ -19,7 +19,7 @@ _AMPCTL = Dialect.AMPCTL
 @click.command("sweep")
 @command
 def sweep(session: Session) -> None:
-    """Settle what is overdue: lost leases, stops past their deadline, stops that wait for nobody."""
+    """Settle what is overdue: lost leases, and stops that nobody ends."""
     with session.open() as store:
         settled: list[Job] = []
         while some := store.sweep():
@@ -36,7 +36,10 @@ def sweep(session: Session) -> None:
 @click.command("audit")
 @command
 def audit(session: Session) -> None:
-    """Hold every job against its history, and the file against its invariants; exit code 1 when something is wrong."""
+    """Hold every job against its history, and check the whole file.
+
+    Exit code 1 when something is wrong.
+    """
     with session.open() as store, counting("auditing") as told:
         report = store.audit(progress=told)
 
@@ -56,7 +59,10 @@ def audit(session: Session) -> None:
 @click.command("doctor")
 @command
 def doctor(session: Session) -> None:
-    """Check the file, its guards, stuck jobs, leases, workers, log and clock; say the fix for what is wrong."""
+    """Look for what is wrong, and say the fix.
+
+    Checked are the file, its guards, stuck jobs, leases, workers, the log and the clock.
+    """
     from jobstate.doctor import examine
 
     with session.open() as store:
@@ -81,7 +87,10 @@ def doctor(session: Session) -> None:
 @click.argument("path", type=click.Path(dir_okay=False))
 @command
 def backup(session: Session, path: str) -> None:
-    """Copy the store to PATH while it is in use; PATH must not exist yet."""
+    """Copy the store to PATH while it is in use.
+
+    PATH must not exist yet.
+    """
     with session.open() as store, counting("copying") as told:
         store.backup(path, progress=told)
     size = os.path.getsize(path)

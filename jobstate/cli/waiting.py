@@ -44,7 +44,7 @@ def wait(session: Session, job_ids: tuple[int, ...], timeout: float | None, unti
 @click.option("--timeout", type=DURATION, help="End after so long without an event.")
 @command
 def watch(session: Session, after: int | None, job_id: int | None, timeout: float | None) -> None:
-    """Print what happens to jobs as it happens, a line an event, until interrupted."""
+    """Print what happens to jobs as it happens, until interrupted."""
     with session.open() as store:
         begin = store.newest_event() if after is None else after
         for event in store.watch(after=begin, job=job_id, timeout=timeout):
