@@ -20,6 +20,9 @@ _BROKEN: Final = (State.FAILED, State.RECOVERING)
 _SHARES: Final = {"KIND": 2, "NODE": 2, "FAILURE": 3, "DESCRIPTOR": 3, "DETAIL": 3}
 """Of the room in a list; the other columns are never cut: what one types next, and what one looks for."""
 _WIDE: Final = 120
+"""Columns from which on a list has room for failures and descriptors beside each other."""
+_NAMES: Final = len("last change")
+"""The width of the longest name of a field in the details of a job; every job has it."""
 
 
 def now() -> datetime:
@@ -108,14 +111,13 @@ def job_details(job: Job, present: datetime, width: int) -> Iterator[str]:
         ("stop until", "" if stop is None or job.is_terminal else at(stop.deadline), ""),
         ("stop ended", "" if stop is None or stop.outcome is None else stop.outcome.value, ""),
         ("failure", "" if failure is None else failure.message, "red" if job.state in _BROKEN else ""),
-        ("descriptor", _readable(job.descriptor_json, width - 13), ""),
+        ("descriptor", _readable(job.descriptor_json, width - _NAMES - 2), ""),
     ]
-    longest = max(len(name) for name, value, _ in fields if value)
     for name, value, look in fields:
         if value:
-            first, *rest = folded(value, max(width - longest - 2, 20))
-            yield f"{styled(name.ljust(longest), 'bold')}  {styled(first, look)}"
-            yield from (f"{' ' * longest}  {styled(line, look)}".rstrip() for line in rest)
+            first, *rest = folded(value, max(width - _NAMES - 2, 20))
+            yield f"{styled(name.ljust(_NAMES), 'bold')}  {styled(first, look)}"
+            yield from (f"{' ' * _NAMES}  {styled(line, look)}".rstrip() for line in rest)
 
 
 def _readable(document: str, width: int) -> str:
@@ -182,7 +184,7 @@ def blocks(table: TableProgress) -> str:
 
 def event_line(event: Event, *, of_one_job: bool = False) -> str:
     """One history entry: one line; on a terminal that is too narrow for it, the rest is indented."""
-    begin = f"{event.at:%Y-%m-%d %H:%M:%S}  " + ("" if of_one_job else f"job {event.job_id}  ")
+    begin = f"{event.at:%Y-%m-%d %H:%M:%S}Z  " + ("" if of_one_job else f"job {event.job_id}  ")
     moved = f"{event.to_state}" if event.is_note else f"{event.from_state or 'new'} → {event.to_state}"
     by_whom = f"{event.trigger} by {event.actor}"
     if event.node and not event.actor.endswith(f":{event.node}"):
@@ -195,9 +197,10 @@ def event_line(event: Event, *, of_one_job: bool = False) -> str:
 def _whys(event: Event) -> Iterator[tuple[str, str]]:
     """What there is to say about why, each with the mark that stands before it."""
     detail, mark = event.detail, ": "
-    retry = f"again in {span(detail['retry_in'])}" if "retry_in" in detail else None
+    mode = detail.get("mode") if detail.get("mode") != StopMode.CHECKPOINT.value else None  # as most stops are
     failure = headline(detail["failure"]) if "failure" in detail else None
-    for why in (event.reason, detail.get("mode"), detail.get("outcome"), failure, retry):
-        if why and why != StopMode.CHECKPOINT.value:  # as most stops are
+    retry = f"again in {span(detail['retry_in'])}" if "retry_in" in detail else None
+    for why in (event.reason, mode, detail.get("outcome"), failure, retry):
+        if why:
             yield mark, why
             mark = "; "
