@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 from unittest import mock
 
+import rich.progress
 from rich.cells import cell_len
 
 import jobstate.doctor
@@ -29,7 +30,7 @@ ENVIRONMENT: Final = {"TERM": "xterm-256color", "LANG": "C.UTF-8", "JOBSTATE_ACT
 PLACE: Final = "/srv/jobs"
 """What the folder in which a command runs is called, whatever it is called."""
 CRASHED: Final = 99
-_IMPORTED_BEFORE: Final = (changing, looking, upkeep, waiting)
+_IMPORTED_BEFORE: Final = (changing, looking, upkeep, waiting, rich.progress)
 """So that not every child has to."""
 WRAPPED: Final = "↩"
 """Stands behind a line that the terminal broke because it was too long."""
