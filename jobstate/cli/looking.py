@@ -15,10 +15,10 @@ from jobstate.cli import render, text
 from jobstate.cli.bars import TableBars
 from jobstate.cli.session import JOB_ID, Session, Words, command
 from jobstate.wire import amp
-from jobstate.wire.vocabulary import Dialect, selected, words_of
+from jobstate.wire.vocabulary import Dialect, filter_words, selected
 
 _AMPCTL = Dialect.AMPCTL
-_STATUS = Words(partial(words_of, _AMPCTL))
+_STATUS = Words(partial(filter_words, _AMPCTL))
 _FOLLOW_EVERY = 0.2
 
 

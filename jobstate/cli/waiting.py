@@ -11,10 +11,10 @@ import click
 from jobstate.cli import render
 from jobstate.cli.session import DURATION, JOB_ID, Session, Words, command
 from jobstate.wire import amp
-from jobstate.wire.vocabulary import Dialect, selected, words_of
+from jobstate.wire.vocabulary import Dialect, filter_words, selected
 
 _AMPCTL = Dialect.AMPCTL
-_UNTIL = Words(partial(words_of, _AMPCTL))
+_UNTIL = Words(partial(filter_words, _AMPCTL))
 
 
 @click.command("wait")

@@ -69,6 +69,7 @@ def test_words_for_states_are_completed_also_behind_a_comma(db: Path) -> None:
     assert offered(db, "jobstate list -s run") == ["running"]
     assert offered(db, "jobstate list -s RUNNING,ru") == []
     assert offered(db, "jobstate wait 1 --until running,comp") == ["running,completed"]
+    assert offered(db, "jobstate list -s rec") == ["recovering"]
     assert set(offered(db, "jobstate prune -s ")) == {"terminal", "completed", "failed", "stopped", "error"}
 
 
