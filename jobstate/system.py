@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import os
 import random
-import socket
 import time
 from typing import Protocol
 
@@ -56,7 +55,7 @@ def user() -> str:
 
 def host() -> str:
     """The name of this machine."""
-    return socket.gethostname()
+    return os.uname().nodename
 
 
 def pid() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -9,8 +10,15 @@ def main() -> None:
     """Run the command that the arguments name."""
     try:
         from jobstate.cli.commands import cli
+
+        if "_JOBSTATE_COMPLETE" in os.environ:  # a shell asks
+            from jobstate.cli.completing import install
+
+            install()
+        cli.main(prog_name="jobstate")
     except ModuleNotFoundError as error:
         if error.name not in ("click", "rich"):
             raise
         sys.exit(f"the command line needs the package {error.name}; install it with: pip install 'jobstate[cli]'")
-    cli.main(prog_name="jobstate")
+    except KeyboardInterrupt:  # while the commands were imported
+        sys.exit(130)

@@ -13,7 +13,9 @@ import jobstate
 from jobstate.cli import render
 from jobstate.cli.bars import counting
 from jobstate.cli.looking import labels_of
-from jobstate.cli.session import DURATION, JOB_ID, Session, command
+from jobstate.cli.session import DURATION, JOB_ID, Session, Words, command
+from jobstate.cli.text import counted
+from jobstate.domain.removal import PRUNE_WORDS
 from jobstate.wire import amp, instants
 from jobstate.wire.vocabulary import Dialect
 
@@ -99,8 +101,7 @@ def stop(
             if wait and not result.job.is_terminal:
                 job = store.wait(job_id)
                 document.update(status=amp.job_document(job, _AMPCTL)["status"], state=job.state.value)
-                outcome = f" ({job.stop.outcome.value})" if job.stop and job.stop.outcome else ""
-                return document, f"job {job_id}: {job.state}{outcome}"
+                return document, render.outcome(job)
             return document, _stopped(result)
 
         session.each(job_ids, act)
@@ -134,7 +135,12 @@ def remove(session: Session, job_ids: tuple[int, ...], reason: str | None) -> No
 
 @click.command("prune")
 @click.option(
-    "-s", "--status", default="terminal", show_default=True, help="terminal, completed, stopped or error (failed)."
+    "-s",
+    "--status",
+    default="terminal",
+    show_default=True,
+    type=Words(lambda: PRUNE_WORDS),
+    help="terminal, completed, stopped or error (failed).",
 )
 @click.option("--older-than", type=DURATION, metavar="AGE", help="Only jobs that ended so long ago, such as 7d.")
 @click.option("--dry-run", is_flag=True, help="Only say how many.")
@@ -144,7 +150,7 @@ def prune(session: Session, status: str, older_than: float | None, reason: str |
     """Remove all jobs that have ended, or those of one sort."""
     with session.open() as store, counting("pruning") as told:
         removed = store.prune(status, older_than=older_than, dry_run=dry_run, reason=reason, progress=told)
-    sentence = f"{removed:,} job{'' if removed == 1 else 's'} {'would be ' if dry_run else ''}removed"
+    sentence = f"{counted(removed, 'job')} {'would be ' if dry_run else ''}removed"
     session.answer({"deleted": removed, "dry_run": dry_run}, lambda: click.echo(sentence))
 
 
@@ -172,6 +178,6 @@ def _stopped(result: jobstate.StopResult) -> str:
     if not result.changed:
         return f"job {job.id}: already {'ended, ' if job.is_terminal else ''}{job.state}"
     if job.is_terminal:
-        return f"job {job.id}: {job.state}"
+        return render.outcome(job)
     until = render.ago(result.expected_finish_time, render.now())
     return f"job {job.id}: {job.state}; stopped {until} at the latest"

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from pathlib import Path
 from typing import Final
 
 import click
 
 from jobstate import __version__
-from jobstate.cli.session import NO_ADMIN_URL, exit_code, refuse_url
+from jobstate.cli.session import INTERRUPTED, NO_ADMIN_URL, exit_code, refuse_url
 from jobstate.domain.errors import JobStateError
 
 _HOMES: Final = {
@@ -64,6 +63,8 @@ class Commands(click.Group):
         except JobStateError as error:
             click.echo(f"jobstate: {error}", err=True)
             sys.exit(exit_code(error))
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
         except BrokenPipeError:  # whoever read our output has enough of it
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
@@ -76,17 +77,21 @@ def cli() -> None:
 
 
 @click.command()
-@click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--db", envvar="JOBSTATE_DB", type=click.Path(dir_okay=False, path_type=Path), help="Keep the jobs here.")
+@click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False))
+@click.option("--db", envvar="JOBSTATE_DB", type=click.Path(dir_okay=False), help="Keep the jobs here.")
 @NO_ADMIN_URL
 @click.option("--pace", default=2.0, show_default=True, type=click.FloatRange(0, 1000), help="Milliseconds per file.")
-def demo(folder: Path | None, db: Path | None, admin_url: str | None, pace: float) -> None:
-    """Count every file of FOLDER with four worker processes; stop one job half way, kill one worker.
+def demo(folder: str | None, db: str | None, admin_url: str | None, pace: float) -> None:
+    """Count the files of FOLDER, stop a job half way, kill a worker.
 
-    FOLDER is the Python standard library of this machine unless it is given. Ends with exit code 0 only if every job
-    came to its right end, the totals equal those of a plain walk of FOLDER, and the audit found nothing.
+    Four worker processes do it. FOLDER is the Python standard library of this machine unless it is given. Ends with
+    exit code 0 only if every job came to its right end, the totals equal those of a plain walk of FOLDER, and the audit
+    found nothing.
     """
     refuse_url()
+    from pathlib import Path
+
     from jobstate.cli.demo.stage import play
 
-    sys.exit(0 if play(folder, db, pace / 1000) else 1)
+    held = play(None if folder is None else Path(folder), None if db is None else Path(db), pace / 1000)
+    sys.exit(0 if held else 1)

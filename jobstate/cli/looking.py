@@ -6,19 +6,20 @@ import sys
 import time
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import click
-from rich.filesize import decimal
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 import jobstate
-from jobstate.cli import render
-from jobstate.cli.session import JOB_ID, Session, command
+from jobstate.cli import render, text
+from jobstate.cli.bars import TableBars
+from jobstate.cli.session import JOB_ID, Session, Words, command
 from jobstate.wire import amp
-from jobstate.wire.vocabulary import Dialect, selected
+from jobstate.wire.vocabulary import Dialect, filter_words, selected
 
 _AMPCTL = Dialect.AMPCTL
+_STATUS = Words(partial(filter_words, _AMPCTL))
 _FOLLOW_EVERY = 0.2
 
 
@@ -37,7 +38,12 @@ def labels_of(pairs: tuple[str, ...]) -> dict[str, str]:
 @click.option("-l", "--limit", default=50, show_default=True, type=click.IntRange(1, 1000), help="Most jobs to show.")
 @click.option("-a", "--after", type=JOB_ID, help="Go on behind this id, the cursor of the page before.")
 @click.option(
-    "-s", "--status", default="active", show_default=True, help="active, all, terminal, or states with commas."
+    "-s",
+    "--status",
+    default="active",
+    show_default=True,
+    type=_STATUS,
+    help="active, all, terminal, or states with commas.",
 )
 @click.option("--node", help="Only jobs that this worker holds or that are pinned to it.")
 @click.option("--kind", help="Only jobs of this kind.")
@@ -63,8 +69,7 @@ def list_jobs(
             hint = "" if status == "all" else "; `--status all` shows those that have ended too"
             click.echo(f"no jobs match{hint}", err=True)
             return
-        out = render.console()
-        out.print(render.job_grid(page.jobs, render.now(), out.width))
+        click.echo("\n".join(render.job_grid(page.jobs, render.now(), text.columns())))
         if page.next_cursor is not None:
             click.echo(f"more: --after {page.next_cursor}", err=not sys.stdout.isatty())
 
@@ -79,7 +84,8 @@ def inspect_job(session: Session, job_id: int) -> None:
     with session.open() as store:
         job = store.get(job_id)
     replace(session, as_json=session.as_json or not sys.stdout.isatty()).answer(
-        amp.job_document(job, _AMPCTL), lambda: render.console().print(render.job_details(job, render.now()))
+        amp.job_document(job, _AMPCTL),
+        lambda: click.echo("\n".join(render.job_details(job, render.now(), text.columns()))),
     )
 
 
@@ -94,76 +100,39 @@ def show_progress(session: Session, job_id: int, *, follow: bool) -> None:
             _follow(session, store, job_id)
             return
         job, tables = store.get(job_id), store.progress(job_id)
-
-    def say() -> None:
-        if tables:
-            out = render.console()
-            out.print(render.progress_grid(tables, out.width))
-        else:
-            click.echo(f"job {job.id} is {job.state} and has reported nothing yet", err=True)
-
-    session.answer(amp.progress_document(job, tables, _AMPCTL), say)
+    session.answer(
+        amp.progress_document(job, tables, _AMPCTL),
+        lambda: click.echo("\n".join(render.progress_lines(job, tables, text.columns()))),
+    )
 
 
 @click.command("events")
 @click.argument("job_id", metavar="ID", type=JOB_ID)
 @command
 def show_events(session: Session, job_id: int) -> None:
-    """Show the whole history of a job, oldest first: what happened, who did it, and why."""
+    """Show the history of a job: what happened, who did it, and why."""
     with session.open() as store:
         events = store.events(job_id)
     document = {"job_id": job_id, "events": [amp.event_document(event) for event in events]}
-    session.answer(document, lambda: click.echo("\n".join(render.event_line(event) for event in events)))
+    session.answer(document, lambda: click.echo("\n".join(render.event_line(e, of_one_job=True) for e in events)))
 
 
 def _follow(session: Session, store: jobstate.JobStore | jobstate.JobClient, job_id: int) -> None:
     """Until the job ends: live bars on a terminal, a line a change elsewhere."""
-    on_terminal = render.console().is_terminal and not session.as_json
+    on_terminal = sys.stdout.isatty() and not session.as_json
     last: Any = None
-    with _Bars() if on_terminal else nullcontext() as bars:
+    bars = TableBars() if on_terminal else None
+    with nullcontext() if bars is None else bars.drawn():
         while True:
             job, tables = store.get(job_id), store.progress(job_id)
             if (job.state, tables) != last:
                 last = (job.state, tables)
-                document = amp.progress_document(job, tables, _AMPCTL)
                 if bars is None:
-                    told = ", ".join(
-                        f"{name} {render.blocks(table)} in {table.files_count:,} files"
-                        for name, table in tables.items()
-                    )
-                    session.line(document, f"{job.state}  {told}")
+                    session.line(amp.progress_document(job, tables, _AMPCTL), render.progress_line(job, tables))
                 else:
                     bars.show(job, tables)
             if job.is_terminal:
-                return
+                break
             time.sleep(_FOLLOW_EVERY)
-
-
-class _Bars:
-    """A bar per table, as long as the block that the descriptor names as `end_block`, where it does."""
-
-    def __init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"), TimeElapsedColumn()
-        )
-        self._tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> _Bars:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def show(self, job: jobstate.Job, tables: dict[str, jobstate.TableProgress]) -> None:
-        """The present state of all tables."""
-        end = job.descriptor.get("end_block")
-        rows = tables or {str(job.state): jobstate.TableProgress()}
-        for name, table in rows.items():
-            start, current = table.start_block, table.current_block
-            total = end - start + 1 if isinstance(end, int) and start is not None and end >= start else None
-            if name not in self._tasks:
-                self._tasks[name] = self._progress.add_task(name, total=total, told="")
-            told = f"{render.blocks(table)}  {table.files_count:,} files  {decimal(table.total_size_bytes)}"
-            done = 0 if current is None or start is None else current - start + 1
-            self._progress.update(self._tasks[name], total=total, completed=done, told=told)
+    if on_terminal:
+        click.echo(next(render.progress_lines(job, tables, text.columns())))

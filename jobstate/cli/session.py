@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
@@ -16,14 +15,11 @@ from click.core import ParameterSource
 import jobstate
 from jobstate.domain.errors import (
     DuplicateJob,
-    EventNotFound,
     InvalidRequest,
-    JobNotFound,
     JobNotTerminal,
     JobStateError,
     LeaseLost,
     TransitionNotAllowed,
-    WorkerNotFound,
 )
 from jobstate.system import user
 from jobstate.wire.durations import seconds_in
@@ -34,13 +30,14 @@ DB_VARIABLE: Final = "JOBSTATE_DB"
 URL_VARIABLE: Final = "JOBSTATE_ADMIN_URL"
 TOKEN_VARIABLE: Final = "JOBSTATE_AUTH_TOKEN"  # noqa: S105  (its name)
 DONE, REFUSED, USAGE, NOT_FOUND, CONFLICT, TRY_AGAIN = 0, 1, 2, 3, 4, 75
+INTERRUPTED: Final = 130  # as shells say it of a program that Ctrl-C ended
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def exit_code(error: JobStateError) -> int:
     """What a command that met this error ends with."""
-    if isinstance(error, JobNotFound | EventNotFound | WorkerNotFound):
+    if isinstance(error, LookupError):
         return NOT_FOUND
     if isinstance(error, JobNotTerminal | TransitionNotAllowed | DuplicateJob | LeaseLost):
         return CONFLICT
@@ -113,7 +110,13 @@ class Session:
 
 
 _DB: Final = click.option(
-    "--db", envvar=DB_VARIABLE, default=DEFAULT_DB, show_default=True, metavar="FILE", help="The file of the store."
+    "--db",
+    envvar=DB_VARIABLE,
+    default=DEFAULT_DB,
+    show_default=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="The file of the store.",
 )
 _JSON: Final = click.option(
     "--json", "as_json", is_flag=True, help="One JSON document on standard output, nothing else."
@@ -159,7 +162,7 @@ def command(function: Command) -> Command:
         if token_file is not None and not remote:
             raise click.UsageError("--auth-token is for a server; name it with --admin-url")
         token = auth_token(token_file) if remote else None
-        return function(Session(_path(db), as_json, _actor(actor), admin_url if remote else None, token), **arguments)
+        return function(Session(db, as_json, _actor(actor), admin_url if remote else None, token), **arguments)
 
     return called  # type: ignore[return-value]
 
@@ -174,7 +177,7 @@ def file_command(function: Command) -> Command:
     @functools.wraps(function)
     def called(db: str, admin_url: str | None, as_json: bool, actor: str | None, **arguments: Any) -> Any:
         refuse_url()
-        return function(Session(_path(db), as_json, _actor(actor)), **arguments)
+        return function(Session(db, as_json, _actor(actor)), **arguments)
 
     return called  # type: ignore[return-value]
 
@@ -199,7 +202,8 @@ def auth_token(file: str | None) -> str | None:
     if file is None:
         return os.environ.get(TOKEN_VARIABLE, "").strip() or None
     try:
-        token = Path(file).read_text(encoding="utf-8").strip()
+        with open(file, encoding="utf-8") as opened:
+            token = opened.read().strip()
     except (OSError, ValueError) as error:
         # Without what was given: somebody may have put the token itself there.
         why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
@@ -218,10 +222,6 @@ def _named(option: str) -> ParameterSource | None:
     return source if source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT) else None
 
 
-def _path(db: str) -> str:
-    return db if db == ":memory:" else str(Path(db))
-
-
 def _actor(given: str | None) -> str:
     return given or f"cli:{user()}"
 
@@ -238,6 +238,12 @@ class JobId(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{value!r} is not the id of a job, which is a number from 1 on", param, ctx)
         return int(text)
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """The ids that a shell offers."""
+        from jobstate.cli.completing import job_ids
+
+        return job_ids(ctx, param, incomplete, DEFAULT_DB)
+
 
 class Duration(click.ParamType):  # type: ignore[type-arg]
     """A duration such as `90`, `1.5h`, `7d`, in seconds."""
@@ -250,6 +256,21 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
             return seconds_in(self.name, str(value))
         except InvalidRequest as error:
             self.fail(error.problem, param, ctx)
+
+
+class Words(click.ParamType):  # type: ignore[type-arg]
+    """Words with commas; which ones there are, a shell is told."""
+
+    name = "words"
+
+    def __init__(self, known: Callable[[], Iterable[str]]) -> None:
+        self._known = known
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """The words that a shell offers."""
+        from jobstate.cli.completing import words
+
+        return words(self._known(), incomplete)
 
 
 JOB_ID: Final = JobId()

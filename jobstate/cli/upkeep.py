@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 import click
-from rich.text import Text
 
-from jobstate.cli import render
+from jobstate.cli import render, text
 from jobstate.cli.bars import counting
 from jobstate.cli.session import REFUSED, Session, file_command
 from jobstate.domain.job import Job
@@ -20,7 +19,7 @@ _AMPCTL = Dialect.AMPCTL
 @click.command("sweep")
 @file_command
 def sweep(session: Session) -> None:
-    """Settle what is overdue: lost leases, stops past their deadline, stops that wait for nobody."""
+    """Settle what is overdue: lost leases, and stops that nobody ends."""
     with session.open_file() as store:
         settled: list[Job] = []
         while some := store.sweep():
@@ -28,8 +27,8 @@ def sweep(session: Session) -> None:
 
     def say() -> None:
         for job in settled:
-            click.echo(f"job {job.id}: {job.state}")
-        click.echo(f"{len(settled):,} settled", err=True)
+            click.echo(render.outcome(job))
+        click.echo(f"{text.counted(len(settled), 'job')} settled" if settled else "nothing is overdue", err=True)
 
     session.answer({"settled": [amp.job_document(job, _AMPCTL) for job in settled]}, say)
 
@@ -37,15 +36,20 @@ def sweep(session: Session) -> None:
 @click.command("audit")
 @file_command
 def audit(session: Session) -> None:
-    """Hold every job against its history, and the file against its invariants; exit code 1 when something is wrong."""
+    """Hold every job against its history, and check the whole file.
+
+    Exit code 1 when something is wrong.
+    """
     with session.open_file() as store, counting("auditing") as told:
         report = store.audit(progress=told)
 
     def say() -> None:
         for finding in report.findings:
-            click.echo(str(finding))
-        verdict = "nothing is wrong" if report.ok else f"{len(report.findings):,} findings"
-        click.echo(f"{report.jobs:,} jobs, {report.events:,} events: {verdict}")
+            click.echo(text.printable(str(finding)))
+        verdict = "nothing is wrong" if report.ok else text.counted(len(report.findings), "finding")
+        click.echo(f"{text.counted(report.jobs, 'job')}, {text.counted(report.events, 'event')}: {verdict}")
+        if not report.ok:
+            click.echo("`jobstate doctor` says what can be mended; keep a copy: `jobstate backup PATH`", err=True)
 
     session.answer(amp.audit_document(report), say)
     if not report.ok:
@@ -55,7 +59,10 @@ def audit(session: Session) -> None:
 @click.command("doctor")
 @file_command
 def doctor(session: Session) -> None:
-    """Check the file, its guards, stuck jobs, leases, workers, log and clock; say the fix for what is wrong."""
+    """Look for what is wrong, and say the fix.
+
+    Checked are the file, its guards, stuck jobs, leases, workers, the log and the clock.
+    """
     from jobstate.doctor import examine
 
     with session.open_file() as store:
@@ -63,12 +70,12 @@ def doctor(session: Session) -> None:
     ok = all(check.ok for check in checks)
 
     def say() -> None:
-        out = render.console()
         for check in checks:
-            mark = Text("ok   ", style="green") if check.ok else Text("WRONG", style="bold red")
-            out.print(mark, Text(f"{check.name}: {check.told}"), soft_wrap=True)
+            mark, look = ("ok   ", "green") if check.ok else ("WRONG", "bold red")
+            told = text.hanging(f"{mark} ", f"{check.name}: {check.told}", text.columns())
+            click.echo(told.replace(mark, text.styled(mark, look), 1))
             if check.fix:
-                out.print(Text(f"      fix: {check.fix}"), soft_wrap=True)
+                click.echo(text.hanging("      fix: ", check.fix, text.columns()))
 
     told = [{"name": c.name, "ok": c.ok, "told": c.told, "fix": c.fix} for c in checks]
     session.answer({"ok": ok, "checks": told}, say)
@@ -77,14 +84,17 @@ def doctor(session: Session) -> None:
 
 
 @click.command("backup")
-@click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("path", type=click.Path(dir_okay=False))
 @file_command
-def backup(session: Session, path: Path) -> None:
-    """Copy the store to PATH while it is in use; PATH must not exist yet."""
+def backup(session: Session, path: str) -> None:
+    """Copy the store to PATH while it is in use.
+
+    PATH must not exist yet.
+    """
     with session.open_file() as store, counting("copying") as told:
         store.backup(path, progress=told)
-    size = path.stat().st_size
-    session.answer({"path": str(path), "bytes": size}, lambda: click.echo(f"{path}: {size:,} bytes"))
+    size = os.path.getsize(path)
+    session.answer({"path": path, "bytes": size}, lambda: click.echo(f"{path}: {size:,} bytes"))
 
 
 @click.command("migrate")

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import click
 
 from jobstate.cli import render
-from jobstate.cli.session import DURATION, JOB_ID, Session, command
+from jobstate.cli.session import DURATION, JOB_ID, Session, Words, command
 from jobstate.wire import amp
-from jobstate.wire.vocabulary import Dialect, selected
+from jobstate.wire.vocabulary import Dialect, filter_words, selected
 
 _AMPCTL = Dialect.AMPCTL
+_UNTIL = Words(partial(filter_words, _AMPCTL))
 
 
 @click.command("wait")
 @click.argument("job_ids", metavar="ID...", nargs=-1, required=True, type=JOB_ID)
 @click.option("--timeout", type=DURATION, help="How long at most, for all of them together; then exit code 75.")
-@click.option("--until", default="terminal", show_default=True, help="The states to wait for, with commas.")
+@click.option(
+    "--until", default="terminal", show_default=True, type=_UNTIL, help="The states to wait for, with commas."
+)
 @command
 def wait(session: Session, job_ids: tuple[int, ...], timeout: float | None, until: str) -> None:
     """Wait until jobs have ended, or are in another state."""
@@ -29,7 +33,7 @@ def wait(session: Session, job_ids: tuple[int, ...], timeout: float | None, unti
         def act(job_id: int) -> tuple[Any, str]:
             left = None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
             job = store.wait(job_id, until=wanted, timeout=left)
-            return amp.job_document(job, _AMPCTL), f"job {job.id}: {job.state}"
+            return amp.job_document(job, _AMPCTL), render.outcome(job)
 
         session.each(job_ids, act)
 
@@ -40,7 +44,7 @@ def wait(session: Session, job_ids: tuple[int, ...], timeout: float | None, unti
 @click.option("--timeout", type=DURATION, help="End after so long without an event.")
 @command
 def watch(session: Session, after: int | None, job_id: int | None, timeout: float | None) -> None:
-    """Print what happens to jobs as it happens, a line an event, until interrupted."""
+    """Print what happens to jobs as it happens, until interrupted."""
     with session.open() as store:
         for event in store.watch(after=after, job=job_id, timeout=timeout):
             session.line(amp.event_document(event), render.event_line(event))

@@ -137,7 +137,7 @@ class WaitTimeout(JobStateError, TimeoutError):
     def __str__(self) -> str:
         if self.state in TERMINAL:
             return f"job {self.job_id} has ended as {self.state}; it will not get there any more"
-        return f"job {self.job_id} is still {self.state} after {self.timeout:.3g} s; wait longer, or inspect it"
+        return f"job {self.job_id} is still {self.state} after {round(self.timeout, 1):g} s; wait longer, or inspect it"
 
 
 class StoreError(JobStateError):

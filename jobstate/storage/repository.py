@@ -6,7 +6,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Callable
-from pathlib import Path
+from functools import cached_property
 from typing import Any, Final
 
 import peewee
@@ -34,14 +34,28 @@ class SqliteRepository:
     """`jobstate.repository.Repository` over SQLite. Made by `open_file` and `open_within`."""
 
     def __init__(self, engine: Engine, prefix: str) -> None:
-        sql = queries(prefix)
+        self._sql = queries(prefix)
         self._engine = engine
-        self._tables = sql.tables
-        self.jobs = SqlJobs(engine, sql.jobs, sql.lists)
-        self.reports = SqlReports(engine, sql.reports)
-        self.leases = SqlLeases(engine, sql.leases, self.jobs, self.reports)
-        self.history = SqlHistory(engine, sql.history, sql.tables)
-        self.workers = SqlWorkers(engine, sql.workers)
+        self._tables = self._sql.tables
+        self.jobs = SqlJobs(engine, self._sql.jobs, self._sql.lists)
+
+    # The other parts are made when they are first needed, as their statements are compiled then.
+
+    @cached_property
+    def reports(self) -> SqlReports:
+        return SqlReports(self._engine, self._sql.reports)
+
+    @cached_property
+    def leases(self) -> SqlLeases:
+        return SqlLeases(self._engine, self._sql.leases, self.jobs, self.reports)
+
+    @cached_property
+    def history(self) -> SqlHistory:
+        return SqlHistory(self._engine, self._sql.history, self._tables)
+
+    @cached_property
+    def workers(self) -> SqlWorkers:
+        return SqlWorkers(self._engine, self._sql.workers)
 
     @property
     def path(self) -> str:
@@ -174,12 +188,13 @@ def _check_library(path: str) -> None:
 
 
 def _checked_path(name: str, *, create: bool) -> str:
-    path = Path(os.path.abspath(name))
-    if not path.parent.is_dir():
-        raise StoreUnavailable(str(path), f"its folder does not exist; create {path.parent} first")
-    if not path.exists():
+    path = os.path.abspath(name)
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder):
+        raise StoreUnavailable(path, f"its folder does not exist; create {folder} first")
+    if not os.path.exists(path):
         if not create:
-            raise StoreUnavailable(str(path), "there is no such file; check the path, or open it with create=True")
-    elif not stat.S_ISREG(path.stat().st_mode):
-        raise StoreUnavailable(str(path), "it is not a file; name a database file")
-    return str(path)
+            raise StoreUnavailable(path, "there is no such file; check the path, or open it with create=True")
+    elif not stat.S_ISREG(os.stat(path).st_mode):
+        raise StoreUnavailable(path, "it is not a file; name a database file")
+    return path

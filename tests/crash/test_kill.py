@@ -6,6 +6,7 @@ import json
 import random
 import time
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from jobstate import JobStore
 from tests.processes.team import PATIENCE, Member, member
 
 ROUNDS = 12
+ENOUGH = 100
+"""Acknowledged changes; on a busy machine that takes more rounds."""
 
 
 def _acknowledged(victim: Member) -> list[Any]:
@@ -56,7 +59,9 @@ def test_every_acknowledged_change_survives_a_kill_at_a_random_moment(
     jobstate.open(path).close()
     chance = random.Random(f"{durability}{crowd}")
     told = 0
-    for number in range(ROUNDS if crowd == 1 else ROUNDS // 2):
+    for number in count():
+        if told > ENOUGH and number >= ROUNDS // (1 if crowd == 1 else 2):
+            break
         with ExitStack() as stack:
             team = [stack.enter_context(member("crash_loop", path, durability, number)) for _ in range(crowd)]
             for victim in team:
@@ -70,4 +75,3 @@ def test_every_acknowledged_change_survives_a_kill_at_a_random_moment(
             for one in said:
                 _check(jobs, one)
             told += sum(map(len, said))
-    assert told > 100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import sqlite3
 import stat
 import sys
@@ -40,12 +41,18 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "jobs.db"
 
 
-@pytest.fixture
-def filled(path: Path) -> Path:
+@pytest.fixture(scope="module")
+def full_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("full") / "jobs.db"
     with jobstate.open(path) as jobs:
         jobs.submit_many({"kind": "extract", "descriptor": {"pad": "x" * 2000}} for _ in range(300))
         jobs.complete_many(jobs.claim("w1", limit=100))
     return path
+
+
+@pytest.fixture
+def filled(full_file: Path, path: Path) -> Path:
+    return Path(shutil.copy(full_file, path))
 
 
 @contextmanager

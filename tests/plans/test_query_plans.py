@@ -24,13 +24,14 @@ from jobstate.domain.lifecycle import LIVE, TERMINAL, states_named
 from jobstate.storage import engine
 from jobstate.testing.clock import ManualClock
 
-ROWS: Final = 20_000
+ROWS: Final = 5_000
+"""Enough that a walk over them costs many times what any statement may."""
 PRIORITY_BOUND: Final = 300
 """Instructions that each further priority or kind in the queue may add, however many jobs it has."""
 STEP: Final = 25
 """Instructions between two counts."""
 CLAIM_BOUND: Final = 15_000
-"""Instructions of one claim; one that walks over the rows in its way takes several 100,000."""
+"""Instructions of one claim; one that walks over the rows in its way takes several times as many."""
 
 CLOCK: Final = ManualClock()
 WORDS: Final = ("active", "terminal", "error", *(state.value for state in State))
@@ -67,8 +68,8 @@ SHAPES: Final[dict[str, Callable[[int], dict[str, Any]]]] = {
 
 def _build(path: Path, shape: str) -> None:
     with jobstate.open(path, durability="normal", clock=CLOCK, actor="test") as jobs:
-        for start in range(0, ROWS, 2000):
-            jobs.submit_many(SHAPES[shape](number) for number in range(start, start + 2000))
+        for start in range(0, ROWS, 1000):
+            jobs.submit_many(SHAPES[shape](number) for number in range(start, start + 1000))
         if shape == "running":
             for _ in range(ROWS // 1000):
                 jobs.claim("w0", limit=1000, lease=3600)

@@ -65,7 +65,9 @@ def test_processes_that_submit_one_key_at_once_make_one_job(tmp_path: Path, team
         assert jobs.audit().ok
 
 
-@pytest.mark.parametrize("durability", ["full", "normal", "full", "normal"])
+@pytest.mark.parametrize(
+    "durability", ["full", "normal", *[pytest.param(name, marks=pytest.mark.slow) for name in ("full", "normal")]]
+)
 def test_eight_processes_that_open_a_new_file_at_once_share_it(tmp_path: Path, durability: str) -> None:
     path = tmp_path / "jobs.db"
     said = together(TEAM, "open_first", lambda _: (path, durability))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, cached_property
 
 from jobstate.storage.queries.history import HistoryQueries
 from jobstate.storage.queries.jobs import JobQueries
@@ -14,16 +14,43 @@ from jobstate.storage.tables import define
 
 
 class Queries:
-    """The statements by what they are about, and the tables they are over."""
+    """The statements by what they are about, and the tables they are over.
+
+    Each group is compiled when it is first needed: a command that lists jobs writes none and claims none.
+    """
 
     def __init__(self, prefix: str) -> None:
         self.tables = define(prefix)
-        self.jobs = JobQueries(self.tables)
-        self.lists = ListQueries(self.tables)
-        self.leases = LeaseQueries(self.tables)
-        self.reports = ReportQueries(self.tables)
-        self.history = HistoryQueries(self.tables)
-        self.workers = WorkerQueries(self.tables)
+
+    @cached_property
+    def jobs(self) -> JobQueries:
+        """One job at a time."""
+        return JobQueries(self.tables)
+
+    @cached_property
+    def lists(self) -> ListQueries:
+        """Pages of jobs."""
+        return ListQueries(self.tables)
+
+    @cached_property
+    def leases(self) -> LeaseQueries:
+        """What workers hold."""
+        return LeaseQueries(self.tables)
+
+    @cached_property
+    def reports(self) -> ReportQueries:
+        """What workers report."""
+        return ReportQueries(self.tables)
+
+    @cached_property
+    def history(self) -> HistoryQueries:
+        """What happened."""
+        return HistoryQueries(self.tables)
+
+    @cached_property
+    def workers(self) -> WorkerQueries:
+        """Who works."""
+        return WorkerQueries(self.tables)
 
 
 @cache
