@@ -40,6 +40,7 @@ _OF_FRAMEWORK: Final[Mapping[int, tuple[str, str]]] = {
     400: ("INVALID_REQUEST", "the body is not JSON"),
     404: ("NOT_FOUND", "there is nothing at this path; /openapi.json lists what there is"),
     405: ("METHOD_NOT_ALLOWED", "this path does not know this method; the Allow header names those that it knows"),
+    408: ("REQUEST_TIMEOUT", "the body did not come; send the request anew"),
     413: ("PAYLOAD_TOO_LARGE", "the body is too large; keep large data elsewhere and name it in the descriptor"),
 }
 _IN_PATH: Final[Mapping[str, str]] = {

@@ -104,8 +104,6 @@ def serve(
 def _settings(host: str, token: str | None, profile: str) -> Settings:
     if profile not in _PROFILES:
         raise InvalidRequest("profile", f"must be one of {', '.join(_PROFILES)}, not {profile!r}")
-    if token is not None and (not token.isascii() or not token.isprintable() or not token.strip()):
-        raise InvalidRequest("token", "must be printable ASCII text")
     local = _is_loopback(host)
     if not local and token is None:
         raise InvalidRequest("host", f"{host} can be reached from elsewhere: set a token, or listen on 127.0.0.1")
