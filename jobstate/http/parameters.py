@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import unquote
 
 from fastapi import Depends, Header, Path, Query, Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BeforeValidator
 
 from jobstate.domain.checked import MAX_ID, MAX_REASON, MAX_TEXT
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.removal import PRUNE_WORDS
 from jobstate.http.keeper import Keeper
+from jobstate.http.writing import Writers
 from jobstate.store import MAX_PAGE, JobStore
 from jobstate.wire import durations, labels
 from jobstate.wire.vocabulary import Dialect, filter_words
@@ -22,6 +25,10 @@ _LONGEST_STOP: Final = 10**9
 _TEXT_PATTERN: Final = r"^[^\x00-\x1f\x7f-\xa0]+$"
 _HEADER_PATTERN: Final = r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$"
 _MOST_DIGITS: Final = 20
+_ENCODED: Final = 3
+"""Percent-encoding makes so many characters of a byte. `checked` judges the text that comes out."""
+_BYTES: Final = 4
+"""So many bytes has a character at most."""
 
 
 def _digits(value: Any) -> Any:
@@ -84,7 +91,7 @@ View = Annotated[
 
 REASON: Final = Header(
     alias="X-Jobstate-Reason",
-    max_length=MAX_REASON,
+    max_length=MAX_REASON * _ENCODED,
     pattern=_HEADER_PATTERN,
     description="Why, for the history; percent-encoded UTF-8.",
 )
@@ -96,7 +103,7 @@ def states_parameter(dialect: Dialect, described: str) -> Any:
     return Query(json_schema_extra={"pattern": f"^({word})(,({word}))*$"}, description=described)
 
 
-def refuse_repeated(request: Request) -> None:
+async def refuse_repeated(request: Request) -> None:
     """A query key that is given twice says two things."""
     repeated = [
         name for name, times in Counter(name for name, _ in request.query_params.multi_items()).items() if times > 1
@@ -111,23 +118,32 @@ def keeper_of(request: Request) -> Keeper:
     return keeper
 
 
-def acting_store(
+def writers_of(request: Request) -> Writers:
+    """Who lets writers in."""
+    writers: Writers = request.app.state.writers
+    return writers
+
+
+async def acting_store(
     request: Request,
     actor: Annotated[
         str | None,
         Header(
             alias="X-Jobstate-Actor",
-            max_length=MAX_TEXT,
+            max_length=MAX_TEXT * _ENCODED * _BYTES,
             pattern=_HEADER_PATTERN,
             description="Who asks, for the history; percent-encoded UTF-8.",
         ),
     ] = None,
     reason: Annotated[str | None, REASON] = None,
-) -> JobStore:
-    """The store, with whoever asks as the one who acts."""
-    store = keeper_of(request).store()
+) -> AsyncIterator[JobStore]:
+    """The store, with whoever asks as the one who acts; it is still there when all is done, or nothing is answered."""
     asker = f"http:{request.client.host if request.client else 'unknown'}"
-    return store.acting(asker if actor is None else _decoded(actor), None if reason is None else unquote(reason))
+    keeper, writers = keeper_of(request), writers_of(request)
+    async with writers.turn(keeper.path):
+        store = await run_in_threadpool(keeper.store)
+        yield store.acting(asker if actor is None else _decoded(actor), None if reason is None else unquote(reason))
+        keeper.confirm(store)
 
 
 def _decoded(text: str) -> str:
@@ -142,4 +158,4 @@ def store_of(request: Request) -> JobStore:
 
 
 Store = Annotated[JobStore, Depends(store_of)]
-ActingStore = Annotated[JobStore, Depends(acting_store)]
+ActingStore = Annotated[JobStore, Depends(acting_store, scope="function")]

@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from jobstate.domain.errors import InvalidRequest, JobStateError
+from jobstate.domain.errors import InvalidRequest, JobStateError, StoreClosed, StoreUnavailable
 from jobstate.wire.errors import code_of, fields_of
 
 FIELDS_HEADER: Final = "X-Jobstate-Error-Fields"
@@ -48,6 +48,7 @@ _IN_PATH: Final[Mapping[str, str]] = {
     "event_id": "INVALID_EVENT_ID",
     "node_id": "INVALID_NODE_ID",
 }
+_IN_HEADERS: Final = frozenset({"actor", "reason"})
 _log: Final = logging.getLogger(__name__)
 
 
@@ -77,12 +78,15 @@ def answer_problems(app: FastAPI) -> None:
 
 def _of_library(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, JobStateError)
+    if isinstance(error, StoreClosed):  # under the request, as its file was replaced or the server ends
+        error = StoreUnavailable(error.path, "it was closed meanwhile; repeat the call")
     if isinstance(error, InvalidRequest):
-        return _refused(request, "body" if request.method == "POST" else "query", error.field, error.problem)
+        place = "header" if error.field in _IN_HEADERS else "body" if request.method == "POST" else "query"
+        return _refused(request, place, error.field, error.problem)
     status = _STATUS[code_of(error)]
     headers = {"Retry-After": RETRY_AFTER} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        _log.error("%s %s: %s", request.method, request.url.path, error)
+        _log.error("%s %r: %s", request.method, request.scope["path"], error)
     return problem(status, code_of(error), str(error), headers, fields_of(error))
 
 
@@ -142,4 +146,4 @@ def _allowed(request: Request) -> str:
 
 def _of_defect(request: Request, _: Exception) -> JSONResponse:
     """The framework raises it again afterwards, so that the log has its traceback."""
-    return problem(500, "INTERNAL_ERROR", f"{request.method} {request.url.path} failed; the server's log says why")
+    return problem(500, "INTERNAL_ERROR", f"{request.method} {request.scope['path']} failed; the server's log says why")
