@@ -5,20 +5,19 @@
 import time
 from collections.abc import AsyncIterator
 from itertools import islice
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
-from fastapi import FastAPI, Header, Query, Request, Response
+from fastapi import Depends, FastAPI, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from jobstate.domain.checked import MAX_ID
-from jobstate.domain.errors import StoreUnavailable, WaitTimeout
+from jobstate.domain.errors import StoreError, StoreUnavailable, WaitTimeout
 from jobstate.domain.job import Event
 from jobstate.http.describing import answers
 from jobstate.http.following import Changes
 from jobstate.http.jobs import job_answer
-from jobstate.http.keeper import Keeper
 from jobstate.http.parameters import (
     After,
     EventId,
@@ -31,10 +30,33 @@ from jobstate.http.parameters import (
 )
 from jobstate.http.schemas import EventsView, EventView, JobRecord, Views
 from jobstate.http.settings import Settings
+from jobstate.repository import Repository
+from jobstate.store import JobStore
 from jobstate.wire import amp
 from jobstate.wire.vocabulary import selected
 
-_BATCH: Final = 500
+_BATCH: Final = 100
+"""Events that a stream holds in memory; its reader may be slow, and one of many."""
+_STORE_AWAY: Final = 1.0
+
+
+class _Start(NamedTuple):
+    """Where a stream begins: behind this event of this store."""
+
+    repository: Repository
+    seen: int
+
+
+def _start(
+    store: Store,
+    after: After = None,
+    last_event_id: Annotated[
+        str | None, Header(alias="Last-Event-ID", description="What an interrupted reader saw last.")
+    ] = None,
+) -> _Start:
+    """Found before the answer begins, so that a store that is away is an error and no empty stream."""
+    newest, seen = store.newest_event(), _event_id(last_event_id) or after
+    return _Start(store.repository, newest if seen is None else min(seen, newest))  # an id beyond is another file's
 
 
 def add_history_routes(app: FastAPI, settings: Settings, views: Views) -> None:
@@ -82,23 +104,22 @@ def add_history_routes(app: FastAPI, settings: Settings, views: Views) -> None:
 
     @app.get("/events", tags=["history"], response_class=EventSourceResponse, responses=answers({200: None}, 400))
     async def stream_events(
-        request: Request,
-        after: After = None,
-        job_id: OnlyJob = None,
-        last_event_id: Annotated[
-            str | None, Header(alias="Last-Event-ID", description="What an interrupted reader saw last.")
-        ] = None,
+        request: Request, start: Annotated[_Start, Depends(_start)], job_id: OnlyJob = None
     ) -> AsyncIterator[ServerSentEvent]:
         """Follow what happens to jobs, as it happens; an interrupted reader goes on where it was."""
-        keeper, changes = keeper_of(request), _changes_of(request)
-        seen = _event_id(last_event_id) or after
-        if seen is None:
-            seen = await run_in_threadpool(lambda: keeper.store().newest_event())
+        keeper, changes, seen = keeper_of(request), _changes_of(request), start.seen
         yield ServerSentEvent(comment="connected")
         ends = time.monotonic() + settings.stream_seconds
         while (left := ends - time.monotonic()) > 0 and not changes.ended:
             mark = changes.mark()
-            events = await run_in_threadpool(_read, keeper, seen, job_id)
+            try:
+                store = await run_in_threadpool(keeper.store)
+                if store.repository is not start.repository:  # another file: its ids are others
+                    return
+                events = await run_in_threadpool(_read, store, seen, job_id)
+            except StoreError:  # locked or away, which the reader need not know
+                await changes.after(mark, min(left, _STORE_AWAY))
+                continue
             for event in events:
                 seen = event.id
                 yield ServerSentEvent(id=str(event.id), event=event.trigger, data=amp.event_document(event))
@@ -106,8 +127,8 @@ def add_history_routes(app: FastAPI, settings: Settings, views: Views) -> None:
                 await changes.after(mark, left)
 
 
-def _read(keeper: Keeper, after: int, job_id: int | None) -> list[Event]:
-    return list(islice(keeper.store().watch(after=after, job=job_id, timeout=0), _BATCH))
+def _read(store: JobStore, after: int, job_id: int | None) -> list[Event]:
+    return list(islice(store.watch(after=after, job=job_id, timeout=0), _BATCH))
 
 
 def _event_id(said: str | None) -> int | None:
