@@ -27,8 +27,6 @@ _HEADER_PATTERN: Final = r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$"
 _MOST_DIGITS: Final = 20
 _ENCODED: Final = 3
 """Percent-encoding makes so many characters of a byte. `checked` judges the text that comes out."""
-_BYTES: Final = 4
-"""So many bytes has a character at most."""
 
 
 def _digits(value: Any) -> Any:
@@ -130,8 +128,8 @@ async def acting_store(
         str | None,
         Header(
             alias="X-Jobstate-Actor",
-            max_length=MAX_TEXT * _ENCODED * _BYTES,
             pattern=_HEADER_PATTERN,
+            json_schema_extra={"maxLength": MAX_TEXT},  # of the text; its code may be longer
             description="Who asks, for the history; percent-encoded UTF-8.",
         ),
     ] = None,
