@@ -119,7 +119,8 @@ def open_file(
     if not in_memory:
         name = _checked_path(name, create=create)
     pragmas = [("synchronous", SYNCHRONOUS[durability]), ("journal_size_limit", _WAL_LIMIT), ("temp_store", "MEMORY")]
-    engine = Engine(OwnDatabase(name, pragmas, in_memory=in_memory), name, timeout, clockwork, owned=True)
+    database = OwnDatabase(name, pragmas, in_memory=in_memory)
+    engine = Engine(database, name, timeout, clockwork, owned=True)
     try:
         if _is_empty(engine):
             # Only a database without pages takes it; which of several processes writes the first page does not matter.
@@ -129,6 +130,8 @@ def open_file(
             if engine.run("PRAGMA journal_mode = WAL")[0][0] != "wal":
                 raise StoreUnavailable(name, "its file system cannot share memory between processes; use a local disk")
         schema.ensure(engine, queries("").tables, own_file=True)
+        if not in_memory:
+            database.keep_to_file()
     except BaseException:
         engine.close()
         raise
