@@ -135,9 +135,11 @@ def _is_origin_at(host: str, origin: str) -> bool:
 
 def _name_in(host: str) -> str:
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        parts = urlsplit(f"//{host}")
+        _ = parts.port  # an error where it is no number
     except ValueError:
         return ""
+    return parts.hostname or "" if parts.netloc == host and parts.username is None else ""
 
 
 def _digest(token: str) -> bytes:

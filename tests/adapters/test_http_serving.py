@@ -38,11 +38,12 @@ def test_a_signal_ends_it_with_exit_code_0_though_a_stream_is_open_and_a_request
 ) -> None:
     with served(path) as server:
         server.ask("POST", "/jobs", body={"kind": "extract"})
-        stream = connected(server.port, "GET /events HTTP/1.1", HOST)
         waiting = connected(server.port, "GET /jobs/1/wait HTTP/1.1", HOST)
+        stream = connected(server.port, "GET /events HTTP/1.1", HOST)
         half = socket.create_connection(("127.0.0.1", server.port))
         half.sendall(b"GET /jo")
         head(stream)
+        assert server.ask("GET", "/healthz").status == 200  # what came before it is under way
         began = time.monotonic()
         code, err = server.end(ending)
         assert time.monotonic() - began < 5
