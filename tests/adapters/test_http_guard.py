@@ -71,6 +71,9 @@ def test_a_name_of_this_machine_is_answered(host: str, local: Server) -> None:
             "",
             "2130706433",
             "localhost:1610, evil.example",
+            "evil.example@localhost",
+            "localhost/evil.example",
+            "localhost?",
         ),
     ],
 )
