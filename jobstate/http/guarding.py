@@ -128,7 +128,7 @@ def _is_local(host: str) -> bool:
 def _is_origin_at(host: str, origin: str) -> bool:
     """Whether a page of that origin came from this server itself."""
     try:
-        return origin != "null" and urlsplit(origin).netloc.lower() == host.lower() != ""
+        return urlsplit(origin).netloc.lower() == host.lower() != ""
     except ValueError:
         return False
 
