@@ -57,8 +57,12 @@ class Changes:
         """What `after` waits for; to be taken before the store is read, so that no change falls in between."""
         return self._next
 
-    async def after(self, mark: asyncio.Event, seconds: float) -> None:
-        """Wait for a change since the mark was taken, at most so long; where many wait, not all look at once."""
+    async def after(self, mark: asyncio.Event, seconds: float) -> bool:
+        """Wait for a change since the mark was taken, at most so long; where many wait, not all look at once.
+
+        Returns:
+            Whether there was one.
+        """
         self._waiting += 1
         try:
             with contextlib.suppress(TimeoutError):
@@ -67,6 +71,7 @@ class Changes:
                     await asyncio.sleep(self._waiting * _REST * 2 * random.random())  # noqa: S311  (no secret)
         finally:
             self._waiting -= 1
+        return mark.is_set()
 
     def _wake(self) -> None:
         if self._loop is not None:

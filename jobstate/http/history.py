@@ -2,6 +2,7 @@
 
 # Annotations are values here: the framework reads them, and some are made for the dialect.
 
+import json
 import time
 from collections.abc import AsyncIterator
 from itertools import islice
@@ -9,8 +10,7 @@ from typing import Annotated, Final, NamedTuple
 
 from fastapi import Depends, FastAPI, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from jobstate.domain.checked import MAX_ID
 from jobstate.domain.errors import StoreError, StoreUnavailable, WaitTimeout
@@ -18,6 +18,7 @@ from jobstate.domain.job import Event
 from jobstate.http.describing import answers
 from jobstate.http.following import Changes
 from jobstate.http.jobs import job_answer
+from jobstate.http.keeper import Keeper
 from jobstate.http.parameters import (
     After,
     EventId,
@@ -38,6 +39,13 @@ from jobstate.wire.vocabulary import selected
 _BATCH: Final = 100
 """Events that a stream holds in memory; its reader may be slow, and one of many."""
 _STORE_AWAY: Final = 1.0
+_KEEP_ALIVE: Final = 15.0
+
+
+class _Stream(StreamingResponse):
+    """Server-sent events."""
+
+    media_type = "text/event-stream"
 
 
 class _Start(NamedTuple):
@@ -102,29 +110,42 @@ def add_history_routes(app: FastAPI, settings: Settings, views: Views) -> None:
                 raise StoreUnavailable(keeper.path, "the server is about to end; ask again")
             await changes.after(mark, timeout - waited)
 
-    @app.get("/events", tags=["history"], response_class=EventSourceResponse, responses=answers({200: None}, 400))
+    @app.get("/events", tags=["history"], response_class=_Stream, responses=answers({200: None}, 400))
     async def stream_events(
         request: Request, start: Annotated[_Start, Depends(_start)], job_id: OnlyJob = None
-    ) -> AsyncIterator[ServerSentEvent]:
+    ) -> Response:
         """Follow what happens to jobs, as it happens; an interrupted reader goes on where it was."""
-        keeper, changes, seen = keeper_of(request), _changes_of(request), start.seen
-        yield ServerSentEvent(comment="connected")
-        ends = time.monotonic() + settings.stream_seconds
-        while (left := ends - time.monotonic()) > 0 and not changes.ended:
-            mark = changes.mark()
-            try:
-                store = await run_in_threadpool(keeper.store)
-                if store.repository is not start.repository:  # another file: its ids are others
-                    return
-                events = await run_in_threadpool(_read, store, seen, job_id)
-            except StoreError:  # locked or away, which the reader need not know
-                await changes.after(mark, min(left, _STORE_AWAY))
-                continue
-            for event in events:
-                seen = event.id
-                yield ServerSentEvent(id=str(event.id), event=event.trigger, data=amp.event_document(event))
-            if not events:
-                await changes.after(mark, left)
+        told = _told(keeper_of(request), _changes_of(request), start, job_id, settings.stream_seconds)
+        return _Stream(told, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+
+
+async def _told(
+    keeper: Keeper, changes: Changes, start: _Start, job_id: int | None, seconds: float
+) -> AsyncIterator[str]:
+    """The stream: a part for all events of a look, as a part for each would cost most of the time."""
+    seen = start.seen
+    yield ": connected\n\n"
+    ends = time.monotonic() + seconds
+    while (left := ends - time.monotonic()) > 0 and not changes.ended:
+        mark = changes.mark()
+        try:
+            store = await run_in_threadpool(keeper.store)
+            if store.repository is not start.repository:  # another file: its ids are others
+                return
+            events = await run_in_threadpool(_read, store, seen, job_id)
+        except StoreError:  # locked or away, which the reader need not know
+            await changes.after(mark, min(left, _STORE_AWAY))
+            continue
+        if events:
+            seen = events[-1].id
+            yield "".join(map(_shown, events))
+        elif not await changes.after(mark, min(left, _KEEP_ALIVE)):
+            yield ": still here\n\n"
+
+
+def _shown(event: Event) -> str:
+    document = json.dumps(amp.event_document(event), separators=(",", ":"))
+    return f"event: {event.trigger}\ndata: {document}\nid: {event.id}\n\n"
 
 
 def _read(store: JobStore, after: int, job_id: int | None) -> list[Event]:
