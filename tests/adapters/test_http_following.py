@@ -252,14 +252,14 @@ def test_a_reader_that_is_cut_off_again_and_again_misses_nothing_and_sees_nothin
         while not over.is_set():
             for job in store.submit_many({"kind": "extract"} for _ in range(3)):
                 store.stop(job, mode="force")
-            eventually(lambda: over.is_set() or len(seen) > store.newest_event() - 100)
+            eventually(lambda: over.is_set() or len(seen) > store.newest_event() - 400)
 
     seen: list[int] = []
     pouring = threading.Thread(target=pour)
     pouring.start()
     for turn in range(1, 16):
         reader = Reader(server, "?after=0", str(seen[-1]) if seen else None)
-        reader.read(turn * 3)
+        reader.read(turn * 10)
         seen += reader.ids
         reader.close()
     over.set()

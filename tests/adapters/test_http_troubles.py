@@ -196,6 +196,23 @@ def test_nothing_is_acknowledged_that_went_away_with_the_file(scene: Scene) -> N
         assert store.audit().ok
 
 
+def test_a_write_whose_file_is_taken_away_under_it_is_not_acknowledged(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    reopen = partial(jobstate.open, path, create=False)
+    with (
+        jobstate.open(path, timeout=30) as store,
+        serving(store, reopen=reopen) as server,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        with locked(path):
+            writing = pool.submit(server.ask, "POST", "/jobs", body={"kind": "extract"})
+            assert server.ask("GET", "/healthz").status == 200
+            assert not writing.done()  # it waits for the lock
+            path.rename(path.with_name("away.db"))
+        unavailable(writing.result(), "STORE_UNAVAILABLE")
+        path.with_name("away.db").rename(path)
+
+
 # Replaced
 
 
