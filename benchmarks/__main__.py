@@ -6,9 +6,14 @@ import argparse
 import platform
 import sqlite3
 
-from benchmarks import claims, heartbeats, lifecycle
+from benchmarks import claims, heartbeats, http, lifecycle
 
-BENCHMARKS = {"lifecycle": lifecycle.measure, "claims": claims.measure, "heartbeats": heartbeats.measure}
+BENCHMARKS = {
+    "lifecycle": lifecycle.measure,
+    "claims": claims.measure,
+    "heartbeats": heartbeats.measure,
+    "http": http.measure,
+}
 
 
 def main() -> None:

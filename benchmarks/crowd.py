@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 import jobstate
@@ -18,9 +19,17 @@ _COLUMNS = (
 )
 
 
-def finished(path: Path, jobs: int) -> None:
-    """So many completed jobs."""
-    _fill(path, jobs, "'Completed', 'extract', '', 0, i, 1, 1, 0, 1, 0, i, i, i, i, i, 3, 'complete', 'crowd'")
+_LIFE = (
+    (1, "NULL", "Scheduled", "submit"),
+    (2, "'Scheduled'", "Running", "claim"),
+    (3, "'Running'", "Completed", "complete"),
+)
+
+
+def finished(path: Path, jobs: int, *, history: bool = False) -> None:
+    """So many completed jobs, with the history that each left if asked for."""
+    values = "'Completed', 'extract', '', 0, i, 1, 1, 0, 1, 0, i, i, i, i, i, 3, 'complete', 'crowd'"
+    _fill(path, jobs, values, _LIFE if history else ())
 
 
 def waiting(path: Path, jobs: int, *, kind: str = "extract", node_id: str = "", available_at: int = 1) -> None:
@@ -33,7 +42,7 @@ def waiting(path: Path, jobs: int, *, kind: str = "extract", node_id: str = "", 
     )
 
 
-def _fill(path: Path, jobs: int, values: str) -> None:
+def _fill(path: Path, jobs: int, values: str, history: Sequence[tuple[int, str, str, str]] = ()) -> None:
     jobstate.open(path).close()
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
@@ -44,6 +53,11 @@ def _fill(path: Path, jobs: int, values: str) -> None:
         "INSERT INTO job_specs (job_id, root_id, max_attempts, labels, descriptor) "
         "SELECT id, id, 3, '{}', '{}' FROM jobs WHERE id NOT IN (SELECT job_id FROM job_specs)"
     )
+    for seq, was, now, trigger in history:
+        connection.execute(
+            "INSERT INTO job_events (job_id, seq, at, from_state, to_state, trigger, actor, attempt, token) "
+            f"SELECT id, {seq}, created_at, {was}, '{now}', '{trigger}', 'crowd', 1, 1 FROM jobs"
+        )
     for statement in guards(""):
         connection.execute(statement)
     connection.execute("COMMIT")

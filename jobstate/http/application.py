@@ -24,6 +24,7 @@ from jobstate.http.schemas import Views
 from jobstate.http.service import add_service_routes
 from jobstate.http.settings import Settings
 from jobstate.http.upkeep import Upkeep
+from jobstate.http.writing import Writers
 from jobstate.store import JobStore
 
 _DEFAULTS: Final = Settings()
@@ -33,6 +34,9 @@ def create_app(
     store: JobStore, settings: Settings = _DEFAULTS, *, reopen: Callable[[], JobStore] | None = None
 ) -> FastAPI:
     """An ASGI application over an open store, which the caller closes afterwards.
+
+    Waiting, streams and upkeep need its lifespan: an application that mounts it has to enter
+    `app.router.lifespan_context(app)`.
 
     Args:
         store: The store. Requests run on threads, a SQLite connection each.
@@ -51,6 +55,7 @@ def create_app(
         changes.end()
         await run_in_threadpool(upkeep.end)
         await run_in_threadpool(changes.join)
+        keeper.close()
 
     app = FastAPI(
         title="jobstate",
@@ -62,7 +67,7 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
         dependencies=[Depends(refuse_repeated)],
     )
-    app.state.keeper, app.state.meters, app.state.changes = keeper, meters, changes
+    app.state.keeper, app.state.meters, app.state.changes, app.state.writers = keeper, meters, changes, Writers()
     views = Views(settings.dialect)
     add_job_routes(app, settings.dialect, views)
     add_history_routes(app, settings, views)

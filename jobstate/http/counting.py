@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from http import HTTPStatus
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,17 +27,25 @@ class Counting:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
+        answered = False
 
         async def watched(message: Message) -> None:
+            nonlocal answered
             if message["type"] == "http.response.start":
+                answered = True
                 self._count(scope, message["status"], time.perf_counter() - began)
             await send(message)
 
-        await self._app(scope, receive, watched)
+        try:
+            await self._app(scope, receive, watched)
+        except Exception:
+            if not answered:  # the framework answers, outside of everything
+                self._count(scope, HTTPStatus.INTERNAL_SERVER_ERROR, time.perf_counter() - began)
+            raise
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         # Paths and methods are the sender's to choose; only those that we know become labels.
         route = getattr(scope.get("route"), "path", _NO_ROUTE)
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._meters.requests.labels(method, route, str(status)).inc()
+        self._meters.requests.labels(method, route, str(int(status))).inc()
         self._meters.request_seconds.labels(method, route).observe(seconds)

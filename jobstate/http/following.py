@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import random
 import threading
 from typing import Final
 
 from jobstate.context import Pauses
 from jobstate.domain.errors import StoreError
 from jobstate.http.keeper import Keeper
+from jobstate.repository import Repository
 
 _STORE_AWAY: Final = 1.0
 """Seconds between two looks while the store cannot be read."""
+_REST: Final = 0.0005
+"""Seconds that each of those who wait adds to the time between two looks of each: all of them together look some two
+thousand times a second at most, however fast the store changes."""
+_log: Final = logging.getLogger(__name__)
 
 
 class Changes:
@@ -22,6 +29,7 @@ class Changes:
         self._keeper = keeper
         self._loop: asyncio.AbstractEventLoop | None = None
         self._next = asyncio.Event()
+        self._waiting = 0
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._look, name="jobstate-changes", daemon=True)
 
@@ -37,7 +45,8 @@ class Changes:
 
     def end(self) -> None:
         """Wake everybody for the last time. May be called from any thread, more than once, and by a signal handler."""
-        self._ending.set()
+        if not self._ending.is_set():  # a second signal may come while the first one sets it
+            self._ending.set()
         self._wake()
 
     def join(self) -> None:
@@ -49,10 +58,19 @@ class Changes:
         return self._next
 
     async def after(self, mark: asyncio.Event, seconds: float) -> bool:
-        """Wait for a change since the mark was taken, at most so long; whether there was one."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await mark.wait()
+        """Wait for a change since the mark was taken, at most so long; where many wait, not all look at once.
+
+        Returns:
+            Whether there was one.
+        """
+        self._waiting += 1
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await mark.wait()
+                    await asyncio.sleep(self._waiting * _REST * 2 * random.random())  # noqa: S311  (no secret)
+        finally:
+            self._waiting -= 1
         return mark.is_set()
 
     def _wake(self) -> None:
@@ -66,14 +84,20 @@ class Changes:
 
     def _look(self) -> None:
         pauses = Pauses()
-        seen: tuple[int, int] | None = None
+        seen: tuple[Repository, int] | None = None
+        well = True
         while not self._ending.is_set():
             try:
                 repository = self._keeper.store().repository
-                version = (id(repository), repository.version())  # a file that was replaced counts from anew
-            except StoreError:  # the requests find out by themselves, and say so
+                version = (repository, repository.version())  # a file that was replaced counts from anew
+            except Exception as error:  # noqa: BLE001  (it is logged, unless it is an ordinary one)
+                # The requests find out by themselves, and say so. Whatever it is, they wait for this thread.
+                if well and not isinstance(error, StoreError):
+                    _log.exception("the store cannot be watched; it is tried again every second")
+                well = False
                 self._ending.wait(_STORE_AWAY)
                 continue
+            well = True
             if version != seen:
                 seen = version
                 pauses.restart()

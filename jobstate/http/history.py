@@ -6,16 +6,15 @@ import json
 import time
 from collections.abc import AsyncIterator
 from itertools import islice
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
-from fastapi import FastAPI, Header, Query, Request, Response
+from fastapi import Depends, FastAPI, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, StreamingResponse
-from fastapi.sse import format_sse_event
 from pydantic.json_schema import SkipJsonSchema
 
 from jobstate.domain.checked import MAX_ID
-from jobstate.domain.errors import StoreUnavailable, WaitTimeout
+from jobstate.domain.errors import StoreError, StoreUnavailable, WaitTimeout
 from jobstate.domain.job import Event
 from jobstate.http.describing import answers
 from jobstate.http.following import Changes
@@ -33,14 +32,16 @@ from jobstate.http.parameters import (
 )
 from jobstate.http.schemas import EventsView, EventView, JobRecord, Views
 from jobstate.http.settings import Settings
+from jobstate.repository import Repository
+from jobstate.store import JobStore
 from jobstate.wire import amp
 from jobstate.wire.vocabulary import selected
 
-_BATCH: Final = 500
+_BATCH: Final = 100
+"""Events that a stream holds in memory; its reader may be slow, and one of many."""
+_STORE_AWAY: Final = 1.0
 _KEEP_ALIVE: Final = 15.0
 """Seconds without an event after which a comment keeps the connection, and finds readers that went away."""
-
-
 _EVENTS: Final = {
     "text/event-stream": {
         "schema": {
@@ -55,10 +56,30 @@ _EVENTS: Final = {
 }
 
 
-class EventStream(StreamingResponse):
+class _Stream(StreamingResponse):
     """Server-sent events."""
 
     media_type = "text/event-stream"
+
+
+class _Start(NamedTuple):
+    """Where a stream begins: behind this event of this store."""
+
+    repository: Repository
+    seen: int
+
+
+def _start(
+    store: Store,
+    after: After = None,
+    last_event_id: Annotated[
+        str | SkipJsonSchema[None],
+        Header(alias="Last-Event-ID", description="What an interrupted reader saw last."),
+    ] = None,
+) -> _Start:
+    """Found before the answer begins, so that a store that is away is an error and no empty stream."""
+    newest, seen = store.newest_event(), _event_id(last_event_id) or after
+    return _Start(store.repository, newest if seen is None else min(seen, newest))  # an id beyond is another file's
 
 
 def add_history_routes(app: FastAPI, settings: Settings, views: Views) -> None:
@@ -104,48 +125,51 @@ def add_history_routes(app: FastAPI, settings: Settings, views: Views) -> None:
                 raise StoreUnavailable(keeper.path, "the server is about to end; ask again")
             await changes.after(mark, timeout - waited)
 
-    @app.get("/events", tags=["history"], response_class=EventStream, responses=answers({200: _EVENTS}, 400))
-    def stream_events(
-        request: Request,
-        store: Store,
-        after: After = None,
-        job_id: OnlyJob = None,
-        last_event_id: Annotated[
-            str | SkipJsonSchema[None],
-            Header(alias="Last-Event-ID", description="What an interrupted reader saw last."),
-        ] = None,
+    @app.get("/events", tags=["history"], response_class=_Stream, responses=answers({200: _EVENTS}, 400))
+    async def stream_events(
+        request: Request, start: Annotated[_Start, Depends(_start)], job_id: OnlyJob = None
     ) -> Response:
         """Follow what happens to jobs, as it happens; an interrupted reader goes on where it was."""
-        begin = _event_id(last_event_id) or after
-        changes, ends = _changes_of(request), time.monotonic() + settings.stream_seconds
-        return EventStream(
-            _followed(keeper_of(request), changes, store.newest_event() if begin is None else begin, job_id, ends),
-            headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
-        )
+        told = _told(keeper_of(request), _changes_of(request), start, job_id, settings.stream_seconds)
+        return _Stream(told, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
 
 
-async def _followed(
-    keeper: Keeper, changes: Changes, seen: int, job_id: int | None, ends: float
-) -> AsyncIterator[bytes]:
-    yield format_sse_event(comment="connected")
-    caught_up = False
+async def _told(
+    keeper: Keeper, changes: Changes, start: _Start, job_id: int | None, seconds: float
+) -> AsyncIterator[str]:
+    """The stream: a part for all events of a look, as a part for each would cost most of the time."""
+    seen, caught_up = start.seen, False
+    yield ": connected\n\n"
+    ends = time.monotonic() + seconds
     while (left := ends - time.monotonic()) > 0 and not changes.ended:
         mark = changes.mark()
-        events = await run_in_threadpool(_read, keeper, seen, job_id)
-        for event in events:
-            seen = event.id
-            document = json.dumps(amp.event_document(event))
-            yield format_sse_event(id=str(event.id), event=event.trigger, data_str=document)
-        if not events and not caught_up:
+        try:
+            store = await run_in_threadpool(keeper.store)
+            if store.repository is not start.repository:  # another file: its ids are others
+                return
+            events = await run_in_threadpool(_read, store, seen, job_id)
+        except StoreError:  # locked or away, which the reader need not know
+            await changes.after(mark, min(left, _STORE_AWAY))
+            continue
+        if events:
+            seen = events[-1].id
+            yield "".join(map(_shown, events))
+            continue
+        if not caught_up:
             caught_up = True
             # A reader may ask again from here, and knows that nothing that happened before is still to come.
-            yield format_sse_event(id=str(seen))
-        if not events and not await changes.after(mark, min(left, _KEEP_ALIVE)):
-            yield format_sse_event(comment="nothing new")
+            yield f"id: {seen}\n\n"
+        if not await changes.after(mark, min(left, _KEEP_ALIVE)):
+            yield ": still here\n\n"
 
 
-def _read(keeper: Keeper, after: int, job_id: int | None) -> list[Event]:
-    return list(islice(keeper.store().watch(after=after, job=job_id, timeout=0), _BATCH))
+def _shown(event: Event) -> str:
+    document = json.dumps(amp.event_document(event), separators=(",", ":"))
+    return f"event: {event.trigger}\ndata: {document}\nid: {event.id}\n\n"
+
+
+def _read(store: JobStore, after: int, job_id: int | None) -> list[Event]:
+    return list(islice(store.watch(after=after, job=job_id, timeout=0), _BATCH))
 
 
 def _event_id(said: str | None) -> int | None:

@@ -5,11 +5,13 @@
 from typing import Annotated
 from urllib.parse import unquote
 
-from fastapi import FastAPI, Query, Response
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from jobstate.domain.errors import StoreUnavailable
 from jobstate.domain.job import Job, StopMode
 from jobstate.http.describing import answers
+from jobstate.http.following import Changes
 from jobstate.http.parameters import (
     ActingStore,
     Age,
@@ -90,6 +92,7 @@ def add_job_routes(app: FastAPI, dialect: Dialect, views: Views) -> None:
         responses=answers({204: None}, 400, headers={"X-Deleted-Count": "How many were removed, or would be."}),
     )
     def prune_jobs(
+        request: Request,
         store: ActingStore,
         status: PruneWord,
         older_than: Age = None,
@@ -97,7 +100,13 @@ def add_job_routes(app: FastAPI, dialect: Dialect, views: Views) -> None:
     ) -> Response:
         """Remove all jobs that have ended, or those of one sort."""
         age = None if older_than is None else seconds_in("older_than", older_than)
-        removed = store.prune(status, older_than=age, dry_run=dry_run)
+        changes: Changes = request.app.state.changes
+
+        def unless_ended(done: int, total: int) -> None:
+            if changes.ended and done < total:
+                raise StoreUnavailable(store.path, "the server is about to end; ask again, it goes on where it was")
+
+        removed = store.prune(status, older_than=age, dry_run=dry_run, progress=unless_ended)
         return Response(status_code=204, headers={"X-Deleted-Count": str(removed)})
 
     @app.get("/jobs/{job_id}", tags=["jobs"], responses=answers({200: a_job}, 400, 404))

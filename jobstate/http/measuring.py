@@ -1,12 +1,13 @@
 """What Prometheus is told: the jobs by state, what happens to them, and what the server itself does.
 
-What happens to jobs is read from their history, whoever did it: the counts begin when the server does.
+What happens to jobs is read from their history, whoever did it: the counts begin when the server does. Of a job that
+is removed within a second of its end, that end may be missing.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -14,13 +15,13 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from jobstate.domain.job import Event, StopOutcome
-from jobstate.domain.lifecycle import State, Trigger
+from jobstate.domain.lifecycle import STOP_PENDING, TERMINAL, State, Trigger
 from jobstate.http.keeper import Keeper
 from jobstate.store import JobStore
 
 _REMEMBERED: Final = 100_000
 """Jobs whose last event is kept in mind, to know how long they waited."""
-_LONG_WAIT: Final = 1_000_000
+_SHORT_WAIT: Final = 10_000
 """Microseconds; what waited longer may have been told to, so the job itself is asked since when it was due."""
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 _SWEEPER: Final = "sweep:"
@@ -56,35 +57,45 @@ class Observer:
         self._last: OrderedDict[int, int] = OrderedDict()
         self._stops: OrderedDict[int, int] = OrderedDict()
 
-    def observe(self, store: JobStore, events: Iterable[Event]) -> None:
-        """Count what these events say; they come in order, each once."""
-        for event in events:
-            if not event.is_note:
-                self._count(store, event)
-                _remember(self._last, event.job_id, event.at_us)
-
-    def _count(self, store: JobStore, event: Event) -> None:
+    def observe(self, store: JobStore, event: Event) -> None:
+        """Count what this event says; they come in order, each once. When the store fails, nothing was counted."""
+        if event.is_note:
+            return
         meters = self._meters
+        waited = self._waited(store, event)
         came_from = "" if event.from_state is None else event.from_state.value
         meters.transitions.labels(came_from, event.to_state.value, event.trigger).inc()
         if event.trigger == Trigger.CLAIM:
-            meters.claim_latency.observe((event.at_us - self._due(store, event)) / 1_000_000)
+            meters.claim_latency.observe(waited)
         elif event.trigger == Trigger.REQUEST_STOP:
             _remember(self._stops, event.job_id, event.at_us)
-        elif event.to_state is State.STOPPED:
-            asked = self._stops.pop(event.job_id, event.at_us)
-            meters.stop_latency.observe((event.at_us - asked) / 1_000_000)
+        elif event.to_state in TERMINAL and (event.job_id in self._stops or event.to_state is State.STOPPED):
+            meters.stop_latency.observe(waited)
+            self._stops.pop(event.job_id, None)
         if _is_lease_loss(event):
             meters.lease_losses.inc()
+        _remember(self._last, event.job_id, event.at_us)
+
+    def _waited(self, store: JobStore, event: Event) -> float:
+        """Seconds since the job was due, for a claim; since it was asked to stop, for the end of a stop."""
+        since = event.at_us
+        if event.trigger == Trigger.CLAIM:
+            since = self._due(store, event)
+        elif event.job_id in self._stops:
+            since = self._stops[event.job_id]
+        elif event.from_state in STOP_PENDING:  # it was asked before anybody counted
+            asked = [past.at_us for past in store.repository.history.events(event.job_id) if _asks_to_stop(past)]
+            since = asked[-1] if asked else since
+        return max(0, event.at_us - since) / 1_000_000
 
     def _due(self, store: JobStore, claim: Event) -> int:
         """Since when the job could be claimed."""
         since = self._last.get(claim.job_id)
-        if since is not None and claim.at_us - since <= _LONG_WAIT:
+        if since is not None and claim.at_us - since <= _SHORT_WAIT:
             return since
         job = store.repository.jobs.find(claim.job_id)
         due = 0 if job is None or job.available_us > claim.at_us else job.available_us
-        return min(claim.at_us, max(since or 0, due) or claim.at_us)
+        return max(since or 0, due) or claim.at_us
 
 
 class _JobsByState(Collector):
@@ -106,6 +117,10 @@ class _JobsByState(Collector):
 
     def _family(self) -> GaugeMetricFamily:
         return GaugeMetricFamily("jobstate_jobs", "Jobs by state.", labels=["state"])
+
+
+def _asks_to_stop(event: Event) -> bool:
+    return event.trigger == Trigger.REQUEST_STOP and not event.is_note
 
 
 def _is_lease_loss(event: Event) -> bool:

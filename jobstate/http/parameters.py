@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import unquote
 
 from fastapi import Depends, Header, Path, Query, Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
@@ -14,6 +16,7 @@ from jobstate.domain.checked import MAX_ID, MAX_REASON, MAX_TEXT
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.removal import PRUNE_WORDS
 from jobstate.http.keeper import Keeper
+from jobstate.http.writing import Writers
 from jobstate.store import MAX_PAGE, JobStore
 from jobstate.wire import durations, labels
 from jobstate.wire.vocabulary import Dialect, filter_words
@@ -85,7 +88,13 @@ View = Annotated[
 ]
 
 Actor = Annotated[
-    Annotated[str, Field(max_length=MAX_TEXT, pattern=_HEADER_PATTERN)] | _Absent,
+    # The bound is that of the text; its code may be longer.
+    Annotated[
+        str,
+        Field(pattern=_HEADER_PATTERN),
+        WithJsonSchema({"type": "string", "maxLength": MAX_TEXT, "pattern": _HEADER_PATTERN}),
+    ]
+    | _Absent,
     Header(alias="X-Jobstate-Actor", description="Who asks, for the history; percent-encoded UTF-8."),
 ]
 _Reason = Annotated[str, Field(max_length=MAX_REASON * _ENCODED, pattern=_HEADER_PATTERN)]
@@ -100,7 +109,7 @@ def states_parameter(dialect: Dialect, described: str) -> Any:
     return Query(json_schema_extra={"pattern": f"^({word})(,({word}))*$"}, description=described)
 
 
-def refuse_repeated(request: Request) -> None:
+async def refuse_repeated(request: Request) -> None:
     """A query key that is given twice says two things."""
     repeated = [
         name for name, times in Counter(name for name, _ in request.query_params.multi_items()).items() if times > 1
@@ -115,11 +124,20 @@ def keeper_of(request: Request) -> Keeper:
     return keeper
 
 
-def acting_store(request: Request, actor: Actor = None, reason: Reason = None) -> JobStore:
-    """The store, with whoever asks as the one who acts."""
-    store = keeper_of(request).store()
+def writers_of(request: Request) -> Writers:
+    """Who lets writers in."""
+    writers: Writers = request.app.state.writers
+    return writers
+
+
+async def acting_store(request: Request, actor: Actor = None, reason: Reason = None) -> AsyncIterator[JobStore]:
+    """The store, with whoever asks as the one who acts; it is still there when all is done, or nothing is answered."""
     asker = f"http:{request.client.host if request.client else 'unknown'}"
-    return store.acting(asker if actor is None else _decoded(actor), None if reason is None else unquote(reason))
+    keeper, writers = keeper_of(request), writers_of(request)
+    async with writers.turn(keeper.path):
+        store = await run_in_threadpool(keeper.store)
+        yield store.acting(asker if actor is None else _decoded(actor), None if reason is None else unquote(reason))
+        keeper.confirm(store)
 
 
 def _decoded(text: str) -> str:
@@ -134,4 +152,4 @@ def store_of(request: Request) -> JobStore:
 
 
 Store = Annotated[JobStore, Depends(store_of)]
-ActingStore = Annotated[JobStore, Depends(acting_store)]
+ActingStore = Annotated[JobStore, Depends(acting_store, scope="function")]

@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from jobstate.domain.errors import InvalidRequest, JobStateError
+from jobstate.domain.errors import InvalidRequest, JobStateError, StoreClosed, StoreUnavailable
 from jobstate.wire.errors import code_of, fields_of
 
 FIELDS_HEADER: Final = "X-Jobstate-Error-Fields"
@@ -40,6 +40,7 @@ _OF_FRAMEWORK: Final[Mapping[int, tuple[str, str]]] = {
     400: ("INVALID_REQUEST", "body: must be JSON in UTF-8, without thousands of levels, or numbers of so many digits"),
     404: ("NOT_FOUND", "there is nothing at this path; /openapi.json lists what there is"),
     405: ("METHOD_NOT_ALLOWED", "this path does not know this method; the Allow header names those that it knows"),
+    408: ("REQUEST_TIMEOUT", "the body did not come; send the request anew"),
     413: ("PAYLOAD_TOO_LARGE", "the body is too large; keep large data elsewhere and name it in the descriptor"),
 }
 _IN_PATH: Final[Mapping[str, str]] = {
@@ -70,6 +71,7 @@ _WORDS: Final[Mapping[str, str]] = {
 """What is wrong, by the framework's name for it."""
 _A_NAME: Final = "[key]"
 """How the framework marks that the name of an entry is wrong, not its value."""
+_IN_HEADERS: Final = frozenset({"actor", "reason"})
 _log: Final = logging.getLogger(__name__)
 
 
@@ -99,12 +101,15 @@ def answer_problems(app: FastAPI) -> None:
 
 def _of_library(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, JobStateError)
+    if isinstance(error, StoreClosed):  # under the request, as its file was replaced or the server ends
+        error = StoreUnavailable(error.path, "it was closed meanwhile; repeat the call")
     if isinstance(error, InvalidRequest):
-        return _refused(request, "body" if request.method == "POST" else "query", error.field, error.problem)
+        place = "header" if error.field in _IN_HEADERS else "body" if request.method == "POST" else "query"
+        return _refused(request, place, error.field, error.problem)
     status = _STATUS[code_of(error)]
     headers = {"Retry-After": RETRY_AFTER} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        _log.error("%s %s: %s", request.method, request.url.path, error)
+        _log.error("%s %r: %s", request.method, request.scope["path"], error)
     return problem(status, code_of(error), str(error), headers, fields_of(error))
 
 
@@ -172,4 +177,4 @@ def _allowed(request: Request) -> str:
 
 def _of_defect(request: Request, _: Exception) -> JSONResponse:
     """The framework raises it again afterwards, so that the log has its traceback."""
-    return problem(500, "INTERNAL_ERROR", f"{request.method} {request.url.path} failed; the server's log says why")
+    return problem(500, "INTERNAL_ERROR", f"{request.method} {request.scope['path']} failed; the server's log says why")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 from typing import Final
@@ -13,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 import jobstate
+from jobstate.domain import checked
 from jobstate.domain.errors import InvalidRequest
 from jobstate.http.application import create_app
 from jobstate.http.protocol import Protocol
@@ -23,19 +26,34 @@ _PROFILES: Final = {dialect.value: dialect for dialect in (Dialect.DOCS, Dialect
 _GRACE: Final = 10
 """Seconds that requests under way have when the server ends."""
 _BACKLOG: Final = 128
+_LAST_PORT: Final = 65535
 
 
 class _Server(uvicorn.Server):
     """Lets those that wait go before it waits for them."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI, told: str) -> None:
         super().__init__(config)
         self._app = app
+        self._told = told
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say so once requests are answered and signals are heard."""
+        await super().startup(sockets)
+        if self.started:
+            print(self._told, file=sys.stderr, flush=True)  # noqa: T201  (a command's message, on standard error)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal came."""
         self._app.state.changes.end()
         super().handle_exit(sig, frame)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """A signal is the ordinary end of a server: it is not raised once more when all is done."""
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()
 
 
 def serve(
@@ -59,27 +77,28 @@ def serve(
 
     Raises:
         InvalidRequest: An argument is not as described.
-        OSError: The address cannot be listened on.
+        OSError: The address cannot be listened on; its text names it.
         StoreError: The store cannot be opened.
     """
     settings = _settings(host, token, profile)
+    checked.integer("port", port, 0, _LAST_PORT)
     with listen(host, port) as listening, jobstate.open(db, actor=actor) as store:
         app = create_app(store, settings, reopen=partial(jobstate.open, db, actor=actor, create=False))
         config = uvicorn.Config(
             app,
-            http=Protocol,
+            http=Protocol,  # the same whatever else is installed
+            ws="none",
+            loop="asyncio",
+            lifespan="on",
             log_level="warning",
             access_log=False,
             server_header=False,
             proxy_headers=False,  # who asks is who connects; a proxy passes X-Jobstate-Actor on
             timeout_graceful_shutdown=_GRACE,
         )
-        print(  # noqa: T201  (a command's message, on standard error)
-            f"jobstate serves {store.path} at http://{_shown(host)}:{listening.getsockname()[1]} (profile {profile})",
-            file=sys.stderr,
-            flush=True,
-        )
-        _Server(config, app).run(sockets=[listening])
+        where = f"http://{_shown(host)}:{listening.getsockname()[1]}"
+        told = f"jobstate serves {store.path} at {where} (profile {profile})"
+        _Server(config, app, told).run(sockets=[listening])
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -96,8 +115,6 @@ def listen(host: str, port: int) -> socket.socket:
 def _settings(host: str, token: str | None, profile: str) -> Settings:
     if profile not in _PROFILES:
         raise InvalidRequest("profile", f"must be one of {', '.join(_PROFILES)}, not {profile!r}")
-    if token is not None and (not token.isascii() or not token.isprintable() or not token.strip()):
-        raise InvalidRequest("token", "must be printable ASCII text")
     local = _is_loopback(host)
     if not local and token is None:
         raise InvalidRequest("host", f"{host} can be reached from elsewhere: set a token, or listen on 127.0.0.1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from jobstate.domain.errors import InvalidRequest
 from jobstate.wire.vocabulary import Dialect
 
 DEFAULT_HOST: Final = "127.0.0.1"
@@ -17,7 +18,8 @@ class Settings:
 
     Attributes:
         dialect: How states are spelled: `docs` or `sdk`.
-        token: What every request must carry as `Authorization: Bearer TOKEN`; None: no token is asked for.
+        token: What every request must carry as `Authorization: Bearer TOKEN`, printable ASCII without spaces; None:
+            no token is asked for.
         local_names_only: Refuse requests whose Host is not a name of this machine's loopback, as is right for a
             server that listens there: a web page that resolves its own name to 127.0.0.1 is turned away.
         body_limit: The largest body of a request, in bytes.
@@ -33,3 +35,8 @@ class Settings:
     sweep_every: float = 1.0
     longest_wait: float = 30.0
     stream_seconds: float = 3600.0
+
+    def __post_init__(self) -> None:
+        token = self.token
+        if token is not None and not (token.isascii() and token.isprintable() and token.split() == [token]):
+            raise InvalidRequest("token", "must be printable ASCII text without spaces")

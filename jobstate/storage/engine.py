@@ -43,6 +43,8 @@ class OwnDatabase(peewee.SqliteDatabase):
     """A peewee database whose connections jobstate sets up, remembers and closes, one per thread."""
 
     def __init__(self, path: str, pragmas: Sequence[tuple[str, object]], *, in_memory: bool) -> None:
+        self.identity: tuple[int, int] | None = None
+        """Which file it is, once it was opened: the connections of later threads are to the same one."""
         self.opened: weakref.WeakSet[sqlite3.Connection] = weakref.WeakSet()
         super().__init__(
             path,
@@ -53,10 +55,33 @@ class OwnDatabase(peewee.SqliteDatabase):
             factory=Connection,
         )
 
+    def keep_to_file(self) -> None:
+        """Make no connection to any other file that may come to have this name."""
+        self.identity = self._found()
+
     def _connect(self) -> sqlite3.Connection:
+        self._check_file()  # SQLite would create one that is gone
         connection: sqlite3.Connection = super()._connect()
+        try:
+            self._check_file()
+        except BaseException:
+            connection.close()
+            raise
         self.opened.add(connection)
         return connection
+
+    def _check_file(self) -> None:
+        if self.identity is not None and self._found() != self.identity:
+            raise StoreUnavailable(
+                self.database, "the file was moved or replaced; check what is there, and open it again"
+            )
+
+    def _found(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self.database)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
 
 class Clockwork:

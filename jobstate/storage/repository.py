@@ -136,7 +136,8 @@ def open_file(
     # temp_store stays as it is: in memory, SQLite keeps what undoes a statement in pieces of a kilobyte, which costs
     # each guarded write inside a transaction a fifth; else it is one piece of memory, and a file only beyond 64 KiB.
     pragmas = [("synchronous", SYNCHRONOUS[durability]), ("journal_size_limit", _WAL_LIMIT)]
-    engine = Engine(OwnDatabase(name, pragmas, in_memory=in_memory), name, timeout, clockwork, owned=True)
+    database = OwnDatabase(name, pragmas, in_memory=in_memory)
+    engine = Engine(database, name, timeout, clockwork, owned=True)
     try:
         if _is_empty(engine):
             # Only a database without pages takes it; which of several processes writes the first page does not matter.
@@ -146,6 +147,8 @@ def open_file(
             if engine.run("PRAGMA journal_mode = WAL")[0][0] != "wal":
                 raise StoreUnavailable(name, "its file system cannot share memory between processes; use a local disk")
         schema.ensure(engine, queries("").tables, own_file=True)
+        if not in_memory:
+            database.keep_to_file()
     except BaseException:
         engine.close()
         raise

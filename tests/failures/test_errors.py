@@ -10,6 +10,7 @@ import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -458,3 +459,29 @@ def test_every_kind_of_store_error_is_reached_by_a_test_here_or_told_apart_by_it
     source = Path(__file__).read_text()
     elsewhere = {"GuardViolation", "StoreForked"}
     assert {kind for kind in kinds - elsewhere if f"jobstate.{kind}" not in source} == set()
+
+
+# Another file under the name
+
+
+@pytest.mark.parametrize("there_is_another", [False, True], ids=["gone", "replaced"])
+def test_a_thread_that_comes_later_is_let_into_no_other_file_and_makes_none(
+    filled: Path, there_is_another: bool
+) -> None:
+    other = filled.with_name("other.db")
+    jobstate.open(other).close()
+    with jobstate.open(filled) as jobs:
+        filled.rename(filled.with_name("away.db"))
+        if there_is_another:
+            other.rename(filled)
+
+        def look() -> None:
+            with refused(jobstate.StoreUnavailable, filled):
+                jobs.submit("extract")
+
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(look).result()
+        assert filled.exists() is there_is_another
+        filled.with_name("away.db").replace(filled)
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(jobs.submit, "extract").result().id == 301

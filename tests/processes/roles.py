@@ -195,6 +195,15 @@ def try_to_write(path: str) -> None:
 
 
 @role
+def stop_when_told(path: str, job_id: str) -> None:
+    """Stop a job at once, and say when."""
+    with jobstate.open(path, durability="normal") as jobs:
+        ready()
+        jobs.stop(int(job_id), mode="force")
+        say(time.time())
+
+
+@role
 def forker(path: str, way: str) -> None:
     """Fork with a store open; the child tries to use it and ends; the parent goes on."""
     jobs = jobstate.open(path, durability="normal")
