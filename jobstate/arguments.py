@@ -48,7 +48,7 @@ def new_job(
         and 1 <= max_attempts <= MAX_ATTEMPTS_LIMIT
     ):
         priority = checked.integer("priority", priority, -_MAX_PRIORITY, _MAX_PRIORITY)
-        parallelism = checked.integer("parallelism", parallelism, 1, _MAX_PARALLELISM)
+        parallelism = tasks("parallelism", parallelism)
         max_attempts = checked.integer("max_attempts", max_attempts, 1, MAX_ATTEMPTS_LIMIT)
     return NewJob(
         checked.text("kind", kind),
@@ -64,6 +64,11 @@ def new_job(
         max_attempts,
         None if retry is DEFAULT_RETRY else _retry_json(retry),
     )
+
+
+def tasks(field: str, count: int) -> int:
+    """How many tasks a job is to run with."""
+    return checked.integer(field, count, 1, _MAX_PARALLELISM)
 
 
 def job_id(job: JobRef) -> int:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from jobstate import arguments
 from jobstate.arguments import Duration, JobRef, StateFilter
 from jobstate.context import DEFAULT_LEASE, Context
-from jobstate.domain import checked, leases, stopping
+from jobstate.domain import checked, leases, rescaling, stopping
 from jobstate.domain.audit import AuditReport
 from jobstate.domain.checkpoints import Checkpoint
 from jobstate.domain.errors import InvalidRequest, JobNotFound
@@ -318,6 +318,26 @@ class JobStore:
         )
         expected = stopping.expected_finish_us(decision.job)
         return StopResult(bool(decision.steps), decision.job, None if expected is None else checked.instant(expected))
+
+    def rescale(self, job: JobRef, parallelism: int, *, actor: str | None = None, reason: str | None = None) -> Job:
+        """Ask for another number of tasks.
+
+        The worker that holds the job sees it as `run.rescale_to`; the job is Rescaling until the worker answers with
+        `run.rescaled()` or hands the job back; asking again replaces the number. A job that nobody runs gets the number
+        at once. A stop wins: it drops the request.
+
+        Returns:
+            The job; unchanged when it has that parallelism already.
+
+        Raises:
+            JobNotFound: There is no such job.
+            TransitionNotAllowed: It is stopping, or has ended.
+        """
+        wanted = arguments.tasks("parallelism", parallelism)
+        by, now = self._acting(actor, reason), self._now()
+        return self.repository.jobs.change(
+            arguments.job_id(job), lambda found: rescaling.rescale(found, wanted, self._context.chance(), now, by)
+        ).job
 
     def fail(self, job: JobRef, reason: str, *, actor: str | None = None) -> Job:
         """Fail a job for good, as its operator, and fence its worker.

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Final
 
 from jobstate.context import Context
-from jobstate.domain import checked
+from jobstate.domain import checked, rescaling
 from jobstate.domain import leases as rules
 from jobstate.domain.checked import Json
 from jobstate.domain.checkpoints import Checkpoint
@@ -46,6 +46,8 @@ class Run:
     """
 
     _stop: Stop | None = None
+    _rescale_to: int | None = None
+    _rescaled_to: int | None = None
     _shutdown = False
     _seen = False
     _lost = False
@@ -86,8 +88,13 @@ class Run:
 
     @property
     def parallelism(self) -> int:
-        """How many tasks the job is to run with."""
-        return self.job.parallelism
+        """How many tasks the job runs with: as it was claimed, or as the last `rescaled` said."""
+        return self.job.parallelism if self._rescaled_to is None else self._rescaled_to
+
+    @property
+    def rescale_to(self) -> int | None:
+        """How many tasks the job is asked to run with instead, or None. Answer with `rescaled`, or `release` it."""
+        return self._rescale_to
 
     @property
     def progress(self) -> dict[str, TableProgress]:
@@ -320,6 +327,21 @@ class Run:
         """The work has stopped: the job is Stopped."""
         return self._end(lambda job, now: rules.finish_stop(job, self.token, now, self._by))
 
+    def rescaled(self) -> Stop | None:
+        """The work goes on with the number of tasks that was asked for, which is the `parallelism` from now on.
+
+        Returns:
+            The stop that came in between and dropped the request, or None.
+
+        Raises:
+            LeaseLost: The lease is gone.
+        """
+        job = self._change(lambda job, now: rescaling.resume(job, self.token, now, self._by)).job
+        self._rescaled_to, self._rescale_to = job.parallelism, None
+        if job.stop is not None:
+            self._stop = job.stop
+        return self.stop
+
     # Used by the worker's own threads.
 
     def notice(self, renewal: Renewal, valid_until: float | None) -> None:
@@ -332,6 +354,7 @@ class Run:
             return
         if valid_until is not None:
             self._valid_until = max(self._valid_until, valid_until)
+        self._rescale_to = renewal.rescale_to
         if renewal.state in STOP_PENDING and renewal.stop_mode is not None:
             deadline = None if renewal.stop_deadline_us is None else checked.instant(renewal.stop_deadline_us)
             self._stop = Stop(StopMode(renewal.stop_mode), deadline, renewal.stop_reason, None)

@@ -12,10 +12,11 @@ from typing import Any
 from jobstate import DuplicateJob, JobNotFound, JobNotTerminal, LeaseLost, TransitionNotAllowed
 
 SECOND = 1_000_000
-LEASED = {"Running", "StopRequested", "Stopping"}
+LEASED = {"Running", "Rescaling", "StopRequested", "Stopping"}
 PENDING = {"StopRequested", "Stopping"}
 TERMINAL = {"Stopped", "Completed", "Failed"}
-FAILABLE = {"Scheduled", "Running", "Recovering", "StopRequested", "Stopping"}
+RUNNING = {"Running", "Rescaling"}
+FAILABLE = {"Scheduled", "Running", "Rescaling", "Recovering", "StopRequested", "Stopping"}
 SEVERITY = ["checkpoint", "immediate", "force"]
 
 Row = dict[str, Any]
@@ -45,7 +46,9 @@ class Model:
     def _move(self, job: Row, trigger: str, to: str, now: int, **changes: Any) -> None:
         self.edges.add((job["state"], trigger, to))
         job["history"].append((job["state"], to, trigger, job["attempt"] + (trigger == "claim")))
-        job.update(state=to, **changes)
+        if job["state"] == "Rescaling" and to in ("Running", "Scheduled", "Recovering"):
+            job["parallelism"] = job["target"]
+        job.update(state=to, target=changes.pop("target", None), **changes)
         if to in TERMINAL:
             job["finished"] = now
 
@@ -93,7 +96,7 @@ class Model:
 
     def _settle(self, job: Row, now: int, *, unheld: bool = True) -> bool:
         lost, late = self._is_lost(job, now), self._is_late(job, now)
-        if job["state"] == "Running" and lost:
+        if job["state"] in RUNNING and lost:
             self._charge(job, now, lost=True)
             return True
         if job["state"] not in PENDING:
@@ -125,6 +128,8 @@ class Model:
             "priority": given["priority"],
             "available": now + given["delay"] * SECOND,
             "max_attempts": given["max_attempts"],
+            "parallelism": 1,
+            "target": None,
             "attempt": 0,
             "failures": 0,
             "token": 0,
@@ -194,6 +199,25 @@ class Model:
             else:
                 self._move(job, "request_stop", "StopRequested", now, deadline=deadline)
         return len(job["history"]) > seen
+
+    def rescale(self, job_id: int, parallelism: int, now: int) -> None:
+        """The worker is asked, or, where there is none, the number is set; a refusal leaves all as it was."""
+        job = self.known(job_id)
+        before, seen = dict(job), list(job["history"])
+        self._settle(job, now, unheld=False)
+        if job["state"] in PENDING | TERMINAL:
+            job.update(before, history=seen)
+            raise Refused(TransitionNotAllowed)
+        if job["state"] == "Rescaling":
+            if job["target"] != parallelism:
+                job["target"] = parallelism
+                self._note(job, "rescale")
+        elif job["parallelism"] != parallelism:
+            if job["state"] == "Running":
+                self._move(job, "rescale", "Rescaling", now, target=parallelism)
+            else:
+                job["parallelism"] = parallelism
+                self._note(job, "rescale")
 
     def fail_by_operator(self, job_id: int, now: int) -> None:
         """Failed for good, the worker fenced."""
@@ -344,10 +368,18 @@ class Model:
             self._move(job, "release", "Scheduled", now, available=now + delay * SECOND)
             self._free(job, fenced=True)
 
+    def rescaled(self, job_id: int, token: int, buffered: dict[str, Any], now: int) -> str | None:
+        """The mode of the stop that came in between."""
+        job = self._holder(job_id, token)
+        self._write(job, buffered)
+        if job["state"] == "Rescaling":
+            self._move(job, "resume", "Running", now)
+        return str(job["mode"]) if job["state"] in PENDING else None
+
     def begin_stop(self, job_id: int, token: int, buffered: dict[str, Any], now: int) -> None:
         """The worker agrees; may be repeated."""
         job = self._holder(job_id, token)
-        if job["state"] == "Running":
+        if job["state"] in RUNNING:
             raise Refused(TransitionNotAllowed)
         self._write(job, buffered)
         if job["state"] == "StopRequested":
@@ -358,7 +390,7 @@ class Model:
         if self._ended_by(job_id, token) == "Stopped":
             return
         job = self._holder(job_id, token)
-        if job["state"] == "Running":
+        if job["state"] in RUNNING:
             raise Refused(TransitionNotAllowed)
         self._write(job, buffered)
         self._finish(job, self._outcome(job), now)

@@ -62,6 +62,7 @@ AFTER: Final = st.sampled_from([0, 0, 0, 0, 0, 1, 2.000001, LEASE - 0.000001, LE
 INDEX: Final = st.integers(0, 1000)
 VERBS: Final = (
     *("heartbeat", "flush", "checkpoint", "complete", "fail", "fail for good", "release", "begin_stop", "finish_stop"),
+    "rescaled",
 )
 Report = tuple[str, int, int] | None
 REPORTS: Final = st.sampled_from(
@@ -269,11 +270,12 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(
         after=AFTER,
         index=INDEX,
-        verb=st.sampled_from(["schedule", "operator fail", "delete", "prune", "sweep", "wait"]),
+        verb=st.sampled_from(["schedule", "operator fail", "rescale", "delete", "prune", "sweep", "wait"]),
         word=st.sampled_from(sorted(WORDS)),
         age=st.sampled_from([None, 0, 5, 60]),
+        tasks=st.sampled_from([1, 2, 3]),
     )
-    def operate(self, after: float, index: int, verb: str, word: str, age: int | None) -> None:
+    def operate(self, after: float, index: int, verb: str, word: str, age: int | None, tasks: int) -> None:
         self.time_passes(after)
         if verb == "prune":
             self.prune(word, age)
@@ -282,14 +284,27 @@ class StoreMachine(RuleBasedStateMachine):
         elif verb == "wait":
             self.wait_for_a_stop_that_nobody_holds(index)
         else:
-            self.operate_on(self.a_job(index), verb)
+            self.operate_on(self.a_job(index), verb, tasks)
 
-    def operate_on(self, job_id: int, verb: str) -> None:
+    @precondition(is_any_live)
+    @rule(after=AFTER, index=INDEX, tasks=st.sampled_from([2, 3]))
+    def a_holder_is_to_rescale(self, after: float, index: int, tasks: int) -> None:
+        self.time_passes(after)
+        if not self.held():
+            self.claim_for("worker-b", None, 2)
+        if self.held():
+            self.operate_on(pick(self.held(), index).id, "rescale", tasks)
+
+    def operate_on(self, job_id: int, verb: str, tasks: int) -> None:
         calls: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
             "schedule": (lambda: self.model.schedule(job_id, self.now), lambda: self.store.schedule(job_id)),
             "operator fail": (
                 lambda: self.model.fail_by_operator(job_id, self.now),
                 lambda: self.store.fail(job_id, "wrong cluster"),
+            ),
+            "rescale": (
+                lambda: self.model.rescale(job_id, tasks, self.now),
+                lambda: self.store.rescale(job_id, tasks),
             ),
             "delete": (lambda: self.model.delete(job_id), lambda: self.store.delete(job_id)),
         }
@@ -406,14 +421,17 @@ class StoreMachine(RuleBasedStateMachine):
             "release": (lambda: model.release(*at, buffered, 3, self.now), lambda: run.release(3)),
             "begin_stop": (lambda: model.begin_stop(*at, buffered, self.now), run.begin_stop),
             "finish_stop": (lambda: model.finish_stop(*at, buffered, self.now), run.finish_stop),
+            "rescaled": (lambda: model.rescaled(*at, buffered, self.now), run.rescaled),
         }
         answers = self.both(what, *tries[verb])
         if answers is None:
             return  # what was reported is kept for the next verb
         wanted, answer = answers
-        if verb == "heartbeat":
+        if verb in ("heartbeat", "rescaled"):
             assert (None if answer is None else answer.mode.value) == wanted
-        else:
+        if verb == "rescaled":
+            assert run.parallelism == model.jobs[work.id]["parallelism"] and run.rescale_to is None
+        if verb != "heartbeat":
             work.unwritten.clear()
             assert verb != "checkpoint" or answer == wanted
 
@@ -448,6 +466,8 @@ class StoreMachine(RuleBasedStateMachine):
             "expires": job.lease_expires_us,
             "available": job.available_us,
             "deadline": job.stop_deadline_us,
+            "parallelism": job.parallelism,
+            "target": job.rescale_to,
             "finished": job.finished_us,
             "failed": job.failure is not None,
         }
@@ -487,6 +507,7 @@ EXPECTED: Final = {
     *("submit", "submit: DuplicateJob", "submit: the live job", "schedule", "schedule: TransitionNotAllowed"),
     *("stop checkpoint", "stop immediate", "stop force", "stop checkpoint again", "stop immediate again"),
     *("stop force again", "stop checkpoint of what has ended", "operator fail", "delete", "delete: JobNotTerminal"),
+    *("rescale", "rescale: TransitionNotAllowed"),
     *("removed: JobNotFound", "prune: some", "sweep: some", "wait", "time passes"),
     *("claim: a job", "claim: a job with a checkpoint"),
     *(f"holder: {verb}" for verb in VERBS if not verb.endswith("_stop")),
@@ -496,10 +517,7 @@ EXPECTED: Final = {
 }
 """What the steps must have met, or the machine proves less than it seems to."""
 EDGES: Final = {
-    (source.value, trigger.value, target.value)
-    for source, row in LIFECYCLE.items()
-    for trigger, target in row.items()
-    if State.RESCALING not in (source, target)  # no verb leads there yet
+    (source.value, trigger.value, target.value) for source, row in LIFECYCLE.items() for trigger, target in row.items()
 }
 RARE: Final = 0 if LONG else 4
 """How many of either a short run may miss by chance; a long one meets all of them."""
