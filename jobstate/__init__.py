@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jobstate.domain.audit import Finding as Finding
     from jobstate.domain.checkpoints import Checkpoint as Checkpoint
     from jobstate.domain.checkpoints import CheckpointState as CheckpointState
+    from jobstate.domain.errors import CheckpointNotFound as CheckpointNotFound
     from jobstate.domain.errors import DuplicateJob as DuplicateJob
     from jobstate.domain.errors import Fatal as Fatal
     from jobstate.domain.errors import GuardViolation as GuardViolation
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from jobstate.domain.errors import JobStateError as JobStateError
     from jobstate.domain.errors import JobStopping as JobStopping
     from jobstate.domain.errors import LeaseLost as LeaseLost
+    from jobstate.domain.errors import RestartNotAllowed as RestartNotAllowed
     from jobstate.domain.errors import SchemaMismatch as SchemaMismatch
     from jobstate.domain.errors import StoreBusy as StoreBusy
     from jobstate.domain.errors import StoreClosed as StoreClosed
@@ -65,9 +67,9 @@ _HOMES = {
     "jobstate.domain.audit": "AuditReport Finding",
     "jobstate.domain.checkpoints": "Checkpoint CheckpointState",
     "jobstate.domain.errors": (
-        "DuplicateJob Fatal GuardViolation InvalidRequest JobNotFound JobNotTerminal JobStateError JobStopping "
-        "LeaseLost SchemaMismatch StoreBusy StoreClosed StoreCorrupt StoreError StoreForked StoreFull StoreReadOnly "
-        "StoreUnavailable TransitionNotAllowed UnsupportedSQLite WaitTimeout"
+        "CheckpointNotFound DuplicateJob Fatal GuardViolation InvalidRequest JobNotFound JobNotTerminal JobStateError "
+        "JobStopping LeaseLost RestartNotAllowed SchemaMismatch StoreBusy StoreClosed StoreCorrupt StoreError "
+        "StoreForked StoreFull StoreReadOnly StoreUnavailable TransitionNotAllowed UnsupportedSQLite WaitTimeout"
     ),
     "jobstate.domain.job": "Event Failure FailureKind Job Lease Stop StopMode StopOutcome",
     "jobstate.domain.lifecycle": "LIFECYCLE LIVE TERMINAL State Trigger",

@@ -19,6 +19,7 @@ from jobstate.domain.leases import Renewal
 from jobstate.domain.lifecycle import State
 from jobstate.domain.moves import Decision
 from jobstate.domain.ranges import TableProgress
+from jobstate.domain.restarting import Wish
 
 Decide = Callable[[Job], Decision]
 
@@ -94,6 +95,9 @@ class Jobs(Protocol):
 
     def change(self, job_id: int, decide: Decide) -> Decision:
         """Let `decide` judge the job under the write lock and write what it decided; JobNotFound without a row."""
+
+    def restart(self, job_id: int, wish: Wish, now: int, settling: Settling, by: By) -> Job:
+        """Settle the job, then add the one that restarts it, with a copy of the checkpoint that it restores."""
 
     def delete(self, job_id: int, now: int, by: By) -> bool:
         """Remove a job that has ended; False when there is none, JobNotTerminal when it is live."""

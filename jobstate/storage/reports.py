@@ -6,9 +6,10 @@ import json
 import sqlite3
 
 from jobstate.domain.checkpoints import Checkpoint, CheckpointState, Progress, progress_to_json
-from jobstate.domain.errors import LeaseLost
+from jobstate.domain.errors import CheckpointNotFound, LeaseLost
 from jobstate.domain.job import Job, Lease
 from jobstate.domain.ranges import TableProgress
+from jobstate.domain.restarting import check_restorable
 from jobstate.repository import Claimed
 from jobstate.storage.engine import Engine, Row
 from jobstate.storage.queries.reports import ReportQueries
@@ -82,6 +83,24 @@ class SqlReports:
                 for name, table in progress.items()
             ],
         )
+
+    def restorable(self, connection: sqlite3.Connection, job: Job, number: int | None) -> Checkpoint | None:
+        """The checkpoint that a restart of the job restores: that one, or the newest completed one of the job."""
+        if number is None:
+            row = connection.execute(self._sql.newest_completed, {"id": job.id}).fetchone()
+            return None if row is None else _checkpoint_of(row)
+        values = {"id": number, "root_id": job.root_id}
+        row = connection.execute(self._sql.checkpoint_of_lineage, values).fetchone()
+        if row is None:
+            raise CheckpointNotFound(job.id, f"chk_{number}")
+        checkpoint = _checkpoint_of(row)
+        check_restorable(job, checkpoint)
+        return checkpoint
+
+    def copy(self, connection: sqlite3.Connection, checkpoint: Checkpoint, job: Job) -> None:
+        """Give the job a checkpoint of its own with what this one holds: nobody can remove it from under the job."""
+        values = {"job_id": job.id, "root_id": job.root_id, "copied": checkpoint.number}
+        connection.execute(self._sql.copy_checkpoint, values)
 
     def restore(self, connection: sqlite3.Connection, job: Job, checkpoint_id: int | None) -> Claimed:
         """Set the progress of a job that was just claimed to that of its checkpoint, or to nothing.

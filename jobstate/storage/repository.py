@@ -37,8 +37,8 @@ class SqliteRepository:
         sql = queries(prefix)
         self._engine = engine
         self._tables = sql.tables
-        self.jobs = SqlJobs(engine, sql.jobs, sql.lists)
         self.reports = SqlReports(engine, sql.reports)
+        self.jobs = SqlJobs(engine, sql.jobs, sql.lists, self.reports)
         self.leases = SqlLeases(engine, sql.leases, self.jobs, self.reports)
         self.history = SqlHistory(engine, sql.history, sql.tables)
         self.workers = SqlWorkers(engine, sql.workers)

@@ -36,7 +36,7 @@ from tests.stateful.model import PENDING, TERMINAL, Model, Refused, Row
 Thing = TypeVar("Thing")
 LONG: Final = os.environ.get("JOBSTATE_HYPOTHESIS") == "long"
 SETTINGS: Final = settings(
-    max_examples=1000 if LONG else 80,
+    max_examples=1000 if LONG else 100,
     stateful_step_count=80 if LONG else 40,
     deadline=None,
     derandomize=not LONG,
@@ -287,13 +287,24 @@ class StoreMachine(RuleBasedStateMachine):
             self.operate_on(self.a_job(index), verb, tasks)
 
     @precondition(is_any_live)
-    @rule(after=AFTER, index=INDEX, tasks=st.sampled_from([2, 3]))
-    def a_holder_is_to_rescale(self, after: float, index: int, tasks: int) -> None:
-        self.time_passes(after)
+    @rule(
+        after=AFTER,
+        index=INDEX,
+        tasks=st.sampled_from([2, 3]),
+        report=REPORTS,
+        verb=st.sampled_from((*VERBS, "rescaled")),
+        times=TIMES,
+    )
+    def a_holder_is_to_rescale(
+        self, after: float, index: int, tasks: int, report: Report, verb: str, times: int
+    ) -> None:
         if not self.held():
             self.claim_for("worker-b", None, 2)
         if self.held():
             self.operate_on(pick(self.held(), index).id, "rescale", tasks)
+        self.time_passes(after)
+        asked = [work for work in self.held() if self.model.jobs[work.id]["state"] == "Rescaling"]
+        self.work("rescaling", asked, index, report, verb, times)
 
     def operate_on(self, job_id: int, verb: str, tasks: int) -> None:
         calls: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
@@ -513,6 +524,7 @@ EXPECTED: Final = {
     *(f"holder: {verb}" for verb in VERBS if not verb.endswith("_stop")),
     *("holder: begin_stop: TransitionNotAllowed", "holder: finish_stop: TransitionNotAllowed"),
     *(f"stopping: {verb}" for verb in VERBS),
+    *(f"rescaling: {verb}" for verb in ("complete", "fail", "fail for good", "release", "rescaled")),
     *(f"zombie: {verb}: LeaseLost" for verb in VERBS),
 }
 """What the steps must have met, or the machine proves less than it seems to."""

@@ -10,6 +10,7 @@ import pytest
 
 from jobstate.domain import errors
 from jobstate.domain.errors import (
+    CheckpointNotFound,
     DuplicateJob,
     Fatal,
     InvalidRequest,
@@ -18,6 +19,7 @@ from jobstate.domain.errors import (
     JobStateError,
     JobStopping,
     LeaseLost,
+    RestartNotAllowed,
     StoreBusy,
     StoreError,
     StoreFull,
@@ -32,6 +34,8 @@ FIELDS: dict[type[BaseException], dict[str, Any]] = {
     JobNotTerminal: {"job_id": 7, "state": State.RUNNING},
     LeaseLost: {"job_id": 7, "token": 3},
     JobNotFound: {"job_id": 7},
+    CheckpointNotFound: {"job_id": 7, "checkpoint_id": "chk_3"},
+    RestartNotAllowed: {"job_id": 7, "state": State.RUNNING, "why": "it is live; stop it first"},
     DuplicateJob: {"key": "eth:0", "job_id": 7, "why": "its kind is 'load'"},
     WaitTimeout: {"job_id": 7, "state": State.RUNNING, "timeout": 2.5},
     JobStopping: {"job_id": 7, "mode": "checkpoint", "reason": "wrong input"},

@@ -68,6 +68,24 @@ class ReportQueries:
             .offset(Param("keep"))
         )
         self.drop_old_checkpoints = sql(checkpoints.delete().where(checkpoints.id.in_(old)))
+        self.newest_completed = sql(
+            checkpoints.select(*whole).where(of_job & completed).order_by(checkpoints.epoch.desc()).limit(literal(1))
+        )
+        self.checkpoint_of_lineage = sql(
+            checkpoints.select(*whole).where(
+                (checkpoints.id == Param("id")) & (checkpoints.root_id == Param("root_id"))
+            )
+        )
+        copied = ("status", "start_at", "finish_at", "size_bytes", "state", "snapshot")
+        columns = [getattr(checkpoints, name) for name in ("job_id", "root_id", "epoch", "token", *copied)]
+        values = [Param("job_id"), Param("root_id"), epochs.where(checkpoints.root_id == Param("root_id")), literal(0)]
+        source = checkpoints.alias("source")
+        self.copy_checkpoint = sql(
+            checkpoints.insert_from(
+                source.select(*values, *(getattr(source, name) for name in copied)).where(source.id == Param("copied")),
+                columns,
+            )
+        )
         self.checkpoint = sql(checkpoints.select(*whole).where(checkpoints.id == Param("id")))
         self.checkpoints = sql(
             checkpoints.select(*whole).where(of_job).order_by(checkpoints.epoch.desc()).limit(Param("limit"))
