@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jobstate.domain.audit import Finding as Finding
     from jobstate.domain.checkpoints import Checkpoint as Checkpoint
     from jobstate.domain.checkpoints import CheckpointState as CheckpointState
+    from jobstate.domain.checkpoints import OperatorState as OperatorState
     from jobstate.domain.errors import CheckpointNotFound as CheckpointNotFound
     from jobstate.domain.errors import DuplicateJob as DuplicateJob
     from jobstate.domain.errors import Fatal as Fatal
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "jobstate.domain.audit": "AuditReport Finding",
-    "jobstate.domain.checkpoints": "Checkpoint CheckpointState",
+    "jobstate.domain.checkpoints": "Checkpoint CheckpointState OperatorState",
     "jobstate.domain.errors": (
         "CheckpointNotFound DuplicateJob Fatal GuardViolation InvalidRequest JobNotFound JobNotTerminal JobStateError "
         "JobStopping LeaseLost RestartNotAllowed SchemaMismatch StoreBusy StoreClosed StoreCorrupt StoreError "

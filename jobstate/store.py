@@ -18,7 +18,7 @@ from jobstate.context import DEFAULT_LEASE, Context
 from jobstate.domain import checked, leases, rescaling, stopping
 from jobstate.domain.audit import AuditReport
 from jobstate.domain.checkpoints import Checkpoint
-from jobstate.domain.errors import InvalidRequest, JobNotFound
+from jobstate.domain.errors import CheckpointNotFound, InvalidRequest, JobNotFound
 from jobstate.domain.job import By, Event, Job, StopMode
 from jobstate.domain.lifecycle import TERMINAL, State
 from jobstate.domain.ranges import TableProgress
@@ -266,6 +266,14 @@ class JobStore:
         found = self.repository.reports.checkpoints(arguments.job_id(job), limit)
         if not found:
             self.get(job)
+        return found
+
+    def checkpoint(self, job: JobRef, checkpoint_id: CheckpointRef) -> Checkpoint:
+        """One checkpoint of the job. Raises JobNotFound, CheckpointNotFound."""
+        number = arguments.checkpoint_number(checkpoint_id)
+        found = self.repository.reports.find_checkpoint(arguments.job_id(job), number)
+        if found is None:
+            raise CheckpointNotFound(self.get(job).id, f"chk_{number}")
         return found
 
     def events(self, job: JobRef) -> Sequence[Event]:

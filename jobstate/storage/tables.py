@@ -226,6 +226,10 @@ def define(prefix: str) -> Tables:
         start_at = BigIntegerField()
         finish_at = BigIntegerField(null=True)
         size_bytes = BigIntegerField()
+        backend = TextField(null=True)
+        location = TextField(null=True)
+        failure = TextField(null=True)
+        operators = TextField(null=True)
         state = TextField(null=True)
         snapshot = TextField()
 

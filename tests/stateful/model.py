@@ -7,9 +7,18 @@ first. Instants are microseconds.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
-from jobstate import DuplicateJob, JobNotFound, JobNotTerminal, LeaseLost, TransitionNotAllowed
+from jobstate import (
+    CheckpointNotFound,
+    DuplicateJob,
+    InvalidRequest,
+    JobNotFound,
+    JobNotTerminal,
+    LeaseLost,
+    TransitionNotAllowed,
+)
 
 SECOND = 1_000_000
 LEASED = {"Running", "Rescaling", "StopRequested", "Stopping"}
@@ -57,6 +66,9 @@ class Model:
 
     def _free(self, job: Row, *, fenced: bool) -> None:
         """Nobody holds it any more; its last holder is fenced when the lease was lost or given back."""
+        for point in job["checkpoints"] if job["worker"] is not None else ():
+            if point["status"] == "in_progress":
+                point["status"] = "failed"
         if job["worker"] is not None and fenced:
             job["token"] += 1
         job.update(worker=None, expires=None)
@@ -271,8 +283,8 @@ class Model:
             self._move(job, "claim", "Running", now, worker=node, expires=now + lease * SECOND, clean=False)
             job["attempt"] += 1
             job["token"] += 1
-            newest = job["checkpoints"][-1] if job["checkpoints"] else None
-            job["progress"] = {} if newest is None else dict(newest["progress"])
+            newest = self.newest(job)
+            job["progress"] = {} if newest is None else deepcopy(newest["progress"])
         return taken
 
     def holds(self, job_id: int, token: int) -> bool:
@@ -318,15 +330,66 @@ class Model:
         if buffered:
             self._write(self._held(job_id, token), buffered)
 
-    def checkpoint(self, job_id: int, token: int, buffered: dict[str, Any], state: int) -> int:
+    def begin_checkpoint(self, job_id: int, token: int, buffered: dict[str, Any]) -> int:
         """The epoch of the checkpoint."""
         job = self._held(job_id, token)
         self._write(job, buffered)
-        job["clean"] = True
         job["epoch"] += 1
-        job["checkpoints"].append({"epoch": job["epoch"], "state": state, "progress": dict(job["progress"])})
-        del job["checkpoints"][: -self.keep]
+        job["checkpoints"].append(
+            {
+                "epoch": job["epoch"],
+                "status": "in_progress",
+                "token": token,
+                "state": None,
+                "progress": deepcopy(job["progress"]),
+            }
+        )
         return int(job["epoch"])
+
+    def complete_checkpoint(
+        self, job_id: int, token: int, buffered: dict[str, Any], epoch: int | None, state: int
+    ) -> None:
+        """It stands for what was there when it was begun; the stop is clean if that is still all."""
+        job = self._held(job_id, token)
+        point = self._open(job, epoch, token, "completed")
+        self._write(job, buffered)
+        if point["status"] == "in_progress":
+            point.update(status="completed", state=state)
+            job["clean"] = job["clean"] or point["progress"] == job["progress"]
+            self._drop(job, "completed")
+
+    def fail_checkpoint(self, job_id: int, token: int, epoch: int | None) -> None:
+        """It came to nothing."""
+        job = self._held(job_id, token)
+        point = self._open(job, epoch, token, "failed")
+        if point["status"] == "in_progress":
+            point["status"] = "failed"
+            self._drop(job, "failed")
+
+    def checkpoint(self, job_id: int, token: int, buffered: dict[str, Any], state: int) -> int:
+        """Both at once; the epoch."""
+        epoch = self.begin_checkpoint(job_id, token, buffered)
+        self.complete_checkpoint(job_id, token, {}, epoch, state)
+        return epoch
+
+    def _open(self, job: Row, epoch: int | None, token: int, wanted: str) -> Row:
+        found = [point for point in job["checkpoints"] if point["epoch"] == epoch]
+        if not found:
+            raise Refused(CheckpointNotFound)
+        if found[0]["token"] != token or found[0]["status"] not in ("in_progress", wanted):
+            raise Refused(InvalidRequest)
+        point: Row = found[0]
+        return point
+
+    def newest(self, job: Row) -> Row | None:
+        """The newest completed checkpoint."""
+        completed = [point for point in job["checkpoints"] if point["status"] == "completed"]
+        return completed[-1] if completed else None
+
+    def _drop(self, job: Row, status: str) -> None:
+        """Only the newest of each end are kept."""
+        ended = [point for point in job["checkpoints"] if point["status"] == status]
+        job["checkpoints"] = [point for point in job["checkpoints"] if point not in ended[: -self.keep]]
 
     def complete(self, job_id: int, token: int, buffered: dict[str, Any], now: int) -> None:
         """It beats a stop, and may be repeated."""

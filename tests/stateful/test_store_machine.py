@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 )
 
 import jobstate
-from jobstate import LIFECYCLE, Event, Job, JobStore, RetryPolicy, Run, State
+from jobstate import LIFECYCLE, Checkpoint, Event, Job, JobStore, RetryPolicy, Run, State
 from jobstate.domain import checked
 from jobstate.domain.audit import audit_job
 from jobstate.testing.clock import ManualClock
@@ -62,7 +62,7 @@ AFTER: Final = st.sampled_from([0, 0, 0, 0, 0, 1, 2.000001, LEASE - 0.000001, LE
 INDEX: Final = st.integers(0, 1000)
 VERBS: Final = (
     *("heartbeat", "flush", "checkpoint", "complete", "fail", "fail for good", "release", "begin_stop", "finish_stop"),
-    "rescaled",
+    *("rescaled", "begin_checkpoint", "complete_checkpoint", "fail_checkpoint"),
 )
 Report = tuple[str, int, int] | None
 REPORTS: Final = st.sampled_from(
@@ -90,6 +90,8 @@ class Worked:
         self.progress = dict(progress)
         self.unwritten: set[str] = set()
         self.stops: str | None = None
+        self.point: Checkpoint | None = None
+        """The checkpoint that was begun last."""
 
     @property
     def buffered(self) -> dict[str, Any]:
@@ -376,7 +378,7 @@ class StoreMachine(RuleBasedStateMachine):
         for run in runs:
             row = self.model.jobs[run.id]
             assert run.token == row["token"]
-            newest = row["checkpoints"][-1] if row["checkpoints"] else None
+            newest = self.model.newest(row)
             assert (None if run.restored is None else run.restored.state) == (newest and newest["state"])
             self.works.append(Worked(run, row["progress"]))
             self.met("claim: a job" + (" with a checkpoint" if newest else ""))
@@ -419,6 +421,10 @@ class StoreMachine(RuleBasedStateMachine):
 
     def try_verb(self, what: str, work: Worked, verb: str) -> None:
         model, run, at, buffered = self.model, work.run, (work.id, work.token), work.buffered
+        point = work.point
+        epoch = None if point is None else point.epoch
+        if point is None and verb in ("complete_checkpoint", "fail_checkpoint"):
+            verb = "begin_checkpoint"
         tries: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
             "heartbeat": (lambda: model.heartbeat(*at, LEASE, self.now), run.heartbeat),
             "flush": (lambda: model.flush(*at, buffered), run.flush),
@@ -432,6 +438,15 @@ class StoreMachine(RuleBasedStateMachine):
             "release": (lambda: model.release(*at, buffered, 3, self.now), lambda: run.release(3)),
             "begin_stop": (lambda: model.begin_stop(*at, buffered, self.now), run.begin_stop),
             "finish_stop": (lambda: model.finish_stop(*at, buffered, self.now), run.finish_stop),
+            "begin_checkpoint": (lambda: model.begin_checkpoint(*at, buffered), run.begin_checkpoint),
+            "complete_checkpoint": (
+                lambda: model.complete_checkpoint(*at, buffered, epoch, 8),
+                lambda: run.complete_checkpoint(point, state=8),  # type: ignore[arg-type]
+            ),
+            "fail_checkpoint": (
+                lambda: model.fail_checkpoint(*at, epoch),
+                lambda: run.fail_checkpoint(point, "bucket gone"),  # type: ignore[arg-type]
+            ),
             "rescaled": (lambda: model.rescaled(*at, buffered, self.now), run.rescaled),
         }
         answers = self.both(what, *tries[verb])
@@ -442,7 +457,10 @@ class StoreMachine(RuleBasedStateMachine):
             assert (None if answer is None else answer.mode.value) == wanted
         if verb == "rescaled":
             assert run.parallelism == model.jobs[work.id]["parallelism"] and run.rescale_to is None
-        if verb != "heartbeat":
+        if verb == "begin_checkpoint":
+            work.point = answer
+            assert answer.epoch == wanted
+        if verb not in ("heartbeat", "fail_checkpoint"):
             work.unwritten.clear()
             assert verb != "checkpoint" or answer == wanted
 
@@ -505,8 +523,8 @@ class StoreMachine(RuleBasedStateMachine):
                 current += 1
             assert progress[table].files_count == files
             assert (progress[table].start_block, progress[table].current_block) == (min(blocks), current)
-        kept = [(point.epoch, point.state) for point in self.store.checkpoints(job_id)]
-        assert kept == [(point["epoch"], point["state"]) for point in reversed(row["checkpoints"])]
+        kept = [(point.epoch, point.status, point.state) for point in self.store.checkpoints(job_id)]
+        assert kept == [(point["epoch"], point["status"], point["state"]) for point in reversed(row["checkpoints"])]
 
     def audit(self) -> None:
         report = self.store.audit()
@@ -522,6 +540,7 @@ EXPECTED: Final = {
     *("removed: JobNotFound", "prune: some", "sweep: some", "wait", "time passes"),
     *("claim: a job", "claim: a job with a checkpoint"),
     *(f"holder: {verb}" for verb in VERBS if not verb.endswith("_stop")),
+    *(f"holder: {verb}_checkpoint: InvalidRequest" for verb in ("complete", "fail")),
     *("holder: begin_stop: TransitionNotAllowed", "holder: finish_stop: TransitionNotAllowed"),
     *(f"stopping: {verb}" for verb in VERBS),
     *(f"rescaling: {verb}" for verb in ("complete", "fail", "fail for good", "release", "rescaled")),
