@@ -215,10 +215,10 @@ class Model:
     def rescale(self, job_id: int, parallelism: int, now: int) -> None:
         """The worker is asked, or, where there is none, the number is set; a refusal leaves all as it was."""
         job = self.known(job_id)
-        before, seen = dict(job), list(job["history"])
+        before = deepcopy(job)
         self._settle(job, now, unheld=False)
         if job["state"] in PENDING | TERMINAL:
-            job.update(before, history=seen)
+            job.update(before)
             raise Refused(TransitionNotAllowed)
         if job["state"] == "Rescaling":
             if job["target"] != parallelism:
