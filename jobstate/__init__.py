@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jobstate.domain.checkpoints import OperatorState as OperatorState
     from jobstate.domain.errors import CheckpointNotFound as CheckpointNotFound
     from jobstate.domain.errors import DuplicateJob as DuplicateJob
+    from jobstate.domain.errors import EventNotFound as EventNotFound
     from jobstate.domain.errors import Fatal as Fatal
     from jobstate.domain.errors import GuardViolation as GuardViolation
     from jobstate.domain.errors import InvalidRequest as InvalidRequest
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from jobstate.domain.errors import TransitionNotAllowed as TransitionNotAllowed
     from jobstate.domain.errors import UnsupportedSQLite as UnsupportedSQLite
     from jobstate.domain.errors import WaitTimeout as WaitTimeout
+    from jobstate.domain.errors import WorkerNotFound as WorkerNotFound
     from jobstate.domain.job import Event as Event
     from jobstate.domain.job import Failure as Failure
     from jobstate.domain.job import FailureKind as FailureKind
@@ -56,9 +58,9 @@ if TYPE_CHECKING:
     from jobstate.domain.retry import RetryPolicy as RetryPolicy
     from jobstate.domain.stopping import StopResult as StopResult
     from jobstate.opening import open as open
+    from jobstate.repository import Page as Page
     from jobstate.repository import WorkerInfo as WorkerInfo
     from jobstate.store import JobStore as JobStore
-    from jobstate.store import Page as Page
     from jobstate.system import Clock as Clock
     from jobstate.system import SystemClock as SystemClock
     from jobstate.worker.run import Run as Run
@@ -68,9 +70,10 @@ _HOMES = {
     "jobstate.domain.audit": "AuditReport Finding",
     "jobstate.domain.checkpoints": "Checkpoint CheckpointState OperatorState",
     "jobstate.domain.errors": (
-        "CheckpointNotFound DuplicateJob Fatal GuardViolation InvalidRequest JobNotFound JobNotTerminal JobStateError "
-        "JobStopping LeaseLost RestartNotAllowed SchemaMismatch StoreBusy StoreClosed StoreCorrupt StoreError "
-        "StoreForked StoreFull StoreReadOnly StoreUnavailable TransitionNotAllowed UnsupportedSQLite WaitTimeout"
+        "CheckpointNotFound DuplicateJob EventNotFound Fatal GuardViolation InvalidRequest JobNotFound JobNotTerminal "
+        "JobStateError JobStopping LeaseLost RestartNotAllowed SchemaMismatch StoreBusy StoreClosed StoreCorrupt "
+        "StoreError StoreForked StoreFull StoreReadOnly StoreUnavailable TransitionNotAllowed UnsupportedSQLite "
+        "WaitTimeout WorkerNotFound"
     ),
     "jobstate.domain.job": "Event Failure FailureKind Job Lease Stop StopMode StopOutcome",
     "jobstate.domain.lifecycle": "LIFECYCLE LIVE TERMINAL State Trigger",
@@ -78,9 +81,9 @@ _HOMES = {
     "jobstate.domain.ranges": "TableProgress",
     "jobstate.domain.retry": "RetryPolicy",
     "jobstate.domain.stopping": "StopResult",
-    "jobstate.repository": "WorkerInfo",
+    "jobstate.repository": "Page WorkerInfo",
     "jobstate.opening": "open",
-    "jobstate.store": "JobStore Page",
+    "jobstate.store": "JobStore",
     "jobstate.system": "Clock SystemClock",
     "jobstate.worker.run": "Run",
     "jobstate.worker.worker": "Worker",

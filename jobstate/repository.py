@@ -36,6 +36,14 @@ class Filter:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Jobs, newest first. `next_cursor` is the `after` of the next page, or None when this is the last."""
+
+    jobs: list[Job]
+    next_cursor: int | None
+
+
 class Claimed(NamedTuple):
     """A job whose lease was just taken, and what it starts from."""
 

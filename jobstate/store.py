@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
@@ -18,7 +17,7 @@ from jobstate.context import DEFAULT_LEASE, Context
 from jobstate.domain import checked, leases, rescaling, stopping
 from jobstate.domain.audit import AuditReport
 from jobstate.domain.checkpoints import Checkpoint
-from jobstate.domain.errors import CheckpointNotFound, InvalidRequest, JobNotFound
+from jobstate.domain.errors import CheckpointNotFound, EventNotFound, InvalidRequest, JobNotFound, WorkerNotFound
 from jobstate.domain.job import By, Event, Job, StopMode
 from jobstate.domain.lifecycle import TERMINAL, State
 from jobstate.domain.ranges import TableProgress
@@ -26,7 +25,7 @@ from jobstate.domain.removal import prunable
 from jobstate.domain.restarting import Wish
 from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, RetryPolicy
 from jobstate.domain.stopping import StopResult
-from jobstate.repository import Filter, Repository, WorkerInfo
+from jobstate.repository import Filter, Page, Repository, WorkerInfo
 from jobstate.waiting import wait, watch
 from jobstate.worker.claiming import claim_runs
 from jobstate.worker.run import Run
@@ -36,14 +35,6 @@ MAX_PAGE: Final = 1000
 ATOMIC_PRUNE: Final = 10_000
 PRUNE_BATCH: Final = 500
 DELETIONS_KEPT: Final = timedelta(days=90)
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Jobs, newest first. `next_cursor` is the `after` of the next page, or None when this is the last."""
-
-    jobs: list[Job]
-    next_cursor: int | None
 
 
 class JobStore:
@@ -236,18 +227,30 @@ class JobStore:
         more = len(found) > limit
         return Page(found[:limit], found[limit - 1].id if more else None)
 
-    def iterate(self, status: StateFilter = "active", **filters: Any) -> Iterator[Job]:
-        """Every job that `list` would show, newest first, page by page.
+    def iterate(
+        self,
+        status: StateFilter = "active",
+        *,
+        limit: int = MAX_PAGE,
+        after: int | None = None,
+        kind: str | None = None,
+        node_id: str | None = None,
+        pipeline_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Iterator[Job]:
+        """Every job that `list` would show, newest first, read in pages of `limit`.
 
         Jobs that are submitted meanwhile are not visited; ones that are removed or leave the filter meanwhile may be
         missed, no other is, and none is visited twice.
         """
-        page = self.list(status, **{"limit": MAX_PAGE, **filters})
         while True:
+            page = self.list(
+                status, limit=limit, after=after, kind=kind, node_id=node_id, pipeline_id=pipeline_id, labels=labels
+            )
             yield from page.jobs
-            if page.next_cursor is None:
+            after = page.next_cursor
+            if after is None:
                 return
-            page = self.list(status, **{"limit": MAX_PAGE, **filters, "after": page.next_cursor})
 
     def counts(self) -> dict[State, int]:
         """How many jobs are in each state; every state is there."""
@@ -283,9 +286,24 @@ class JobStore:
             raise JobNotFound(arguments.job_id(job))
         return found
 
+    def event(self, job: JobRef, event_id: int) -> Event:
+        """One entry of the history of the job. Raises JobNotFound, EventNotFound."""
+        checked.integer("event_id", event_id, 1, checked.MAX_ID)
+        found = [event for event in self.events(job) if event.id == event_id]
+        if not found:
+            raise EventNotFound(arguments.job_id(job), event_id)
+        return found[0]
+
     def workers(self) -> Sequence[WorkerInfo]:
         """The workers that said they are there, by name; one that was killed stays until its name is used again."""
         return self.repository.workers.listed()
+
+    def worker_info(self, node_id: str) -> WorkerInfo:
+        """The worker of this name. Raises WorkerNotFound."""
+        found = [worker for worker in self.workers() if worker.node_id == node_id]
+        if not found:
+            raise WorkerNotFound(node_id)
+        return found[0]
 
     def newest_event(self) -> int:
         """The id of the newest history entry, to `watch` what comes after it; 0 before any."""
@@ -542,17 +560,19 @@ class JobStore:
         limit = None if timeout is None else checked.seconds_of("timeout", timeout)
         return wait(self._context, arguments.job_id(job), arguments.states("until", until), limit, self._by)
 
-    def watch(self, *, after: int = 0, job: JobRef | None = None, timeout: Duration | None = None) -> Iterator[Event]:
+    def watch(
+        self, *, after: int | None = 0, job: JobRef | None = None, timeout: Duration | None = None
+    ) -> Iterator[Event]:
         """What happens, as it happens: every history entry after `after`, in order, then each new one.
 
         Resumable: pass the `id` of the last event seen. Entries of jobs that were removed are gone.
 
         Args:
-            after: The id of an event; 0: from the beginning.
+            after: The id of an event; 0: from the beginning; None: only what happens from now on.
             job: Only the events of this job.
             timeout: End after so long without a new event; None: never.
         """
-        checked.integer("after", after, 0, checked.MAX_ID)
+        after = self.newest_event() if after is None else checked.integer("after", after, 0, checked.MAX_ID)
         only = None if job is None else arguments.job_id(job)
         limit = None if timeout is None else checked.seconds_of("timeout", timeout)
         return watch(self._context, after, only, limit)

@@ -14,7 +14,7 @@ from jobstate.cli import render
 from jobstate.cli.bars import counting
 from jobstate.cli.looking import labels_of
 from jobstate.cli.session import DURATION, JOB_ID, Session, command
-from jobstate.wire import amp
+from jobstate.wire import amp, instants
 from jobstate.wire.vocabulary import Dialect
 
 _AMPCTL = Dialect.AMPCTL
@@ -162,11 +162,9 @@ def _instant(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        return datetime.fromisoformat(text)
-    except ValueError as error:
-        raise click.BadParameter(
-            f"{text!r} is not a time such as 2026-01-31T12:00:00Z", param_hint="--available-at"
-        ) from error
+        return instants.instant_in("available_at", text)
+    except jobstate.InvalidRequest as error:
+        raise click.BadParameter(error.problem, param_hint="--available-at") from error
 
 
 def _stopped(result: jobstate.StopResult) -> str:

@@ -15,14 +15,18 @@ import click
 import jobstate
 from jobstate.domain.errors import (
     DuplicateJob,
+    EventNotFound,
     InvalidRequest,
     JobNotFound,
     JobNotTerminal,
     JobStateError,
     LeaseLost,
     TransitionNotAllowed,
+    WorkerNotFound,
 )
 from jobstate.system import user
+from jobstate.wire.durations import seconds_in
+from jobstate.wire.errors import code_of
 
 DEFAULT_DB: Final = "jobstate.db"
 DONE, REFUSED, USAGE, NOT_FOUND, CONFLICT, TRY_AGAIN = 0, 1, 2, 3, 4, 75
@@ -32,7 +36,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def exit_code(error: JobStateError) -> int:
     """What a command that met this error ends with."""
-    if isinstance(error, JobNotFound):
+    if isinstance(error, JobNotFound | EventNotFound | WorkerNotFound):
         return NOT_FOUND
     if isinstance(error, JobNotTerminal | TransitionNotAllowed | DuplicateJob | LeaseLost):
         return CONFLICT
@@ -81,7 +85,7 @@ class Session:
                 document, sentence = act(job_id)
             except JobStateError as error:
                 code = max(code, exit_code(error))
-                document = {"id": job_id, "error_code": type(error).__name__, "error_message": str(error)}
+                document = {"id": job_id, "error_code": code_of(error), "error_message": str(error)}
                 click.echo(f"jobstate: {error}", err=True)
             else:
                 if not self.as_json:
@@ -132,19 +136,13 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
     """A duration such as `90`, `1.5h`, `7d`, in seconds."""
 
     name = "duration"
-    _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The seconds; a bare number is seconds already."""
-        text = str(value).strip().lower()
-        unit = self._UNITS.get(text[-1:], 1)
         try:
-            seconds = float(text[:-1] if text[-1:] in self._UNITS else text) * unit
-        except ValueError:
-            seconds = -1.0
-        if not 0 <= seconds < 1e12:  # NaN is not in there either
-            self.fail(f"{value!r} is not a duration such as 45, 90s, 15m, 1.5h, 7d or 2w", param, ctx)
-        return seconds
+            return seconds_in(self.name, str(value))
+        except InvalidRequest as error:
+            self.fail(error.problem, param, ctx)
 
 
 JOB_ID: Final = JobId()

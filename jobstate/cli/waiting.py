@@ -42,6 +42,5 @@ def wait(session: Session, job_ids: tuple[int, ...], timeout: float | None, unti
 def watch(session: Session, after: int | None, job_id: int | None, timeout: float | None) -> None:
     """Print what happens to jobs as it happens, a line an event, until interrupted."""
     with session.open() as store:
-        begin = store.newest_event() if after is None else after
-        for event in store.watch(after=begin, job=job_id, timeout=timeout):
+        for event in store.watch(after=after, job=job_id, timeout=timeout):
             session.line(amp.event_document(event), render.event_line(event))

@@ -25,6 +25,7 @@ _LEAVES: Final = frozenset({str, int, bool, type(None)})
 _NAMES: Final = frozenset({str})
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 _LATEST: Final = datetime.max.replace(tzinfo=UTC)
 _LONGEST: Final = timedelta.max.total_seconds()
 
@@ -112,11 +113,11 @@ def instant_us(field: str, value: object) -> int:
 
 
 def instant(stored_us: int) -> datetime:
-    """The stored microseconds as an aware datetime in UTC; beyond year 9999, the last one there is."""
+    """The stored microseconds as an aware datetime in UTC; outside the years 1..9999, the nearest one there is."""
     try:
         return _EPOCH + stored_us * _MICROSECOND
     except OverflowError:
-        return _LATEST
+        return _LATEST if stored_us > 0 else _EARLIEST
 
 
 def json_text(field: str, value: object, limit: int) -> str:

@@ -112,6 +112,29 @@ class JobNotFound(JobStateError, LookupError):
         return f"there is no job {self.job_id} (any more); list the jobs to see which there are"
 
 
+class EventNotFound(JobStateError, LookupError):
+    """The history of this job has no entry with this id."""
+
+    def __init__(self, job_id: int, event_id: int) -> None:
+        super().__init__(job_id, event_id)
+        self.job_id = job_id
+        self.event_id = event_id
+
+    def __str__(self) -> str:
+        return f"the history of job {self.job_id} has no entry {self.event_id}; list its events to see which there are"
+
+
+class WorkerNotFound(JobStateError, LookupError):
+    """No worker of this name said that it is there."""
+
+    def __init__(self, node_id: str) -> None:
+        super().__init__(node_id)
+        self.node_id = node_id
+
+    def __str__(self) -> str:
+        return f"there is no worker {self.node_id!r}; list the workers to see which there are"
+
+
 class DuplicateJob(JobStateError):
     """A live job holds the key, and it is not the same job: `why` says how it differs."""
 

@@ -86,7 +86,7 @@ class RetryPolicy:
 
     def is_fatal(self, error: BaseException) -> bool:
         """Whether a handler that raised `error` is not to be tried again."""
-        return any(_type_name(kind) in self.fatal for kind in type(error).__mro__)
+        return any(_names(name, kind) for kind in type(error).__mro__ for name in self.fatal)
 
     def to_json(self) -> dict[str, Any]:
         """The policy as it is stored: every field, `fatal` as a list of names."""
@@ -113,6 +113,13 @@ def _number(field: str, value: float, low: float, high: float) -> float:
 
 def _type_name(kind: type) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _names(name: str, kind: type) -> bool:
+    """Whether a stored name means this type. A script that is run is `__main__` to itself, a module to all others."""
+    if name == _type_name(kind) or name == f"__main__.{kind.__qualname__}":
+        return True
+    return kind.__module__ == "__main__" and name.endswith(f".{kind.__qualname__}")
 
 
 def _fatal_name(entry: type[BaseException] | str) -> str:

@@ -6,21 +6,18 @@ Instants are RFC 3339 in UTC with microseconds and `Z`. All keys are always pres
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
+from jobstate.domain import checked
 from jobstate.domain.audit import AuditReport
 from jobstate.domain.job import Event, Job
 from jobstate.domain.ranges import TableProgress
 from jobstate.domain.stopping import StopResult
+from jobstate.repository import WorkerInfo
+from jobstate.wire.instants import written
 from jobstate.wire.vocabulary import Dialect, spelled
 
 Document = dict[str, Any]
-
-
-def instant(at: datetime | None) -> str | None:
-    """An instant as text."""
-    return None if at is None else at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def job_document(job: Job, dialect: Dialect) -> Document:
@@ -28,8 +25,8 @@ def job_document(job: Job, dialect: Dialect) -> Document:
     stop, failure = job.stop, job.failure
     return {
         "id": job.id,
-        "created_at": instant(job.created_at),
-        "updated_at": instant(job.updated_at),
+        "created_at": written(job.created_at),
+        "updated_at": written(job.updated_at),
         "node_id": job.worker_id or job.node_id,
         "status": spelled(job.state, dialect),
         "descriptor": job.descriptor,
@@ -40,18 +37,18 @@ def job_document(job: Job, dialect: Dialect) -> Document:
         "run_id": job.run_id,
         "labels": job.labels,
         "priority": job.priority,
-        "available_at": instant(job.available_at),
+        "available_at": written(job.available_at),
         "parallelism": job.parallelism,
         "attempt": job.attempt,
         "failures": job.failures,
         "max_attempts": job.max_attempts,
-        "started_at": instant(job.started_at),
-        "finished_at": instant(job.finished_at),
+        "started_at": written(job.started_at),
+        "finished_at": written(job.finished_at),
         "stop": None
         if stop is None
         else {
             "mode": stop.mode.value,
-            "deadline": instant(stop.deadline),
+            "deadline": written(stop.deadline),
             "reason": stop.reason,
             "outcome": None if stop.outcome is None else stop.outcome.value,
         },
@@ -96,7 +93,7 @@ def event_document(event: Event) -> Document:
         "id": event.id,
         "job_id": event.job_id,
         "seq": event.seq,
-        "created_at": instant(event.at),
+        "created_at": written(event.at),
         "node_id": event.node or "",
         "event_type": event.trigger,
         "from": None if event.from_state is None else event.from_state.value,
@@ -109,6 +106,19 @@ def event_document(event: Event) -> Document:
     }
 
 
+def worker_document(worker: WorkerInfo) -> Document:
+    """A worker that said it is there."""
+    return {
+        "node_id": worker.node_id,
+        "heartbeat_at": written(checked.instant(worker.heartbeat_us)),
+        "started_at": written(checked.instant(worker.started_us)),
+        "host": worker.host,
+        "pid": worker.pid,
+        "kinds": None if worker.kinds is None else list(worker.kinds),
+        "concurrency": worker.concurrency,
+    }
+
+
 def stop_document(result: StopResult, dialect: Dialect) -> Document:
     """What a request to stop came to: `requested`, `already stopping` or `already terminal`."""
     already = "already terminal" if result.job.is_terminal else "already stopping"
@@ -118,7 +128,7 @@ def stop_document(result: StopResult, dialect: Dialect) -> Document:
         "changed": result.changed,
         "status": spelled(result.job.state, dialect),
         "state": result.job.state.value,
-        "expected_finish_time": instant(result.expected_finish_time),
+        "expected_finish_time": written(result.expected_finish_time),
     }
 
 

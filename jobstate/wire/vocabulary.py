@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Final
 
 from jobstate.domain.errors import InvalidRequest
-from jobstate.domain.lifecycle import State, states_named
+from jobstate.domain.lifecycle import STATE_WORDS, State, states_named
 
 _AMP_SHOWS: Final = {
     State.CREATED: State.SCHEDULED,
@@ -52,6 +52,11 @@ def spelled(state: State, dialect: Dialect) -> str:
     return _SPELLINGS[dialect][state]
 
 
+def filter_words(dialect: Dialect) -> list[str]:
+    """The words that `selected` knows, in their plainest spelling."""
+    return sorted({_plain(word) for word in (*STATE_WORDS, *_SPELLINGS[dialect].values())})
+
+
 def selected(words: str | Iterable[str], dialect: Dialect, field: str = "status") -> frozenset[State]:
     """The states that filter words select together: a comma list, or several of them.
 
@@ -67,8 +72,7 @@ def selected(words: str | Iterable[str], dialect: Dialect, field: str = "status"
         shown = frozenset(state for state in State if _plain(spelled(state, dialect)) == _plain(word))
         states = shown or states_named(word)
         if not states:
-            known = sorted({_plain(spelled(state, dialect)) for state in State} | {"active", "all", "terminal"})
-            raise InvalidRequest(field, f"has no word {word.strip()!r}; use {', '.join(known)}")
+            raise InvalidRequest(field, f"has no word {word.strip()!r}; use {', '.join(filter_words(dialect))}")
         found |= states
     return found
 

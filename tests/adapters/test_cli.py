@@ -191,8 +191,8 @@ def test_the_operators_day(shell: Shell) -> None:
         (["inspect", "9" * 30], 2, "is not the id of a job"),
         (["submit", "extract", "{"], 2, "is not JSON"),
         (["submit", "extract", "[]"], 2, "must be a JSON object"),
-        (["submit", "extract", "--available-at", "noon"], 2, "is not a time such as"),
-        (["submit", "extract", "--available-at", "2030-01-01T00:00:00"], 2, "must have a time zone"),
+        (["submit", "extract", "--available-at", "noon"], 2, "is not a time with a zone, such as"),
+        (["submit", "extract", "--available-at", "2030-01-01T00:00:00"], 2, "is not a time with a zone, such as"),
         (["prune", "--older-than", "a week"], 2, "is not a duration such as"),
         (["list", "--label", "team"], 2, "is not NAME=VALUE"),
         (["fail", 1], 2, "Missing option '--reason'"),
@@ -228,7 +228,7 @@ def test_several_ids_are_answered_by_one_document_and_the_highest_code(shell: Sh
     document = shell.json("stop", 1, 99, code=3)
     assert [result["id"] for result in document["results"]] == [1, 99]
     assert document["results"][0]["outcome"] == "requested"
-    assert document["results"][1]["error_code"] == "JobNotFound"
+    assert document["results"][1]["error_code"] == "JOB_NOT_FOUND"
 
 
 def test_paging_shows_every_job_once(shell: Shell) -> None:

@@ -7,10 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+import jobstate
 from jobstate.domain.errors import JobStateError
 from jobstate.domain.lifecycle import LIFECYCLE, State, Trigger
 from jobstate.domain.machine import mermaid
+from jobstate.http import create_app
 
+_EVERYWHERE: Final = {"400", "401", "403", "413", "415", "500", "503"}
 README: Final = Path(__file__).parents[2] / "README.md"
 
 
@@ -38,6 +41,21 @@ def error_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def route_table() -> str:
+    """Every route of the HTTP API, what it takes, and what it does."""
+    lines = ["| method, path | parameters | what it does | answers |", "|---|---|---|---|"]
+    with jobstate.open(":memory:") as store:
+        description = create_app(store).openapi()
+    for path, operations in description["paths"].items():
+        for method, operation in operations.items():
+            queries = [entry["name"] for entry in operation.get("parameters", []) if entry["in"] == "query"]
+            named = ", ".join(f"`{name}`" for name in queries)
+            told = operation["description"].split("\n")[0]
+            own = [status for status in operation["responses"] if status not in _EVERYWHERE]
+            lines.append(f"| {method.upper()} {path} | {named} | {told} | {', '.join(own)} |")
+    return "\n".join(lines) + "\n"
+
+
 def _below(kind: type[JobStateError]) -> set[type[JobStateError]]:
     return {kind for sub in kind.__subclasses__() for kind in (sub, *_below(sub))}
 
@@ -46,6 +64,7 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "lifecycle table": lifecycle_table,
     "lifecycle diagram": diagram,
     "error table": error_table,
+    "route table": route_table,
 }
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from jobstate import Job, JobStore, LeaseLost, State
+from jobstate import Job, JobStore, LeaseLost, Run, State
 from jobstate.testing.clock import ManualClock
 from tests.contract.situations import (
     AT_ONCE,
@@ -52,6 +53,46 @@ def test_the_order_holds_across_kinds_and_pinned_jobs(store: JobStore) -> None:
     pinned = store.submit("c", priority=2, node_id="worker-01")
     first = store.submit("a", priority=1)
     assert order_of(store) == [first.id, pinned.id, last.id]
+
+
+@pytest.mark.parametrize("kinds", [None, ["a"], ["a", "b"]])
+def test_one_claim_at_a_time_passes_over_nothing(store: JobStore, kinds: list[str] | None) -> None:
+    """A claim of one looks at the head of the queue first; what is pinned, delayed or of other kinds lies beside it."""
+    now = store.submit("a", priority=9).created_at
+    waiting = [
+        store.submit(kind, priority=number % 2, node_id=node, available_at=now + timedelta(seconds=delay - number))
+        for number, node in enumerate(["", "worker-01", "elsewhere", "", "worker-01"])
+        for kind in "ba"
+        for delay in (0, 60)
+    ]
+    mine = [job for job in waiting if job.node_id != "elsewhere" and job.available_at <= now]
+    mine = sorted(
+        (job for job in mine if kinds is None or job.kind in kinds),
+        key=lambda job: (job.priority, job.available_us, job.id),
+    )
+    taken = [run.id for _ in mine for run in store.claim("worker-01", kinds=kinds)]
+    assert taken == [job.id for job in mine]
+
+
+def test_a_job_that_somebody_took_after_the_look_at_it_is_theirs_alone(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = store.submit("extract"), store.submit("extract")
+    engine: Any = store.repository._engine  # type: ignore[attr-defined]
+    look = engine.read
+    others: list[Run] = []
+
+    def read(*asked: Any) -> Any:
+        rows = look(*asked)
+        monkeypatch.undo()
+        if not others:
+            others.extend(store.claim("worker-02"))
+        return rows
+
+    monkeypatch.setattr(engine, "read", read)
+    (run,) = store.claim("worker-01")
+    assert ([other.id for other in others], run.id) == ([first.id], second.id)
+    assert [event.node for event in store.events(first) if event.trigger == "claim"] == ["worker-02"]
 
 
 def test_a_claim_takes_at_most_its_limit(store: JobStore) -> None:

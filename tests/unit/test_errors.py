@@ -12,6 +12,7 @@ from jobstate.domain import errors
 from jobstate.domain.errors import (
     CheckpointNotFound,
     DuplicateJob,
+    EventNotFound,
     Fatal,
     InvalidRequest,
     JobNotFound,
@@ -25,6 +26,7 @@ from jobstate.domain.errors import (
     StoreFull,
     TransitionNotAllowed,
     WaitTimeout,
+    WorkerNotFound,
 )
 from jobstate.domain.lifecycle import LIFECYCLE, LIVE, STOP_PENDING, TERMINAL, State
 
@@ -36,6 +38,8 @@ FIELDS: dict[type[BaseException], dict[str, Any]] = {
     JobNotFound: {"job_id": 7},
     CheckpointNotFound: {"job_id": 7, "checkpoint_id": "chk_3"},
     RestartNotAllowed: {"job_id": 7, "state": State.RUNNING, "why": "it is live; stop it first"},
+    EventNotFound: {"job_id": 7, "event_id": 12},
+    WorkerNotFound: {"node_id": "worker-01"},
     DuplicateJob: {"key": "eth:0", "job_id": 7, "why": "its kind is 'load'"},
     WaitTimeout: {"job_id": 7, "state": State.RUNNING, "timeout": 2.5},
     JobStopping: {"job_id": 7, "mode": "checkpoint", "reason": "wrong input"},

@@ -103,6 +103,15 @@ def test_fatal_may_be_a_qualified_name() -> None:
     assert not policy.is_fatal(ValueError())
 
 
+def test_fatal_knows_the_exceptions_of_a_script_that_is_run_and_imported() -> None:
+    as_main = type("Broken", (Exception,), {"__module__": "__main__", "__qualname__": "Broken"})
+    submitted_by_the_script = RetryPolicy(fatal=(as_main,))
+    assert submitted_by_the_script.is_fatal(Broken())  # the worker imported the script
+    assert RetryPolicy(fatal=(Broken,)).is_fatal(as_main())  # the script is the worker
+    assert not submitted_by_the_script.is_fatal(ValueError())
+    assert not RetryPolicy(fatal=("tasks.Other", "NotBroken")).is_fatal(as_main())
+
+
 def test_a_run_is_healthy_once_it_lasted_long_enough() -> None:
     policy = RetryPolicy(healthy_after=60)
     assert not policy.ran_healthily(60 * SECOND - 1)

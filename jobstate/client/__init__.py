@@ -1,0 +1,1 @@
+"""The verbs of a store, against a server elsewhere."""

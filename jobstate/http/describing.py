@@ -1,0 +1,72 @@
+"""The API's description: what each route answers, and nothing that the framework would answer by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from jobstate import __version__
+from jobstate.http.schemas import Problem
+
+_ALWAYS: Final = (400, 401, 403, 413, 415, 500, 503)
+_FRAMEWORKS_OWN: Final = "422"
+
+
+def answers(
+    good: Mapping[int, Any], *refusals: int, headers: Mapping[str, str] | None = None
+) -> dict[int | str, dict[str, Any]]:
+    """What a route answers: its documents by status, and the statuses it refuses with.
+
+    A document is a model, None where there is none, or the content as the description has it.
+    """
+    described: dict[int | str, dict[str, Any]] = {}
+    for status, model in good.items():
+        described[status] = {"description": HTTPStatus(status).phrase}
+        if isinstance(model, dict):
+            described[status]["content"] = model
+        elif model is not None:
+            described[status]["model"] = model
+        if headers:
+            described[status]["headers"] = {
+                name: {"description": told, "schema": {"type": "string"}} for name, told in headers.items()
+            }
+    for status in sorted({*_ALWAYS, *refusals}):
+        described[status] = {"model": Problem, "description": HTTPStatus(status).phrase}
+    described[503]["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    return described
+
+
+def describe(app: FastAPI) -> None:
+    """Have the application describe exactly what it does."""
+
+    def described() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(
+                title="jobstate",
+                version=__version__,
+                summary="The truth about jobs",
+                routes=app.routes,
+                separate_input_output_schemas=False,
+            )
+            for path in schema["paths"].values():
+                for operation in path.values():
+                    operation["responses"].pop(_FRAMEWORKS_OWN, None)
+                    _refuse_in_json(operation["responses"])
+            for unused in ("HTTPValidationError", "ValidationError"):
+                schema.get("components", {}).get("schemas", {}).pop(unused, None)
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = described  # type: ignore[method-assign]
+
+
+def _refuse_in_json(responses: dict[str, Any]) -> None:
+    """A route that answers a stream or plain text still refuses in JSON."""
+    for status, response in responses.items():
+        if int(status) >= HTTPStatus.BAD_REQUEST:
+            (described,) = response["content"].values()
+            response["content"] = {"application/json": described}

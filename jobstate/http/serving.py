@@ -1,0 +1,121 @@
+"""`jobstate serve`: the application under uvicorn, from the first bind to a clean end."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import sys
+from functools import partial
+from types import FrameType
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+
+import jobstate
+from jobstate.domain.errors import InvalidRequest
+from jobstate.http.application import create_app
+from jobstate.http.protocol import Protocol
+from jobstate.http.settings import DEFAULT_HOST, DEFAULT_PORT, Settings
+from jobstate.wire.vocabulary import Dialect
+
+_PROFILES: Final = {dialect.value: dialect for dialect in (Dialect.DOCS, Dialect.SDK)}
+_GRACE: Final = 10
+"""Seconds that requests under way have when the server ends."""
+_BACKLOG: Final = 128
+
+
+class _Server(uvicorn.Server):
+    """Lets those that wait go before it waits for them."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal came."""
+        self._app.state.changes.end()
+        super().handle_exit(sig, frame)
+
+
+def serve(
+    db: str,
+    *,
+    host: str = DEFAULT_HOST,
+    port: int = DEFAULT_PORT,
+    token: str | None = None,
+    profile: str = Dialect.DOCS.value,
+    actor: str | None = None,
+) -> None:
+    """Serve a store until SIGINT or SIGTERM; a missing file is created.
+
+    Args:
+        db: The file of the store.
+        host: Where to listen. Anything but loopback needs a token.
+        port: 0: any that is free.
+        token: What every request must carry.
+        profile: How states are spelled: `docs` or `sdk`.
+        actor: Who sweeps, in the history.
+
+    Raises:
+        InvalidRequest: An argument is not as described.
+        OSError: The address cannot be listened on.
+        StoreError: The store cannot be opened.
+    """
+    settings = _settings(host, token, profile)
+    with listen(host, port) as listening, jobstate.open(db, actor=actor) as store:
+        app = create_app(store, settings, reopen=partial(jobstate.open, db, actor=actor, create=False))
+        config = uvicorn.Config(
+            app,
+            http=Protocol,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,  # who asks is who connects; a proxy passes X-Jobstate-Actor on
+            timeout_graceful_shutdown=_GRACE,
+        )
+        print(  # noqa: T201  (a command's message, on standard error)
+            f"jobstate serves {store.path} at http://{_shown(host)}:{listening.getsockname()[1]} (profile {profile})",
+            file=sys.stderr,
+            flush=True,
+        )
+        _Server(config, app).run(sockets=[listening])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket to serve from, whose connections send at once.
+
+    asyncio sees to that only where the socket names its protocol, which this one does not: an answer's body would wait
+    for the other side to confirm its head, some 40 ms on a connection that is used again.
+    """
+    listening = socket.create_server((host, port), family=_family(host), backlog=_BACKLOG)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # its connections inherit it
+    return listening
+
+
+def _settings(host: str, token: str | None, profile: str) -> Settings:
+    if profile not in _PROFILES:
+        raise InvalidRequest("profile", f"must be one of {', '.join(_PROFILES)}, not {profile!r}")
+    if token is not None and (not token.isascii() or not token.isprintable() or not token.strip()):
+        raise InvalidRequest("token", "must be printable ASCII text")
+    local = _is_loopback(host)
+    if not local and token is None:
+        raise InvalidRequest("host", f"{host} can be reached from elsewhere: set a token, or listen on 127.0.0.1")
+    return Settings(dialect=_PROFILES[profile], token=token, local_names_only=local)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

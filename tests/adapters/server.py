@@ -1,0 +1,74 @@
+"""A real server over a store of the test, on a port of its own, in a thread."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import urllib3
+import uvicorn
+
+import jobstate
+from jobstate.http import Settings, create_app
+from jobstate.http.protocol import Protocol
+from jobstate.http.serving import listen
+
+SOON = Settings(sweep_every=0.05)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.text)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server."""
+
+    url: str
+    port: int
+
+    def ask(
+        self, method: str, path: str, *, body: object = None, headers: Mapping[str, str] | None = None, raw: Any = None
+    ) -> Answer:
+        """One request, without retries; `body` is sent as JSON, `raw` as it is."""
+        sent = dict(headers or {})
+        if body is not None:
+            sent.setdefault("Content-Type", "application/json")
+            raw = json.dumps(body).encode()
+        with urllib3.PoolManager(retries=False, timeout=30) as pool:
+            found = pool.request(method, self.url + path, body=raw, headers=sent)
+            return Answer(found.status, found.headers, found.data.decode())
+
+
+@contextmanager
+def serving(store: jobstate.JobStore, settings: Settings = SOON, **options: Any) -> Iterator[Server]:
+    """The application over the store under uvicorn, until the block ends."""
+    app = create_app(store, settings, **options)
+    with listen("127.0.0.1", 0) as listening:
+        port: int = listening.getsockname()[1]
+        server = uvicorn.Server(uvicorn.Config(app, http=Protocol, log_level="error", timeout_graceful_shutdown=5))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            while not server.started and thread.is_alive():
+                time.sleep(0.005)
+            yield Server(f"http://127.0.0.1:{port}", port)
+        finally:
+            app.state.changes.end()
+            server.should_exit = True
+            thread.join()
