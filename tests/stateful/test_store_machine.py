@@ -36,7 +36,7 @@ from tests.stateful.model import PENDING, TERMINAL, Model, Refused, Row
 Thing = TypeVar("Thing")
 LONG: Final = os.environ.get("JOBSTATE_HYPOTHESIS") == "long"
 SETTINGS: Final = settings(
-    max_examples=1000 if LONG else 100,
+    max_examples=1000 if LONG else 120,
     stateful_step_count=80 if LONG else 40,
     deadline=None,
     derandomize=not LONG,
@@ -62,8 +62,9 @@ AFTER: Final = st.sampled_from([0, 0, 0, 0, 0, 1, 2.000001, LEASE - 0.000001, LE
 INDEX: Final = st.integers(0, 1000)
 VERBS: Final = (
     *("heartbeat", "flush", "checkpoint", "complete", "fail", "fail for good", "release", "begin_stop", "finish_stop"),
-    *("rescaled", "begin_checkpoint", "complete_checkpoint", "fail_checkpoint"),
+    "rescaled",
 )
+PHASES: Final = ("complete_checkpoint", "fail_checkpoint")
 Report = tuple[str, int, int] | None
 REPORTS: Final = st.sampled_from(
     [None, None, ("blocks", 0, 3), ("blocks", 2, 9), ("blocks", 6, 7), ("blocks", 12, 12), ("logs", 5, 5)]
@@ -272,7 +273,9 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(
         after=AFTER,
         index=INDEX,
-        verb=st.sampled_from(["schedule", "operator fail", "rescale", "delete", "prune", "sweep", "wait"]),
+        verb=st.sampled_from(
+            ["schedule", "operator fail", "operator fail", "rescale", "delete", "prune", "sweep", "wait"]
+        ),
         word=st.sampled_from(sorted(WORDS)),
         age=st.sampled_from([None, 0, 5, 60]),
         tasks=st.sampled_from([1, 2, 3]),
@@ -394,7 +397,12 @@ class StoreMachine(RuleBasedStateMachine):
 
     @precondition(is_any_live)
     @rule(
-        after=AFTER, index=INDEX, mode=MODES, report=REPORTS, verb=st.sampled_from((*VERBS, "heartbeat")), times=TIMES
+        after=AFTER,
+        index=INDEX,
+        mode=MODES,
+        report=REPORTS,
+        verb=st.sampled_from((*VERBS, "heartbeat", "complete", "fail for good")),
+        times=TIMES,
     )
     def a_holder_is_to_stop(self, after: float, index: int, mode: str, report: Report, verb: str, times: int) -> None:
         if not self.held():
@@ -405,7 +413,18 @@ class StoreMachine(RuleBasedStateMachine):
         self.work("stopping", self.stopping(), index, report, verb, times)
 
     @precondition(is_any_live)
-    @rule(after=AFTER, index=INDEX, report=REPORTS, verb=st.sampled_from(VERBS), times=TIMES)
+    @rule(after=AFTER, index=INDEX, report=REPORTS, end=st.sampled_from(PHASES), times=TIMES)
+    def a_checkpoint_takes_its_time(self, after: float, index: int, report: Report, end: str, times: int) -> None:
+        """Begun, completed or failed, and then, which must be refused, the other way too."""
+        if not self.held():
+            self.claim_for("worker-a", None, 2)
+        self.work("holder", self.held(), index, report, "begin_checkpoint", 1)
+        self.time_passes(after)
+        self.work("holder", self.held(), index, report, end, times)
+        self.work("holder", self.held(), index, None, pick([*PHASES], PHASES.index(end) + 1), 1)
+
+    @precondition(is_any_live)
+    @rule(after=AFTER, index=INDEX, report=REPORTS, verb=st.sampled_from((*VERBS, *PHASES)), times=TIMES)
     def a_zombie_works(self, after: float, index: int, report: Report, verb: str, times: int) -> None:
         """Every run that was ever claimed is kept, and used again after its lease is gone."""
         self.time_passes(after)
@@ -540,7 +559,8 @@ EXPECTED: Final = {
     *("removed: JobNotFound", "prune: some", "sweep: some", "wait", "time passes"),
     *("claim: a job", "claim: a job with a checkpoint"),
     *(f"holder: {verb}" for verb in VERBS if not verb.endswith("_stop")),
-    *(f"holder: {verb}_checkpoint: InvalidRequest" for verb in ("complete", "fail")),
+    *(f"holder: {verb}" for verb in ("begin_checkpoint", *PHASES)),
+    *(f"holder: {verb}: InvalidRequest" for verb in PHASES),
     *("holder: begin_stop: TransitionNotAllowed", "holder: finish_stop: TransitionNotAllowed"),
     *(f"stopping: {verb}" for verb in VERBS),
     *(f"rescaling: {verb}" for verb in ("complete", "fail", "fail for good", "release", "rescaled")),
