@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from jobstate.domain.audit import Finding as Finding
     from jobstate.domain.checkpoints import Checkpoint as Checkpoint
     from jobstate.domain.checkpoints import CheckpointState as CheckpointState
+    from jobstate.domain.checkpoints import OperatorState as OperatorState
+    from jobstate.domain.errors import CheckpointNotFound as CheckpointNotFound
     from jobstate.domain.errors import DuplicateJob as DuplicateJob
     from jobstate.domain.errors import EventNotFound as EventNotFound
     from jobstate.domain.errors import Fatal as Fatal
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from jobstate.domain.errors import JobStateError as JobStateError
     from jobstate.domain.errors import JobStopping as JobStopping
     from jobstate.domain.errors import LeaseLost as LeaseLost
+    from jobstate.domain.errors import RestartNotAllowed as RestartNotAllowed
     from jobstate.domain.errors import SchemaMismatch as SchemaMismatch
     from jobstate.domain.errors import StoreBusy as StoreBusy
     from jobstate.domain.errors import StoreClosed as StoreClosed
@@ -72,11 +75,12 @@ _HOMES = {
     "jobstate.client.jobs": "JobClient",
     "jobstate.client.opening": "connect",
     "jobstate.domain.audit": "AuditReport Finding",
-    "jobstate.domain.checkpoints": "Checkpoint CheckpointState",
+    "jobstate.domain.checkpoints": "Checkpoint CheckpointState OperatorState",
     "jobstate.domain.errors": (
-        "DuplicateJob EventNotFound Fatal GuardViolation InvalidRequest JobNotFound JobNotTerminal JobStateError "
-        "JobStopping LeaseLost SchemaMismatch StoreBusy StoreClosed StoreCorrupt StoreError StoreForked StoreFull "
-        "StoreReadOnly StoreUnavailable TransitionNotAllowed UnsupportedSQLite WaitTimeout WorkerNotFound"
+        "CheckpointNotFound DuplicateJob EventNotFound Fatal GuardViolation InvalidRequest JobNotFound JobNotTerminal "
+        "JobStateError JobStopping LeaseLost RestartNotAllowed SchemaMismatch StoreBusy StoreClosed StoreCorrupt "
+        "StoreError StoreForked StoreFull StoreReadOnly StoreUnavailable TransitionNotAllowed UnsupportedSQLite "
+        "WaitTimeout WorkerNotFound"
     ),
     "jobstate.domain.job": "Event Failure FailureKind Job Lease Stop StopMode StopOutcome",
     "jobstate.domain.lifecycle": "LIFECYCLE LIVE TERMINAL State Trigger",

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from jobstate.domain import checked
+from jobstate.domain.checkpoints import Checkpoint
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.job import Job, NewJob, StopMode
 from jobstate.domain.lifecycle import STATE_WORDS, State, states_named
@@ -16,11 +17,14 @@ from jobstate.worker.run import Run
 
 JobRef = int | Job | Run
 """Wherever a job is asked for, an id, a `Job` or a `Run` will do."""
+CheckpointRef = str | int | Checkpoint
+"""Wherever a checkpoint is asked for, its id (`chk_…`), the number in it or a `Checkpoint` will do."""
 Duration = float | timedelta
 StateFilter = str | State | Iterable[str | State]
 
 _MAX_PRIORITY: Final = 2**31
 _MAX_PARALLELISM: Final = 1_000_000
+_LONGEST_NUMBER: Final = 20
 
 
 def new_job(
@@ -48,7 +52,7 @@ def new_job(
         and 1 <= max_attempts <= MAX_ATTEMPTS_LIMIT
     ):
         priority = checked.integer("priority", priority, -_MAX_PRIORITY, _MAX_PRIORITY)
-        parallelism = checked.integer("parallelism", parallelism, 1, _MAX_PARALLELISM)
+        parallelism = tasks("parallelism", parallelism)
         max_attempts = checked.integer("max_attempts", max_attempts, 1, MAX_ATTEMPTS_LIMIT)
     return NewJob(
         checked.text("kind", kind),
@@ -64,6 +68,22 @@ def new_job(
         max_attempts,
         None if retry is DEFAULT_RETRY else _retry_json(retry),
     )
+
+
+def tasks(field: str, count: int) -> int:
+    """How many tasks a job is to run with."""
+    return checked.integer(field, count, 1, _MAX_PARALLELISM)
+
+
+def checkpoint_number(checkpoint: CheckpointRef) -> int:
+    """The number behind a reference to a checkpoint."""
+    if isinstance(checkpoint, Checkpoint):
+        return checkpoint.number
+    if isinstance(checkpoint, str):
+        digits = checkpoint.removeprefix("chk_")
+        if digits.isascii() and digits.isdigit() and len(digits) < _LONGEST_NUMBER:
+            checkpoint = int(digits)
+    return checked.integer("checkpoint_id", checkpoint, 1, checked.MAX_ID)
 
 
 def job_id(job: JobRef) -> int:

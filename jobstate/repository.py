@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from jobstate.domain.audit import AuditReport, Finding
-from jobstate.domain.checkpoints import Checkpoint, Progress
+from jobstate.domain.checkpoints import Checkpoint, Point, Progress
 from jobstate.domain.job import By, Event, Job, Lease, NewJob
 from jobstate.domain.leases import Renewal
 from jobstate.domain.lifecycle import State
 from jobstate.domain.moves import Decision
 from jobstate.domain.ranges import TableProgress
+from jobstate.domain.restarting import Wish
 
 Decide = Callable[[Job], Decision]
 
@@ -103,6 +104,9 @@ class Jobs(Protocol):
     def change(self, job_id: int, decide: Decide) -> Decision:
         """Let `decide` judge the job under the write lock and write what it decided; JobNotFound without a row."""
 
+    def restart(self, job_id: int, wish: Wish, now: int, settling: Settling, by: By) -> Job:
+        """Settle the job, then add the one that restarts it, with a copy of the checkpoint that it restores."""
+
     def delete(self, job_id: int, now: int, by: By) -> bool:
         """Remove a job that has ended; False when there is none, JobNotTerminal when it is live."""
 
@@ -149,8 +153,22 @@ class Reports(Protocol):
     def progress(self, job_id: int) -> dict[str, TableProgress]:
         """The progress of a job, by table name, in the order of names."""
 
-    def checkpoint(self, lease: Lease, progress: Progress, state_json: str | None, keep: int, now: int) -> Checkpoint:
-        """Write progress and a completed checkpoint that holds it, and drop all but the newest `keep`."""
+    def checkpoint(self, lease: Lease, progress: Progress, said: Point, keep: int, now: int) -> Checkpoint:
+        """Begin and complete a checkpoint in one transaction."""
+
+    def begin_checkpoint(self, lease: Lease, progress: Progress, said: Point, now: int) -> Checkpoint:
+        """Write progress and a checkpoint in progress that stands for it."""
+
+    def complete_checkpoint(
+        self, lease: Lease, progress: Progress, number: int, said: Point, keep: int, now: int
+    ) -> Checkpoint:
+        """Write progress, complete a checkpoint of this lease, and drop all but the newest `keep` completed ones."""
+
+    def fail_checkpoint(self, lease: Lease, number: int, failure: str, keep: int, now: int) -> Checkpoint:
+        """Fail a checkpoint of this lease, and drop all but the newest `keep` failed ones."""
+
+    def find_checkpoint(self, job_id: int, number: int) -> Checkpoint | None:
+        """A checkpoint of a job, or None."""
 
     def checkpoints(self, job_id: int, limit: int) -> list[Checkpoint]:
         """The checkpoints of a job, newest epoch first."""

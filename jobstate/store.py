@@ -12,16 +12,17 @@ from types import TracebackType
 from typing import Any, Final
 
 from jobstate import arguments
-from jobstate.arguments import Duration, JobRef, StateFilter
+from jobstate.arguments import CheckpointRef, Duration, JobRef, StateFilter
 from jobstate.context import DEFAULT_LEASE, Context
-from jobstate.domain import checked, leases, stopping
+from jobstate.domain import checked, leases, rescaling, stopping
 from jobstate.domain.audit import AuditReport
 from jobstate.domain.checkpoints import Checkpoint
-from jobstate.domain.errors import EventNotFound, InvalidRequest, JobNotFound, WorkerNotFound
+from jobstate.domain.errors import CheckpointNotFound, EventNotFound, InvalidRequest, JobNotFound, WorkerNotFound
 from jobstate.domain.job import By, Event, Job, StopMode
 from jobstate.domain.lifecycle import TERMINAL, State
 from jobstate.domain.ranges import TableProgress
 from jobstate.domain.removal import prunable
+from jobstate.domain.restarting import Wish
 from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, RetryPolicy
 from jobstate.domain.stopping import StopResult
 from jobstate.repository import Filter, Page, Repository, WorkerInfo
@@ -270,6 +271,14 @@ class JobStore:
             self.get(job)
         return found
 
+    def checkpoint(self, job: JobRef, checkpoint_id: CheckpointRef) -> Checkpoint:
+        """One checkpoint of the job. Raises JobNotFound, CheckpointNotFound."""
+        number = arguments.checkpoint_number(checkpoint_id)
+        found = self.repository.reports.find_checkpoint(arguments.job_id(job), number)
+        if found is None:
+            raise CheckpointNotFound(self.get(job).id, f"chk_{number}")
+        return found
+
     def events(self, job: JobRef) -> Sequence[Event]:
         """The whole history of the job, oldest first. Raises JobNotFound."""
         found = self.repository.history.events(arguments.job_id(job))
@@ -337,6 +346,26 @@ class JobStore:
         expected = stopping.expected_finish_us(decision.job)
         return StopResult(bool(decision.steps), decision.job, None if expected is None else checked.instant(expected))
 
+    def rescale(self, job: JobRef, parallelism: int, *, actor: str | None = None, reason: str | None = None) -> Job:
+        """Ask for another number of tasks.
+
+        The worker that holds the job sees it as `run.rescale_to`; the job is Rescaling until the worker answers with
+        `run.rescaled()` or hands the job back; asking again replaces the number. A job that nobody runs gets the number
+        at once. A stop wins: it drops the request.
+
+        Returns:
+            The job; unchanged when it has that parallelism already.
+
+        Raises:
+            JobNotFound: There is no such job.
+            TransitionNotAllowed: It is stopping, or has ended.
+        """
+        wanted = arguments.tasks("parallelism", parallelism)
+        by, now = self._acting(actor, reason), self._now()
+        return self.repository.jobs.change(
+            arguments.job_id(job), lambda found: rescaling.rescale(found, wanted, self._context.chance(), now, by)
+        ).job
+
     def fail(self, job: JobRef, reason: str, *, actor: str | None = None) -> Job:
         """Fail a job for good, as its operator, and fence its worker.
 
@@ -351,6 +380,46 @@ class JobStore:
         return self.repository.jobs.change(
             arguments.job_id(job), lambda found: leases.fail_by_operator(found, message, now, by)
         ).job
+
+    def restart(
+        self,
+        job: JobRef,
+        checkpoint_id: CheckpointRef | None = None,
+        *,
+        parallelism: int | None = None,
+        actor: str | None = None,
+        reason: str | None = None,
+    ) -> Job:
+        """Go on with a job that failed or was stopped, as a new job; the old one keeps its history and checkpoints.
+
+        The new job is asked for the same, takes the key along, is the next run of the same pipeline, and names the old
+        one in `restarted_from`. Its first run starts from the checkpoint, with the progress that it was taken at.
+
+        Args:
+            job: The old job.
+            checkpoint_id: Any completed checkpoint of the old job or of those that it restarts; None: the newest of the
+                old job, or from nothing where it has none.
+            parallelism: Another number of tasks; None: as before.
+            actor: Who restarts it.
+            reason: Why.
+
+        Returns:
+            The new job, Scheduled.
+
+        Raises:
+            JobNotFound: There is no such job.
+            CheckpointNotFound: There is no such checkpoint, or it is another lineage's.
+            RestartNotAllowed: The job is live, or completed, or a live job restarts it already, or the checkpoint was
+                not completed.
+            DuplicateJob: Another live job holds the key by now.
+        """
+        wish = Wish(
+            None if checkpoint_id is None else arguments.checkpoint_number(checkpoint_id),
+            None if parallelism is None else arguments.tasks("parallelism", parallelism),
+        )
+        by = self._acting(actor, reason)
+        settling = self._context.settling(by.actor, limit=1)
+        return self.repository.jobs.restart(arguments.job_id(job), wish, self._now(), settling, by)
 
     def delete(self, job: JobRef, *, actor: str | None = None, reason: str | None = None) -> bool:
         """Remove a job that has ended, with all that belongs to it; a short record of the deletion remains.

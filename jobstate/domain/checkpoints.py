@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from jobstate.domain import checked
+from jobstate.domain.checked import Json
+from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.ranges import TableProgress
 
 KEEP_CHECKPOINTS: Final = 10
 """How many completed checkpoints of a job are kept by default, newest first."""
+
+MAX_LOCATION: Final = 4096
+MAX_SUBTASKS: Final = 1_000_000
 
 Progress = Mapping[str, TableProgress]
 
@@ -27,8 +32,23 @@ class CheckpointState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorState:
+    """What one operator of the job keeps in a checkpoint. Sizes are in bytes."""
+
+    operator_id: str
+    state_size: int
+    operator_name: str | None = None
+    subtasks: Mapping[int, int] = field(default_factory=dict)
+    """The size of each subtask's part, by its index."""
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A point from which a job can go on. `epoch` grows through the job and those that restart it."""
+    """A point from which a job can go on. `epoch` grows through the job and those that restart it.
+
+    It is begun, which fixes the progress that it stands for, and then completed or failed. One that was begun and not
+    completed when its lease ended is failed.
+    """
 
     number: int
     job_id: int
@@ -39,6 +59,13 @@ class Checkpoint:
     start_us: int
     finish_us: int | None
     size_bytes: int
+    backend: str | None
+    """What keeps the state, where that is not the store itself."""
+    location: str | None
+    """Where it is kept there."""
+    failure: str | None
+    """Why it failed."""
+    operators_json: str | None
     state_json: str | None
     snapshot_json: str
 
@@ -53,8 +80,13 @@ class Checkpoint:
         return None if self.state_json is None else json.loads(self.state_json)
 
     @property
+    def operator_states(self) -> tuple[OperatorState, ...]:
+        """What each operator keeps in it, in the order given."""
+        return () if self.operators_json is None else operators_from_json(self.operators_json)
+
+    @property
     def progress(self) -> dict[str, TableProgress]:
-        """The progress at the moment of the checkpoint, by table."""
+        """The progress at the moment the checkpoint was begun, by table."""
         return progress_from_json(self.snapshot_json)
 
     @property
@@ -66,6 +98,78 @@ class Checkpoint:
     def finish_time(self) -> datetime | None:
         """When it was completed or failed."""
         return None if self.finish_us is None else checked.instant(self.finish_us)
+
+
+def operators_to_json(operators: Iterable[OperatorState]) -> str | None:
+    """The states of operators as they are stored; InvalidRequest for what is none."""
+    stored = [_operator_json(f"operators[{number}]", operator) for number, operator in enumerate(operators)]
+    return json.dumps(stored, ensure_ascii=False) if stored else None
+
+
+def operators_from_json(stored: str) -> tuple[OperatorState, ...]:
+    """The states that `operators_to_json` stored."""
+    return tuple(OperatorState(name, size, told, dict(parts)) for name, size, told, parts in json.loads(stored))
+
+
+def _operator_json(place: str, operator: OperatorState) -> list[Any]:
+    if not isinstance(operator, OperatorState):
+        raise InvalidRequest(place, f"must be an OperatorState, not {operator!r}")
+    name = operator.operator_name
+    return [
+        checked.text(f"{place}.operator_id", operator.operator_id),
+        checked.integer(f"{place}.state_size", operator.state_size, 0, checked.MAX_ID),
+        None if name is None else checked.text(f"{place}.operator_name", name),
+        [
+            [
+                checked.integer(f"{place}.subtasks", index, 0, MAX_SUBTASKS),
+                checked.integer(f"{place}.subtasks[{index}]", size, 0, checked.MAX_ID),
+            ]
+            for index, size in sorted(operator.subtasks.items())
+        ],
+    ]
+
+
+def check_open(checkpoint: Checkpoint, token: int, wanted: CheckpointState) -> None:
+    """InvalidRequest unless the checkpoint is under way in this lease, or has come to the wanted end already."""
+    if checkpoint.token != token:
+        raise InvalidRequest(
+            "checkpoint", f"{checkpoint.id} was begun by another run of the job; begin one of this run"
+        )
+    if checkpoint.status not in (CheckpointState.IN_PROGRESS, wanted):
+        raise InvalidRequest("checkpoint", f"{checkpoint.id} is {checkpoint.status}; begin another one")
+
+
+class Point(NamedTuple):
+    """What a worker says of a checkpoint, in its stored form; None: as it was said before, or nothing."""
+
+    state_json: str | None = None
+    size_bytes: int | None = None
+    backend: str | None = None
+    location: str | None = None
+    operators_json: str | None = None
+
+
+def point(
+    limit: int,
+    state: Json = None,
+    size_bytes: int | None = None,
+    backend: str | None = None,
+    location: str | None = None,
+    operators: Iterable[OperatorState] = (),
+) -> Point:
+    """What is said of a checkpoint, checked; InvalidRequest names what is not as `Run.checkpoint` describes it."""
+    told = tuple(operators)
+    state_json = None if state is None else checked.json_text("state", state, limit)
+    operators_json = operators_to_json(told)
+    if size_bytes is None and (state_json is not None or told):
+        size_bytes = len((state_json or "").encode()) + sum(operator.state_size for operator in told)
+    return Point(
+        state_json,
+        None if size_bytes is None else checked.integer("size_bytes", size_bytes, 0, checked.MAX_ID),
+        None if backend is None else checked.text("backend", backend),
+        None if location is None else checked.text("location", location, MAX_LOCATION),
+        operators_json,
+    )
 
 
 def progress_to_json(progress: Progress) -> str:

@@ -59,6 +59,34 @@ class JobNotTerminal(JobStateError):
         return f"job {self.job_id} is {self.state} and cannot be deleted; {way}"
 
 
+class RestartNotAllowed(JobStateError):
+    """The job cannot be restarted, or not from that checkpoint: `why` says it. Nothing was changed."""
+
+    def __init__(self, job_id: int, state: State, why: str) -> None:
+        super().__init__(job_id, state, why)
+        self.job_id = job_id
+        self.state = state
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"job {self.job_id} is {self.state} and cannot be restarted: {self.why}"
+
+
+class CheckpointNotFound(JobStateError, LookupError):
+    """Neither the job nor those that it restarts have this checkpoint (any more)."""
+
+    def __init__(self, job_id: int, checkpoint_id: str) -> None:
+        super().__init__(job_id, checkpoint_id)
+        self.job_id = job_id
+        self.checkpoint_id = checkpoint_id
+
+    def __str__(self) -> str:
+        return (
+            f"there is no checkpoint {self.checkpoint_id} of job {self.job_id} or of those that it restarts; "
+            "list its checkpoints to see which there are"
+        )
+
+
 class LeaseLost(JobStateError):
     """The caller no longer holds the lease it names: it ran out, or someone took it. Nothing was written."""
 

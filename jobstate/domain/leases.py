@@ -56,7 +56,7 @@ def complete(job: Job, token: int, now: int, by: By) -> Decision:
     """The work is done. Completion beats a stop. Repeated with the same token: no change."""
     if _own_end(job, token) and job.state is State.COMPLETED:
         return Decision(job)
-    _check_holder(job, token, Trigger.COMPLETE)
+    check_holder(job, token, Trigger.COMPLETE)
     return decided(move(job, Trigger.COMPLETE, now, by, failure_json=None))
 
 
@@ -67,7 +67,7 @@ def fail(job: Job, token: int, failure: Failure, chance: float, now: int, by: By
     """
     if _own_end(job, token) and (job.state is State.FAILED or job.stop_outcome is StopOutcome.WORKER_FAILED):
         return Decision(job)
-    _check_holder(job, token, Trigger.FAIL)
+    check_holder(job, token, Trigger.FAIL)
     if job.state in STOP_PENDING and failure.kind is FailureKind.ERROR:
         return finish_pending_stop(job, StopOutcome.WORKER_FAILED, now, by, failure_json=failure.to_json())
     if failure.kind is FailureKind.FATAL:
@@ -77,7 +77,7 @@ def fail(job: Job, token: int, failure: Failure, chance: float, now: int, by: By
 
 def release(job: Job, token: int, available: int, now: int, by: By) -> Decision:
     """Hand the job back uncharged, to be claimed again from `available` on; while a stop is pending, this ends it."""
-    _check_holder(job, token, Trigger.RELEASE)
+    check_holder(job, token, Trigger.RELEASE)
     if job.state in STOP_PENDING:
         return finish_pending_stop(job, worker_outcome(job), now, by)
     return decided(move(job, Trigger.RELEASE, now, by, available_us=available))
@@ -85,7 +85,7 @@ def release(job: Job, token: int, available: int, now: int, by: By) -> Decision:
 
 def begin_stop(job: Job, token: int, now: int, by: By) -> Decision:
     """The worker agrees to stop. Repeated: no change."""
-    _check_holder(job, token, Trigger.BEGIN_STOP)
+    check_holder(job, token, Trigger.BEGIN_STOP)
     if job.state is State.STOPPING:
         return Decision(job)
     return decided(move(job, Trigger.BEGIN_STOP, now, by))
@@ -95,7 +95,7 @@ def finish_stop(job: Job, token: int, now: int, by: By) -> Decision:
     """The worker has stopped; from StopRequested it agrees in the same breath. Repeated: no change."""
     if _own_end(job, token) and job.state is State.STOPPED:
         return Decision(job)
-    _check_holder(job, token, Trigger.FINISH_STOP)
+    check_holder(job, token, Trigger.FINISH_STOP)
     if job.state not in STOP_PENDING:
         target(job, Trigger.FINISH_STOP)
     return finish_pending_stop(job, worker_outcome(job), now, by)
@@ -206,7 +206,7 @@ def _own_end(job: Job, token: int) -> bool:
     return job.lease_token == token and job.worker_id is None and job.is_terminal
 
 
-def _check_holder(job: Job, token: int, trigger: Trigger) -> None:
+def check_holder(job: Job, token: int, trigger: Trigger) -> None:
     """LeaseLost for a stale token; TransitionNotAllowed when the holder itself has ended the job in another way."""
     if _own_end(job, token):
         raise TransitionNotAllowed(job.id, job.state, trigger.value, ())

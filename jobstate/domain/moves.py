@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from jobstate.domain.errors import TransitionNotAllowed
 from jobstate.domain.job import By, Job
-from jobstate.domain.lifecycle import EITHER_WAY, LEASE_EFFECT, LIFECYCLE, TERMINAL, LeaseEffect, State, Trigger
+from jobstate.domain.lifecycle import (
+    CLAIMABLE,
+    EITHER_WAY,
+    LEASE_EFFECT,
+    LIFECYCLE,
+    TERMINAL,
+    LeaseEffect,
+    State,
+    Trigger,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,10 @@ class Decision:
     def then(self, next_decision: Decision) -> Decision:
         """Both decisions, one after the other."""
         return Decision(next_decision.job, self.steps + next_decision.steps)
+
+
+_GOES_ON: Final = CLAIMABLE | {State.RUNNING}
+"""Where a job that is Rescaling still runs, or will: with the parallelism that was asked for."""
 
 
 def decided(*steps: Job) -> Decision:
@@ -71,6 +84,8 @@ def move(
         changes["finished_us"] = now
     if to is not State.RESCALING:
         changes["rescale_to"] = None
+        if job.rescale_to is not None and to in _GOES_ON:
+            changes["parallelism"] = job.rescale_to
     return _next(job, trigger.value, now, by, detail, state=to, **changes)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
+from jobstate.domain.checkpoints import CheckpointState
 from jobstate.domain.job import SUBMIT
 from jobstate.domain.lifecycle import (
     EDGES,
@@ -94,6 +95,13 @@ def guards(prefix: str) -> tuple[str, ...]:
                     )
                 ]
             ),
+        ),
+        # Whoever ends a lease, by whatever verb: what was in progress under it comes to nothing.
+        _on(
+            f"{jobs}_checkpoints_end",
+            f"AFTER UPDATE OF worker_id ON {jobs} WHEN NEW.worker_id IS NULL AND OLD.worker_id IS NOT NULL",
+            f"UPDATE {prefix}job_checkpoints SET status = '{CheckpointState.FAILED}', finish_at = NEW.updated_at, "
+            f"failure = 'its lease ended' WHERE job_id = NEW.id AND status = '{CheckpointState.IN_PROGRESS}'",
         ),
         _frozen(events, "UPDATE", "history is never changed"),
         _kept(events, jobs, "history goes only with its job"),

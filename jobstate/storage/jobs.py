@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jobstate.domain.errors import DuplicateJob, GuardViolation, JobNotFound
 from jobstate.domain.job import By, Job, NewJob, same_submission
+from jobstate.domain.leases import settle
 from jobstate.domain.lifecycle import State
 from jobstate.domain.moves import Decision
 from jobstate.domain.removal import check_deletable
-from jobstate.repository import Decide, Filter
+from jobstate.domain.restarting import Wish, check_restartable, successor
+from jobstate.repository import Decide, Filter, Settling
 from jobstate.storage.engine import Engine
 from jobstate.storage.queries.jobs import JobQueries
 from jobstate.storage.queries.lists import Asked, ListQueries
+from jobstate.storage.reports import SqlReports
 from jobstate.storage.rows import job_of, submitted_job, version_of
 
 _CREATED, _SCHEDULED = (state.value for state in (State.CREATED, State.SCHEDULED))  # reading `.value` costs a call
@@ -24,8 +27,11 @@ _CREATED, _SCHEDULED = (state.value for state in (State.CREATED, State.SCHEDULED
 class SqlJobs:
     """`jobstate.repository.Jobs` over SQL."""
 
-    def __init__(self, engine: Engine, queries: JobQueries, lists: ListQueries) -> None:
+    def __init__(
+        self, engine: Engine, queries: JobQueries, lists: ListQueries, reports: Callable[[], SqlReports]
+    ) -> None:
         self._engine = engine
+        self._reports = reports
         self._sql = queries
         self._lists = lists
 
@@ -84,6 +90,23 @@ class SqlJobs:
         if connection.execute(statement, values).rowcount != 1:
             raise GuardViolation(self._engine.path, f"job {values[0]} changed under the write lock")
 
+    def restart(self, job_id: int, wish: Wish, now: int, settling: Settling, by: By) -> Job:
+        with self._engine.transaction() as connection:
+            job = self.change_within(
+                connection, job_id, lambda found: settle(found, now, settling.by, settling.chance(), unheld_too=False)
+            ).job
+            successors = connection.execute(self._sql.live_successors, {"id": job_id}).fetchone()
+            check_restartable(job, None if successors is None else successors[0])
+            checkpoint = self._reports().restorable(connection, job, wish.checkpoint)
+            new = successor(job, wish)
+            held = connection.execute(self._sql.find_key, {"key": new.key}).fetchone()
+            if new.key is not None and held is not None:
+                raise DuplicateJob(new.key, job_of(held).id, "it took the key since")
+            restarted = self._submit(connection, new, now, by, job)
+            if checkpoint is not None:
+                self._reports().copy(connection, checkpoint, restarted)
+            return restarted
+
     def delete(self, job_id: int, now: int, by: By) -> bool:
         with self._engine.transaction() as connection:
             row = connection.execute(self._sql.find, {"id": job_id}).fetchone()
@@ -119,7 +142,9 @@ class SqlJobs:
         with self._engine.transaction() as connection:
             return connection.execute(self._sql.forget_deletions, {"before": before}).rowcount
 
-    def _submit(self, connection: sqlite3.Connection, new: NewJob, now: int, by: By) -> Job:
+    def _submit(
+        self, connection: sqlite3.Connection, new: NewJob, now: int, by: By, restarted: Job | None = None
+    ) -> Job:
         # Taken apart once: each field asked for by name costs more than all of them this way.
         kind, descriptor, node_id, key, pipeline_id, labels, priority, at, hold, parallelism, attempts, retry = new
         if key is not None:
@@ -133,7 +158,8 @@ class SqlJobs:
         row = (name, kind, node_id, priority, available, key, parallelism, *by, now)
         job_id = connection.execute(self._sql.insert_job, row).lastrowid
         assert job_id is not None
-        spec = (pipeline_id, run_id, job_id, None, attempts, retry, labels, descriptor)
+        origin = (job_id, None) if restarted is None else (restarted.root_id, restarted.id)
+        spec = (pipeline_id, run_id, *origin, attempts, retry, labels, descriptor)
         connection.execute(self._sql.insert_spec, (job_id, *spec))
         return submitted_job((job_id, state, kind, node_id, priority, available, key, parallelism), now, by, spec)
 

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from typing import Final
 
-from jobstate.domain.checkpoints import Checkpoint, CheckpointState, Progress, progress_to_json
-from jobstate.domain.errors import LeaseLost
+from jobstate.domain.checkpoints import (
+    Checkpoint,
+    CheckpointState,
+    Point,
+    Progress,
+    check_open,
+    progress_to_json,
+)
+from jobstate.domain.errors import CheckpointNotFound, LeaseLost
 from jobstate.domain.job import Job, Lease
 from jobstate.domain.ranges import TableProgress
+from jobstate.domain.restarting import check_restorable
 from jobstate.repository import Claimed
 from jobstate.storage.engine import Engine, Row
 from jobstate.storage.queries.reports import ReportQueries
+
+_NOTHING: Final = Point()
 
 
 class SqlReports:
@@ -30,29 +41,34 @@ class SqlReports:
         rows = self._engine.read(self._sql.progress, {"id": job_id})
         return {name: _progress_of(files, size, ranges) for name, files, size, ranges in rows}
 
-    def checkpoint(self, lease: Lease, progress: Progress, state_json: str | None, keep: int, now: int) -> Checkpoint:
+    def begin_checkpoint(self, lease: Lease, progress: Progress, said: Point, now: int) -> Checkpoint:
+        with self._engine.transaction() as connection:
+            return self._begin(connection, lease, progress, said, now)
+
+    def complete_checkpoint(
+        self, lease: Lease, progress: Progress, number: int, said: Point, keep: int, now: int
+    ) -> Checkpoint:
         with self._engine.transaction() as connection:
             self._check_held(connection, lease)
             self.write(connection, lease.job_id, progress)
-            # What was written before counts too, so the snapshot is of the store and not of the caller.
-            rows = connection.execute(self._sql.progress, {"id": lease.job_id})
-            snapshot = progress_to_json({name: _progress_of(*numbers) for name, *numbers in rows})
-            (root_id,) = connection.execute(self._sql.root_of, {"id": lease.job_id}).fetchone()
-            row = connection.execute(
-                self._sql.insert_checkpoint,
-                {
-                    "job_id": lease.job_id,
-                    "root_id": root_id,
-                    "token": lease.token,
-                    "state": state_json,
-                    "snapshot": snapshot,
-                    "size_bytes": len((state_json or "").encode()),
-                    "now": now,
-                },
-            ).fetchone()
-            connection.execute(self._sql.mark_clean, {"id": lease.job_id})
-            connection.execute(self._sql.drop_old_checkpoints, {"id": lease.job_id, "keep": keep})
-            return _checkpoint_of(row)
+            return self._complete(connection, lease, number, said, keep, now)
+
+    def fail_checkpoint(self, lease: Lease, number: int, failure: str, keep: int, now: int) -> Checkpoint:
+        with self._engine.transaction() as connection:
+            self._check_held(connection, lease)
+            found = self._under_way(connection, lease, number, CheckpointState.FAILED)
+            if found.status is CheckpointState.FAILED:
+                return found
+            return self._end(connection, lease, number, CheckpointState.FAILED, failure, keep, now)
+
+    def checkpoint(self, lease: Lease, progress: Progress, said: Point, keep: int, now: int) -> Checkpoint:
+        with self._engine.transaction() as connection:
+            begun = self._begin(connection, lease, progress, said, now)
+            return self._complete(connection, lease, begun.number, said, keep, now)
+
+    def find_checkpoint(self, job_id: int, number: int) -> Checkpoint | None:
+        rows = self._engine.read(self._sql.checkpoint_of_job, {"id": job_id, "number": number})
+        return _checkpoint_of(rows[0]) if rows else None
 
     def checkpoints(self, job_id: int, limit: int) -> list[Checkpoint]:
         return [_checkpoint_of(row) for row in self._engine.read(self._sql.checkpoints, {"id": job_id, "limit": limit})]
@@ -83,6 +99,24 @@ class SqlReports:
             ],
         )
 
+    def restorable(self, connection: sqlite3.Connection, job: Job, number: int | None) -> Checkpoint | None:
+        """The checkpoint that a restart of the job restores: that one, or the newest completed one of the job."""
+        if number is None:
+            row = connection.execute(self._sql.newest_completed, {"id": job.id}).fetchone()
+            return None if row is None else _checkpoint_of(row)
+        values = {"id": number, "root_id": job.root_id}
+        row = connection.execute(self._sql.checkpoint_of_lineage, values).fetchone()
+        if row is None:
+            raise CheckpointNotFound(job.id, f"chk_{number}")
+        checkpoint = _checkpoint_of(row)
+        check_restorable(job, checkpoint)
+        return checkpoint
+
+    def copy(self, connection: sqlite3.Connection, checkpoint: Checkpoint, job: Job) -> None:
+        """Give the job a checkpoint of its own with what this one holds: nobody can remove it from under the job."""
+        values = {"job_id": job.id, "root_id": job.root_id, "copied": checkpoint.number}
+        connection.execute(self._sql.copy_checkpoint, values)
+
     def restore(self, connection: sqlite3.Connection, job: Job, checkpoint_id: int | None) -> Claimed:
         """Set the progress of a job that was just claimed to that of its checkpoint, or to nothing.
 
@@ -95,6 +129,85 @@ class SqlReports:
         progress = checkpoint.progress
         self.write(connection, job.id, progress)
         return Claimed(job, checkpoint, progress)
+
+    def _begin(
+        self, connection: sqlite3.Connection, lease: Lease, progress: Progress, said: Point, now: int
+    ) -> Checkpoint:
+        self._check_held(connection, lease)
+        self.write(connection, lease.job_id, progress)
+        (root_id,) = connection.execute(self._sql.root_of, {"id": lease.job_id}).fetchone()
+        values = {
+            "job_id": lease.job_id,
+            "root_id": root_id,
+            "token": lease.token,
+            "snapshot": self._snapshot(connection, lease.job_id),
+            "now": now,
+        }
+        (number,) = connection.execute(self._sql.begin_checkpoint, values).fetchone()
+        self._tell(connection, lease, number, said)
+        return self._found(connection, lease, number)
+
+    def _complete(
+        self, connection: sqlite3.Connection, lease: Lease, number: int, said: Point, keep: int, now: int
+    ) -> Checkpoint:
+        found = self._under_way(connection, lease, number, CheckpointState.COMPLETED)
+        if found.status is CheckpointState.COMPLETED:
+            return found
+        self._tell(connection, lease, number, said)
+        # Nothing was written since only if the progress is still what it was when the checkpoint was begun.
+        if found.snapshot_json == self._snapshot(connection, lease.job_id):
+            connection.execute(self._sql.mark_clean, {"id": lease.job_id})
+        return self._end(connection, lease, number, CheckpointState.COMPLETED, None, keep, now)
+
+    def _end(
+        self,
+        connection: sqlite3.Connection,
+        lease: Lease,
+        number: int,
+        status: CheckpointState,
+        failure: str | None,
+        keep: int,
+        now: int,
+    ) -> Checkpoint:
+        values = {"id": lease.job_id, "number": number, "status": status.value, "failure": failure, "now": now}
+        connection.execute(self._sql.end_checkpoint, values)
+        connection.execute(self._sql.drop_old_checkpoints, {"id": lease.job_id, "status": status.value, "keep": keep})
+        return self._found(connection, lease, number)
+
+    def _under_way(
+        self, connection: sqlite3.Connection, lease: Lease, number: int, wanted: CheckpointState
+    ) -> Checkpoint:
+        """A checkpoint of this lease that may still come to that end, or has."""
+        found = self._found(connection, lease, number)
+        check_open(found, lease.token, wanted)
+        return found
+
+    def _found(self, connection: sqlite3.Connection, lease: Lease, number: int) -> Checkpoint:
+        values = {"id": lease.job_id, "number": number}
+        row = connection.execute(self._sql.checkpoint_of_job, values).fetchone()
+        if row is None:
+            raise CheckpointNotFound(lease.job_id, f"chk_{number}")
+        return _checkpoint_of(row)
+
+    def _tell(self, connection: sqlite3.Connection, lease: Lease, number: int, said: Point) -> None:
+        if said != _NOTHING:
+            connection.execute(
+                self._sql.tell_checkpoint,
+                {
+                    "id": lease.job_id,
+                    "number": number,
+                    "state": said.state_json,
+                    "size_bytes": said.size_bytes,
+                    "backend": said.backend,
+                    "location": said.location,
+                    "operators": said.operators_json,
+                },
+            )
+
+    def _snapshot(self, connection: sqlite3.Connection, job_id: int) -> str:
+        """The progress in the store, which holds what was written before too."""
+        rows = connection.execute(self._sql.progress, {"id": job_id})
+        return progress_to_json({name: _progress_of(*numbers) for name, *numbers in rows})
 
     def _check_held(self, connection: sqlite3.Connection, lease: Lease) -> None:
         if not self.is_held(connection, lease):

@@ -37,7 +37,7 @@ class SqliteRepository:
         self._sql = queries(prefix)
         self._engine = engine
         self._tables = self._sql.tables
-        self.jobs = SqlJobs(engine, self._sql.jobs, self._sql.lists)
+        self.jobs = SqlJobs(engine, self._sql.jobs, self._sql.lists, lambda: self.reports)
 
     # The other parts are made when they are first needed, as their statements are compiled then.
 

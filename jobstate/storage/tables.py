@@ -226,6 +226,10 @@ def define(prefix: str) -> Tables:
         start_at = BigIntegerField()
         finish_at = BigIntegerField(null=True)
         size_bytes = BigIntegerField()
+        backend = TextField(null=True)
+        location = TextField(null=True)
+        failure = TextField(null=True)
+        operators = TextField(null=True)
         state = TextField(null=True)
         snapshot = TextField()
 
@@ -304,6 +308,9 @@ def indexes(prefix: str) -> tuple[str, ...]:
         f"CREATE INDEX {prefix}jobs_live ON {prefix}jobs (id, state, finished_at) WHERE {IS_LIVE}",
         # Listing, counting and pruning what has ended, by how it ended.
         f"CREATE INDEX {prefix}jobs_ended ON {prefix}jobs (state, id, finished_at) WHERE {IS_ENDED}",
+        # A second restart looks for the first.
+        f"CREATE INDEX {prefix}job_specs_restarted ON {prefix}job_specs (restarted_from) "
+        "WHERE restarted_from IS NOT NULL",
         f"CREATE UNIQUE INDEX {prefix}job_events_seq ON {prefix}job_events (job_id, seq)",
         f"CREATE INDEX {prefix}deletions_at ON {prefix}deletions (at)",
         f"CREATE UNIQUE INDEX {prefix}job_checkpoints_epoch ON {prefix}job_checkpoints (root_id, epoch)",

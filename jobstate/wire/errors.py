@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from jobstate.domain.errors import (
+    CheckpointNotFound,
     DuplicateJob,
     EventNotFound,
     InvalidRequest,
@@ -13,6 +14,7 @@ from jobstate.domain.errors import (
     JobNotTerminal,
     JobStateError,
     LeaseLost,
+    RestartNotAllowed,
     StoreBusy,
     StoreError,
     StoreFull,
@@ -26,10 +28,12 @@ from jobstate.domain.lifecycle import State
 CODES: Final[Mapping[type[JobStateError], str]] = {
     InvalidRequest: "INVALID_REQUEST",
     JobNotFound: "JOB_NOT_FOUND",
+    CheckpointNotFound: "CHECKPOINT_NOT_FOUND",
     EventNotFound: "EVENT_NOT_FOUND",
     WorkerNotFound: "WORKER_NOT_FOUND",
     JobNotTerminal: "JOB_CONFLICT",
     TransitionNotAllowed: "TRANSITION_NOT_ALLOWED",
+    RestartNotAllowed: "RESTART_NOT_ALLOWED",
     DuplicateJob: "DUPLICATE_JOB",
     LeaseLost: "LEASE_LOST",
     WaitTimeout: "WAIT_TIMEOUT",
@@ -43,12 +47,14 @@ CODES: Final[Mapping[type[JobStateError], str]] = {
 _MADE_AGAIN: Final[Mapping[str, Callable[..., JobStateError]]] = {
     "JOB_CONFLICT": lambda job_id, state: JobNotTerminal(job_id, State(state)),
     "TRANSITION_NOT_ALLOWED": lambda job_id, state, *rest: TransitionNotAllowed(job_id, State(state), *rest),
+    "RESTART_NOT_ALLOWED": lambda job_id, state, why: RestartNotAllowed(job_id, State(state), why),
     "WAIT_TIMEOUT": lambda job_id, state, timeout: WaitTimeout(job_id, State(state), timeout),
     "DATABASE_ERROR": StoreError,
     **{
         CODES[kind]: kind
         for kind in (
             JobNotFound,
+            CheckpointNotFound,
             EventNotFound,
             WorkerNotFound,
             DuplicateJob,

@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Final
 
 from jobstate.context import Context
-from jobstate.domain import checked
+from jobstate.domain import checked, rescaling
 from jobstate.domain import leases as rules
 from jobstate.domain.checked import Json
-from jobstate.domain.checkpoints import Checkpoint
+from jobstate.domain.checkpoints import Checkpoint, OperatorState, point
 from jobstate.domain.errors import Fatal, JobStateError, JobStopping, LeaseLost, TransitionNotAllowed
-from jobstate.domain.job import By, Failure, FailureKind, Job, Lease, Stop, StopMode
+from jobstate.domain.job import MAX_SUMMARY, By, Failure, FailureKind, Job, Lease, Stop, StopMode
 from jobstate.domain.leases import Renewal
 from jobstate.domain.lifecycle import STOP_PENDING
 from jobstate.domain.moves import Decision
@@ -46,6 +46,8 @@ class Run:
     """
 
     _stop: Stop | None = None
+    _rescale_to: int | None = None
+    _rescaled_to: int | None = None
     _shutdown = False
     _seen = False
     _lost = False
@@ -86,8 +88,13 @@ class Run:
 
     @property
     def parallelism(self) -> int:
-        """How many tasks the job is to run with."""
-        return self.job.parallelism
+        """How many tasks the job runs with: as it was claimed, or as the last `rescaled` said."""
+        return self.job.parallelism if self._rescaled_to is None else self._rescaled_to
+
+    @property
+    def rescale_to(self) -> int | None:
+        """How many tasks the job is asked to run with instead, or None. Answer with `rescaled`, or `release` it."""
+        return self._rescale_to
 
     @property
     def progress(self) -> dict[str, TableProgress]:
@@ -171,11 +178,23 @@ class Run:
                 raise
             self._written(taken)
 
-    def checkpoint(self, state: Json = None) -> Checkpoint:
+    def checkpoint(
+        self,
+        state: Json = None,
+        *,
+        size_bytes: int | None = None,
+        backend: str | None = None,
+        location: str | None = None,
+        operators: Iterable[OperatorState] = (),
+    ) -> Checkpoint:
         """Write a completed checkpoint, from which the next run of the job starts: acknowledged means durable.
 
         Args:
             state: What the handler needs to go on from here, as JSON; None where it keeps that elsewhere.
+            size_bytes: How large it is; by default the JSON and the states of the operators together.
+            backend: What keeps the state, where that is not the store itself.
+            location: Where it is kept there.
+            operators: What each operator keeps in it.
 
         Returns:
             The checkpoint, with the progress reported so far as its snapshot.
@@ -183,19 +202,62 @@ class Run:
         Raises:
             LeaseLost: The lease is gone; nothing was written.
         """
-        limit = self._context.descriptor_limit
-        state_json = None if state is None else checked.json_text("state", state, limit)
-        with self._writing:
-            taken = self._buffer.take()
-            try:
-                checkpoint = self._context.repository.reports.checkpoint(
-                    self.lease, taken, state_json, self._context.keep_checkpoints, self._context.clock.now()
-                )
-            except BaseException as error:
-                self._failed(error, taken)
-                raise
-            self._written(taken)
-            return checkpoint
+        said = point(self._context.descriptor_limit, state, size_bytes, backend, location, operators)
+        keep, reports = self._context.keep_checkpoints, self._context.repository.reports
+        return self._reported(lambda taken, now: reports.checkpoint(self.lease, taken, said, keep, now))
+
+    def begin_checkpoint(self, *, backend: str | None = None, location: str | None = None) -> Checkpoint:
+        """Begin a checkpoint that takes its time: it stands for the progress reported so far, whatever comes after.
+
+        Returns:
+            The checkpoint, in progress. Pass it to `complete_checkpoint` or `fail_checkpoint`; what is still in
+            progress when the lease ends is failed.
+
+        Raises:
+            LeaseLost: The lease is gone; nothing was written.
+        """
+        said = point(self._context.descriptor_limit, backend=backend, location=location)
+        reports = self._context.repository.reports
+        return self._reported(lambda taken, now: reports.begin_checkpoint(self.lease, taken, said, now))
+
+    def complete_checkpoint(
+        self,
+        checkpoint: Checkpoint,
+        state: Json = None,
+        *,
+        size_bytes: int | None = None,
+        backend: str | None = None,
+        location: str | None = None,
+        operators: Iterable[OperatorState] = (),
+    ) -> Checkpoint:
+        """The checkpoint is written: the next run of the job starts from it. The arguments are those of `checkpoint`.
+
+        Repeating it changes nothing.
+
+        Raises:
+            LeaseLost: The lease is gone, and the checkpoint failed.
+            InvalidRequest: The checkpoint failed, or is another run's.
+        """
+        said = point(self._context.descriptor_limit, state, size_bytes, backend, location, operators)
+        keep, reports = self._context.keep_checkpoints, self._context.repository.reports
+        return self._reported(
+            lambda taken, now: reports.complete_checkpoint(self.lease, taken, checkpoint.number, said, keep, now)
+        )
+
+    def fail_checkpoint(self, checkpoint: Checkpoint, failure: str) -> Checkpoint:
+        """The checkpoint could not be written; the job goes on, and a recovery starts from the one before.
+
+        Repeating it changes nothing.
+
+        Raises:
+            LeaseLost: The lease is gone, and the checkpoint failed.
+            InvalidRequest: The checkpoint was completed, or is another run's.
+        """
+        told = checked.storable(checked.message("failure", failure), MAX_SUMMARY)
+        keep, reports = self._context.keep_checkpoints, self._context.repository.reports
+        return self._reported(
+            lambda taken, now: reports.fail_checkpoint(self.lease, checkpoint.number, told, keep, now), flush=False
+        )
 
     def flush_if_free(self) -> None:
         """As `flush`, for the thread beside the handler: it waits for the store first, and never for the handler.
@@ -320,6 +382,21 @@ class Run:
         """The work has stopped: the job is Stopped."""
         return self._end(lambda job, now: rules.finish_stop(job, self.token, now, self._by))
 
+    def rescaled(self) -> Stop | None:
+        """The work goes on with the number of tasks that was asked for, which is the `parallelism` from now on.
+
+        Returns:
+            The stop that came in between and dropped the request, or None.
+
+        Raises:
+            LeaseLost: The lease is gone.
+        """
+        job = self._change(lambda job, now: rescaling.resume(job, self.token, now, self._by)).job
+        self._rescaled_to, self._rescale_to = job.parallelism, None
+        if job.stop is not None:
+            self._stop = job.stop
+        return self.stop
+
     # Used by the worker's own threads.
 
     def notice(self, renewal: Renewal, valid_until: float | None) -> None:
@@ -332,6 +409,7 @@ class Run:
             return
         if valid_until is not None:
             self._valid_until = max(self._valid_until, valid_until)
+        self._rescale_to = renewal.rescale_to
         if renewal.state in STOP_PENDING and renewal.stop_mode is not None:
             deadline = None if renewal.stop_deadline_us is None else checked.instant(renewal.stop_deadline_us)
             self._stop = Stop(StopMode(renewal.stop_mode), deadline, renewal.stop_reason, None)
@@ -343,6 +421,19 @@ class Run:
     def on_settled(self, told: Callable[[Run], None]) -> None:
         """Call `told` once when the run has ended."""
         self._on_settled = told
+
+    def _reported(
+        self, write: Callable[[dict[str, TableProgress], int], Checkpoint], *, flush: bool = True
+    ) -> Checkpoint:
+        with self._writing:
+            taken = self._buffer.take() if flush else {}
+            try:
+                checkpoint = write(taken, self._context.clock.now())
+            except BaseException as error:
+                self._failed(error, taken)
+                raise
+            self._written(taken)
+            return checkpoint
 
     def _change(self, decide: Callable[[Job, int], Decision]) -> Decision:
         with self._writing:

@@ -67,6 +67,12 @@ def _running(store: JobStore) -> Scene:
     return Scene(run.id, run)
 
 
+def _rescaling(store: JobStore) -> Scene:
+    run = running(store)
+    store.rescale(run, 4)
+    return Scene(run.id, run)
+
+
 def _recovering(store: JobStore) -> Scene:
     run = running(store)
     run.fail("disk gone")
@@ -116,6 +122,7 @@ SCENES: Final[dict[str, tuple[State, Callable[[JobStore], Scene]]]] = {
     "Scheduled": (State.SCHEDULED, _scheduled),
     "Scheduled after a run": (State.SCHEDULED, _handed_back),
     "Running": (State.RUNNING, _running),
+    "Rescaling": (State.RESCALING, _rescaling),
     "Recovering": (State.RECOVERING, _recovering),
     "StopRequested, held": (State.STOP_REQUESTED, _stop_requested_held),
     "StopRequested, unheld": (State.STOP_REQUESTED, _stop_requested_unheld),
@@ -124,10 +131,10 @@ SCENES: Final[dict[str, tuple[State, Callable[[JobStore], Scene]]]] = {
     "Completed": (State.COMPLETED, _completed),
     "Failed": (State.FAILED, _failed),
 }
-"""A job in every state, and in every way of standing there that a verb can tell apart. Rescaling has no verb yet."""
+"""A job in every state, and in every way of standing there that a verb can tell apart."""
 TERMINAL_SCENES: Final = ("Stopped", "Completed", "Failed")
 LIVE_SCENES: Final = tuple(name for name in SCENES if name not in TERMINAL_SCENES)
-HELD_SCENES: Final = ("Running", "StopRequested, held", "Stopping")
+HELD_SCENES: Final = ("Running", "Rescaling", "StopRequested, held", "Stopping")
 
 
 def scene(store: JobStore, name: str) -> Scene:

@@ -187,5 +187,5 @@ def test_a_watch_refuses_a_cursor_that_is_none(store: JobStore, after: object) -
     assert refused.value.field == "after"
 
 
-def test_there_is_a_scene_for_every_state_that_can_be_reached_yet() -> None:
-    assert {state for state, _ in SCENES.values()} == set(State) - {State.RESCALING}
+def test_there_is_a_scene_for_every_state() -> None:
+    assert {state for state, _ in SCENES.values()} == set(State)

@@ -24,11 +24,11 @@ from enum import StrEnum
 from itertools import product
 from typing import Final, NamedTuple
 
-from jobstate.domain import leases, removal, stopping
+from jobstate.domain import leases, removal, rescaling, stopping
 from jobstate.domain.errors import JobNotTerminal, JobStateError, LeaseLost, TransitionNotAllowed
 from jobstate.domain.job import By, Failure, FailureKind, Job, StopMode
 from jobstate.domain.lifecycle import INITIAL, LIFECYCLE, STOP_PENDING, TERMINAL, State, Trigger
-from jobstate.domain.moves import Decision, decided, move, note
+from jobstate.domain.moves import Decision
 from jobstate.domain.shape import faults
 from tests.unit.building import NOW, SECOND, job
 from tests.values import replace
@@ -113,19 +113,8 @@ class Move(NamedTuple):
 
 
 def _rescale(subject: Job, _: int) -> Decision:
-    """The operator's rescale, made of the same steps as the store's."""
-    settled = leases.settle(subject, NOW, SOMEONE, 0.0)
-    if settled.job.state is State.RESCALING:
-        return settled.then(decided(note(settled.job, Trigger.RESCALE, NOW, SOMEONE, rescale_to=2)))
-    return settled.then(decided(move(settled.job, Trigger.RESCALE, NOW, SOMEONE, rescale_to=2)))
-
-
-def _resume(subject: Job, token: int) -> Decision:
-    """The worker's answer to a rescale; a pending stop is the answer it gets."""
-    leases.check_lease(subject, token)
-    if subject.state in STOP_PENDING:
-        return Decision(subject)
-    return decided(move(subject, Trigger.RESUME, NOW, SOMEONE))
+    """An operator asks for 2 tasks, then for 3: more would only be more of the same."""
+    return rescaling.rescale(subject, 3 if subject.rescale_to == 2 else 2, 0.0, NOW, SOMEONE)
 
 
 VERBS: Final[dict[str, Callable[[Job, int], Decision]]] = {
@@ -136,7 +125,7 @@ VERBS: Final[dict[str, Callable[[Job, int], Decision]]] = {
     "release": lambda subject, token: leases.release(subject, token, NOW, NOW, SOMEONE),
     "begin_stop": lambda subject, token: leases.begin_stop(subject, token, NOW, SOMEONE),
     "finish_stop": lambda subject, token: leases.finish_stop(subject, token, NOW, SOMEONE),
-    "resume": _resume,
+    "resume": lambda subject, token: rescaling.resume(subject, token, NOW, SOMEONE),
 }
 REPEATABLE: Final = {"complete": "complete", "fail": "fail", "fail fatally": "fail", "finish_stop": "finish_stop"}
 """Verbs that succeed again in the state they themselves produced."""
@@ -298,7 +287,7 @@ class Explorer:
         if actor.standing is Standing.HOLDER:
             if outcome.refusal is LeaseLost:
                 raise Violation(f"the holder's {verb} was answered with LeaseLost")
-            if outcome.refusal and (subject.state in STOP_PENDING or verb not in {*ONLY_WHILE_STOPPING, "resume"}):
+            if outcome.refusal and (subject.state in STOP_PENDING or verb not in ONLY_WHILE_STOPPING):
                 raise Violation(f"the holder's {verb} was refused in {subject.state}")
 
     def _after(self, world: World, chosen: Move, outcome: Outcome) -> World:
@@ -407,6 +396,7 @@ class Explorer:
         claims = subject.failures + (subject.worker_id is not None)
         return replace(
             subject,
+            parallelism=1,  # only whether it is what is asked for matters
             attempt=max(claims, 1) if subject.attempt else 0,
             lease_token=TOKEN if subject.lease_token else 0,
             available_us=max(subject.available_us, NOW - TICK),

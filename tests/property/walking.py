@@ -15,11 +15,11 @@ from typing import Final, NamedTuple
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from jobstate.domain import leases, stopping
+from jobstate.domain import leases, rescaling, stopping
 from jobstate.domain.errors import LeaseLost, TransitionNotAllowed
 from jobstate.domain.job import By, Job, StopMode
-from jobstate.domain.lifecycle import STOP_PENDING, State, Trigger
-from jobstate.domain.moves import Decision, decided, move, note
+from jobstate.domain.lifecycle import State
+from jobstate.domain.moves import Decision
 from jobstate.domain.retry import RetryPolicy
 from tests.unit.building import ERROR, FATAL, LEASE, NOW, SECOND, TIMEOUT, WORKER, Life, lives, one_per_state
 
@@ -60,15 +60,11 @@ Verb = Callable[[Job, int, int, By, Command], Decision]
 
 
 def _resume(subject: Job, token: int, now: int, by: By, _: Command) -> Decision:
-    leases.check_lease(subject, token)
-    return Decision(subject) if subject.state in STOP_PENDING else decided(move(subject, Trigger.RESUME, now, by))
+    return rescaling.resume(subject, token, now, by)
 
 
 def _rescale(subject: Job, _: int, now: int, by: By, command: Command) -> Decision:
-    settled = leases.settle(subject, now, by, command.chance)
-    if settled.job.rescale_to is not None:
-        return settled.then(decided(note(settled.job, Trigger.RESCALE, now, by, rescale_to=3)))
-    return settled.then(decided(move(settled.job, Trigger.RESCALE, now, by, rescale_to=2)))
+    return rescaling.rescale(subject, 3 if subject.rescale_to == 2 else 2, command.chance, now, by)
 
 
 def _stop(mode: StopMode) -> Verb:

@@ -7,15 +7,25 @@ first. Instants are microseconds.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
-from jobstate import DuplicateJob, JobNotFound, JobNotTerminal, LeaseLost, TransitionNotAllowed
+from jobstate import (
+    CheckpointNotFound,
+    DuplicateJob,
+    InvalidRequest,
+    JobNotFound,
+    JobNotTerminal,
+    LeaseLost,
+    TransitionNotAllowed,
+)
 
 SECOND = 1_000_000
-LEASED = {"Running", "StopRequested", "Stopping"}
+LEASED = {"Running", "Rescaling", "StopRequested", "Stopping"}
 PENDING = {"StopRequested", "Stopping"}
 TERMINAL = {"Stopped", "Completed", "Failed"}
-FAILABLE = {"Scheduled", "Running", "Recovering", "StopRequested", "Stopping"}
+RUNNING = {"Running", "Rescaling"}
+FAILABLE = {"Scheduled", "Running", "Rescaling", "Recovering", "StopRequested", "Stopping"}
 SEVERITY = ["checkpoint", "immediate", "force"]
 
 Row = dict[str, Any]
@@ -45,7 +55,9 @@ class Model:
     def _move(self, job: Row, trigger: str, to: str, now: int, **changes: Any) -> None:
         self.edges.add((job["state"], trigger, to))
         job["history"].append((job["state"], to, trigger, job["attempt"] + (trigger == "claim")))
-        job.update(state=to, **changes)
+        if job["state"] == "Rescaling" and to in ("Running", "Scheduled", "Recovering"):
+            job["parallelism"] = job["target"]
+        job.update(state=to, target=changes.pop("target", None), **changes)
         if to in TERMINAL:
             job["finished"] = now
 
@@ -54,6 +66,9 @@ class Model:
 
     def _free(self, job: Row, *, fenced: bool) -> None:
         """Nobody holds it any more; its last holder is fenced when the lease was lost or given back."""
+        for point in job["checkpoints"] if job["worker"] is not None else ():
+            if point["status"] == "in_progress":
+                point["status"] = "failed"
         if job["worker"] is not None and fenced:
             job["token"] += 1
         job.update(worker=None, expires=None)
@@ -93,7 +108,7 @@ class Model:
 
     def _settle(self, job: Row, now: int, *, unheld: bool = True) -> bool:
         lost, late = self._is_lost(job, now), self._is_late(job, now)
-        if job["state"] == "Running" and lost:
+        if job["state"] in RUNNING and lost:
             self._charge(job, now, lost=True)
             return True
         if job["state"] not in PENDING:
@@ -125,6 +140,8 @@ class Model:
             "priority": given["priority"],
             "available": now + given["delay"] * SECOND,
             "max_attempts": given["max_attempts"],
+            "parallelism": 1,
+            "target": None,
             "attempt": 0,
             "failures": 0,
             "token": 0,
@@ -195,6 +212,25 @@ class Model:
                 self._move(job, "request_stop", "StopRequested", now, deadline=deadline)
         return len(job["history"]) > seen
 
+    def rescale(self, job_id: int, parallelism: int, now: int) -> None:
+        """The worker is asked, or, where there is none, the number is set; a refusal leaves all as it was."""
+        job = self.known(job_id)
+        before = deepcopy(job)
+        self._settle(job, now, unheld=False)
+        if job["state"] in PENDING | TERMINAL:
+            job.update(before)
+            raise Refused(TransitionNotAllowed)
+        if job["state"] == "Rescaling":
+            if job["target"] != parallelism:
+                job["target"] = parallelism
+                self._note(job, "rescale")
+        elif job["parallelism"] != parallelism:
+            if job["state"] == "Running":
+                self._move(job, "rescale", "Rescaling", now, target=parallelism)
+            else:
+                job["parallelism"] = parallelism
+                self._note(job, "rescale")
+
     def fail_by_operator(self, job_id: int, now: int) -> None:
         """Failed for good, the worker fenced."""
         job = self.known(job_id)
@@ -247,8 +283,8 @@ class Model:
             self._move(job, "claim", "Running", now, worker=node, expires=now + lease * SECOND, clean=False)
             job["attempt"] += 1
             job["token"] += 1
-            newest = job["checkpoints"][-1] if job["checkpoints"] else None
-            job["progress"] = {} if newest is None else dict(newest["progress"])
+            newest = self.newest(job)
+            job["progress"] = {} if newest is None else deepcopy(newest["progress"])
         return taken
 
     def holds(self, job_id: int, token: int) -> bool:
@@ -294,15 +330,66 @@ class Model:
         if buffered:
             self._write(self._held(job_id, token), buffered)
 
-    def checkpoint(self, job_id: int, token: int, buffered: dict[str, Any], state: int) -> int:
+    def begin_checkpoint(self, job_id: int, token: int, buffered: dict[str, Any]) -> int:
         """The epoch of the checkpoint."""
         job = self._held(job_id, token)
         self._write(job, buffered)
-        job["clean"] = True
         job["epoch"] += 1
-        job["checkpoints"].append({"epoch": job["epoch"], "state": state, "progress": dict(job["progress"])})
-        del job["checkpoints"][: -self.keep]
+        job["checkpoints"].append(
+            {
+                "epoch": job["epoch"],
+                "status": "in_progress",
+                "token": token,
+                "state": None,
+                "progress": deepcopy(job["progress"]),
+            }
+        )
         return int(job["epoch"])
+
+    def complete_checkpoint(
+        self, job_id: int, token: int, buffered: dict[str, Any], epoch: int | None, state: int
+    ) -> None:
+        """It stands for what was there when it was begun; the stop is clean if that is still all."""
+        job = self._held(job_id, token)
+        point = self._open(job, epoch, token, "completed")
+        self._write(job, buffered)
+        if point["status"] == "in_progress":
+            point.update(status="completed", state=state)
+            job["clean"] = job["clean"] or point["progress"] == job["progress"]
+            self._drop(job, "completed")
+
+    def fail_checkpoint(self, job_id: int, token: int, epoch: int | None) -> None:
+        """It came to nothing."""
+        job = self._held(job_id, token)
+        point = self._open(job, epoch, token, "failed")
+        if point["status"] == "in_progress":
+            point["status"] = "failed"
+            self._drop(job, "failed")
+
+    def checkpoint(self, job_id: int, token: int, buffered: dict[str, Any], state: int) -> int:
+        """Both at once; the epoch."""
+        epoch = self.begin_checkpoint(job_id, token, buffered)
+        self.complete_checkpoint(job_id, token, {}, epoch, state)
+        return epoch
+
+    def _open(self, job: Row, epoch: int | None, token: int, wanted: str) -> Row:
+        found = [point for point in job["checkpoints"] if point["epoch"] == epoch]
+        if not found:
+            raise Refused(CheckpointNotFound)
+        if found[0]["token"] != token or found[0]["status"] not in ("in_progress", wanted):
+            raise Refused(InvalidRequest)
+        point: Row = found[0]
+        return point
+
+    def newest(self, job: Row) -> Row | None:
+        """The newest completed checkpoint."""
+        completed = [point for point in job["checkpoints"] if point["status"] == "completed"]
+        return completed[-1] if completed else None
+
+    def _drop(self, job: Row, status: str) -> None:
+        """Only the newest of each end are kept."""
+        ended = [point for point in job["checkpoints"] if point["status"] == status]
+        job["checkpoints"] = [point for point in job["checkpoints"] if point not in ended[: -self.keep]]
 
     def complete(self, job_id: int, token: int, buffered: dict[str, Any], now: int) -> None:
         """It beats a stop, and may be repeated."""
@@ -344,10 +431,18 @@ class Model:
             self._move(job, "release", "Scheduled", now, available=now + delay * SECOND)
             self._free(job, fenced=True)
 
+    def rescaled(self, job_id: int, token: int, buffered: dict[str, Any], now: int) -> str | None:
+        """The mode of the stop that came in between."""
+        job = self._holder(job_id, token)
+        self._write(job, buffered)
+        if job["state"] == "Rescaling":
+            self._move(job, "resume", "Running", now)
+        return str(job["mode"]) if job["state"] in PENDING else None
+
     def begin_stop(self, job_id: int, token: int, buffered: dict[str, Any], now: int) -> None:
         """The worker agrees; may be repeated."""
         job = self._holder(job_id, token)
-        if job["state"] == "Running":
+        if job["state"] in RUNNING:
             raise Refused(TransitionNotAllowed)
         self._write(job, buffered)
         if job["state"] == "StopRequested":
@@ -358,7 +453,7 @@ class Model:
         if self._ended_by(job_id, token) == "Stopped":
             return
         job = self._holder(job_id, token)
-        if job["state"] == "Running":
+        if job["state"] in RUNNING:
             raise Refused(TransitionNotAllowed)
         self._write(job, buffered)
         self._finish(job, self._outcome(job), now)

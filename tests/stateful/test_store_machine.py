@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 )
 
 import jobstate
-from jobstate import LIFECYCLE, Event, Job, JobStore, RetryPolicy, Run, State
+from jobstate import LIFECYCLE, Checkpoint, Event, Job, JobStore, RetryPolicy, Run, State
 from jobstate.domain import checked
 from jobstate.domain.audit import audit_job
 from jobstate.testing.clock import ManualClock
@@ -36,7 +36,7 @@ from tests.stateful.model import PENDING, TERMINAL, Model, Refused, Row
 Thing = TypeVar("Thing")
 LONG: Final = os.environ.get("JOBSTATE_HYPOTHESIS") == "long"
 SETTINGS: Final = settings(
-    max_examples=1000 if LONG else 80,
+    max_examples=1000 if LONG else 120,
     stateful_step_count=80 if LONG else 40,
     deadline=None,
     derandomize=not LONG,
@@ -62,7 +62,9 @@ AFTER: Final = st.sampled_from([0, 0, 0, 0, 0, 1, 2.000001, LEASE - 0.000001, LE
 INDEX: Final = st.integers(0, 1000)
 VERBS: Final = (
     *("heartbeat", "flush", "checkpoint", "complete", "fail", "fail for good", "release", "begin_stop", "finish_stop"),
+    "rescaled",
 )
+PHASES: Final = ("complete_checkpoint", "fail_checkpoint")
 Report = tuple[str, int, int] | None
 REPORTS: Final = st.sampled_from(
     [None, None, ("blocks", 0, 3), ("blocks", 2, 9), ("blocks", 6, 7), ("blocks", 12, 12), ("logs", 5, 5)]
@@ -89,6 +91,8 @@ class Worked:
         self.progress = dict(progress)
         self.unwritten: set[str] = set()
         self.stops: str | None = None
+        self.point: Checkpoint | None = None
+        """The checkpoint that was begun last."""
 
     @property
     def buffered(self) -> dict[str, Any]:
@@ -269,11 +273,14 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(
         after=AFTER,
         index=INDEX,
-        verb=st.sampled_from(["schedule", "operator fail", "delete", "prune", "sweep", "wait"]),
+        verb=st.sampled_from(
+            ["schedule", "operator fail", "operator fail", "rescale", "delete", "prune", "sweep", "wait"]
+        ),
         word=st.sampled_from(sorted(WORDS)),
         age=st.sampled_from([None, 0, 5, 60]),
+        tasks=st.sampled_from([1, 2, 3]),
     )
-    def operate(self, after: float, index: int, verb: str, word: str, age: int | None) -> None:
+    def operate(self, after: float, index: int, verb: str, word: str, age: int | None, tasks: int) -> None:
         self.time_passes(after)
         if verb == "prune":
             self.prune(word, age)
@@ -282,14 +289,38 @@ class StoreMachine(RuleBasedStateMachine):
         elif verb == "wait":
             self.wait_for_a_stop_that_nobody_holds(index)
         else:
-            self.operate_on(self.a_job(index), verb)
+            self.operate_on(self.a_job(index), verb, tasks)
 
-    def operate_on(self, job_id: int, verb: str) -> None:
+    @precondition(is_any_live)
+    @rule(
+        after=AFTER,
+        index=INDEX,
+        tasks=st.sampled_from([2, 3]),
+        report=REPORTS,
+        verb=st.sampled_from((*VERBS, "rescaled")),
+        times=TIMES,
+    )
+    def a_holder_is_to_rescale(
+        self, after: float, index: int, tasks: int, report: Report, verb: str, times: int
+    ) -> None:
+        if not self.held():
+            self.claim_for("worker-b", None, 2)
+        if self.held():
+            self.operate_on(pick(self.held(), index).id, "rescale", tasks)
+        self.time_passes(after)
+        asked = [work for work in self.held() if self.model.jobs[work.id]["state"] == "Rescaling"]
+        self.work("rescaling", asked, index, report, verb, times)
+
+    def operate_on(self, job_id: int, verb: str, tasks: int) -> None:
         calls: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
             "schedule": (lambda: self.model.schedule(job_id, self.now), lambda: self.store.schedule(job_id)),
             "operator fail": (
                 lambda: self.model.fail_by_operator(job_id, self.now),
                 lambda: self.store.fail(job_id, "wrong cluster"),
+            ),
+            "rescale": (
+                lambda: self.model.rescale(job_id, tasks, self.now),
+                lambda: self.store.rescale(job_id, tasks),
             ),
             "delete": (lambda: self.model.delete(job_id), lambda: self.store.delete(job_id)),
         }
@@ -350,7 +381,7 @@ class StoreMachine(RuleBasedStateMachine):
         for run in runs:
             row = self.model.jobs[run.id]
             assert run.token == row["token"]
-            newest = row["checkpoints"][-1] if row["checkpoints"] else None
+            newest = self.model.newest(row)
             assert (None if run.restored is None else run.restored.state) == (newest and newest["state"])
             self.works.append(Worked(run, row["progress"]))
             self.met("claim: a job" + (" with a checkpoint" if newest else ""))
@@ -366,7 +397,12 @@ class StoreMachine(RuleBasedStateMachine):
 
     @precondition(is_any_live)
     @rule(
-        after=AFTER, index=INDEX, mode=MODES, report=REPORTS, verb=st.sampled_from((*VERBS, "heartbeat")), times=TIMES
+        after=AFTER,
+        index=INDEX,
+        mode=MODES,
+        report=REPORTS,
+        verb=st.sampled_from((*VERBS, "heartbeat", "complete", "fail for good")),
+        times=TIMES,
     )
     def a_holder_is_to_stop(self, after: float, index: int, mode: str, report: Report, verb: str, times: int) -> None:
         if not self.held():
@@ -377,7 +413,18 @@ class StoreMachine(RuleBasedStateMachine):
         self.work("stopping", self.stopping(), index, report, verb, times)
 
     @precondition(is_any_live)
-    @rule(after=AFTER, index=INDEX, report=REPORTS, verb=st.sampled_from(VERBS), times=TIMES)
+    @rule(after=AFTER, index=INDEX, report=REPORTS, end=st.sampled_from(PHASES), times=TIMES)
+    def a_checkpoint_takes_its_time(self, after: float, index: int, report: Report, end: str, times: int) -> None:
+        """Begun, completed or failed, and then, which must be refused, the other way too."""
+        if not self.held():
+            self.claim_for("worker-a", None, 2)
+        self.work("holder", self.held(), index, report, "begin_checkpoint", 1)
+        self.time_passes(after)
+        self.work("holder", self.held(), index, report, end, times)
+        self.work("holder", self.held(), index, None, pick([*PHASES], PHASES.index(end) + 1), 1)
+
+    @precondition(is_any_live)
+    @rule(after=AFTER, index=INDEX, report=REPORTS, verb=st.sampled_from((*VERBS, *PHASES)), times=TIMES)
     def a_zombie_works(self, after: float, index: int, report: Report, verb: str, times: int) -> None:
         """Every run that was ever claimed is kept, and used again after its lease is gone."""
         self.time_passes(after)
@@ -393,6 +440,10 @@ class StoreMachine(RuleBasedStateMachine):
 
     def try_verb(self, what: str, work: Worked, verb: str) -> None:
         model, run, at, buffered = self.model, work.run, (work.id, work.token), work.buffered
+        point = work.point
+        epoch = None if point is None else point.epoch
+        if point is None and verb in ("complete_checkpoint", "fail_checkpoint"):
+            verb = "begin_checkpoint"
         tries: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
             "heartbeat": (lambda: model.heartbeat(*at, LEASE, self.now), run.heartbeat),
             "flush": (lambda: model.flush(*at, buffered), run.flush),
@@ -406,14 +457,29 @@ class StoreMachine(RuleBasedStateMachine):
             "release": (lambda: model.release(*at, buffered, 3, self.now), lambda: run.release(3)),
             "begin_stop": (lambda: model.begin_stop(*at, buffered, self.now), run.begin_stop),
             "finish_stop": (lambda: model.finish_stop(*at, buffered, self.now), run.finish_stop),
+            "begin_checkpoint": (lambda: model.begin_checkpoint(*at, buffered), run.begin_checkpoint),
+            "complete_checkpoint": (
+                lambda: model.complete_checkpoint(*at, buffered, epoch, 8),
+                lambda: run.complete_checkpoint(point, state=8),  # type: ignore[arg-type]
+            ),
+            "fail_checkpoint": (
+                lambda: model.fail_checkpoint(*at, epoch),
+                lambda: run.fail_checkpoint(point, "bucket gone"),  # type: ignore[arg-type]
+            ),
+            "rescaled": (lambda: model.rescaled(*at, buffered, self.now), run.rescaled),
         }
         answers = self.both(what, *tries[verb])
         if answers is None:
             return  # what was reported is kept for the next verb
         wanted, answer = answers
-        if verb == "heartbeat":
+        if verb in ("heartbeat", "rescaled"):
             assert (None if answer is None else answer.mode.value) == wanted
-        else:
+        if verb == "rescaled":
+            assert run.parallelism == model.jobs[work.id]["parallelism"] and run.rescale_to is None
+        if verb == "begin_checkpoint":
+            work.point = answer
+            assert answer.epoch == wanted
+        if verb not in ("heartbeat", "fail_checkpoint"):
             work.unwritten.clear()
             assert verb != "checkpoint" or answer == wanted
 
@@ -448,6 +514,8 @@ class StoreMachine(RuleBasedStateMachine):
             "expires": job.lease_expires_us,
             "available": job.available_us,
             "deadline": job.stop_deadline_us,
+            "parallelism": job.parallelism,
+            "target": job.rescale_to,
             "finished": job.finished_us,
             "failed": job.failure is not None,
         }
@@ -474,8 +542,8 @@ class StoreMachine(RuleBasedStateMachine):
                 current += 1
             assert progress[table].files_count == files
             assert (progress[table].start_block, progress[table].current_block) == (min(blocks), current)
-        kept = [(point.epoch, point.state) for point in self.store.checkpoints(job_id)]
-        assert kept == [(point["epoch"], point["state"]) for point in reversed(row["checkpoints"])]
+        kept = [(point.epoch, point.status, point.state) for point in self.store.checkpoints(job_id)]
+        assert kept == [(point["epoch"], point["status"], point["state"]) for point in reversed(row["checkpoints"])]
 
     def audit(self) -> None:
         report = self.store.audit()
@@ -487,19 +555,20 @@ EXPECTED: Final = {
     *("submit", "submit: DuplicateJob", "submit: the live job", "schedule", "schedule: TransitionNotAllowed"),
     *("stop checkpoint", "stop immediate", "stop force", "stop checkpoint again", "stop immediate again"),
     *("stop force again", "stop checkpoint of what has ended", "operator fail", "delete", "delete: JobNotTerminal"),
+    *("rescale", "rescale: TransitionNotAllowed"),
     *("removed: JobNotFound", "prune: some", "sweep: some", "wait", "time passes"),
     *("claim: a job", "claim: a job with a checkpoint"),
     *(f"holder: {verb}" for verb in VERBS if not verb.endswith("_stop")),
+    *(f"holder: {verb}" for verb in ("begin_checkpoint", *PHASES)),
+    *(f"holder: {verb}: InvalidRequest" for verb in PHASES),
     *("holder: begin_stop: TransitionNotAllowed", "holder: finish_stop: TransitionNotAllowed"),
     *(f"stopping: {verb}" for verb in VERBS),
+    *(f"rescaling: {verb}" for verb in ("complete", "fail", "fail for good", "release", "rescaled")),
     *(f"zombie: {verb}: LeaseLost" for verb in VERBS),
 }
 """What the steps must have met, or the machine proves less than it seems to."""
 EDGES: Final = {
-    (source.value, trigger.value, target.value)
-    for source, row in LIFECYCLE.items()
-    for trigger, target in row.items()
-    if State.RESCALING not in (source, target)  # no verb leads there yet
+    (source.value, trigger.value, target.value) for source, row in LIFECYCLE.items() for trigger, target in row.items()
 }
 RARE: Final = 0 if LONG else 4
 """How many of either a short run may miss by chance; a long one meets all of them."""

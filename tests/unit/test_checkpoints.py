@@ -6,7 +6,17 @@ from datetime import UTC, datetime
 
 import pytest
 
-from jobstate.domain.checkpoints import Checkpoint, CheckpointState, progress_from_json, progress_to_json
+from jobstate.domain.checkpoints import (
+    Checkpoint,
+    CheckpointState,
+    OperatorState,
+    Point,
+    operators_to_json,
+    point,
+    progress_from_json,
+    progress_to_json,
+)
+from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.ranges import MAX_COUNT, TableProgress
 
 PROGRESS = {
@@ -14,6 +24,12 @@ PROGRESS = {
     "lögs": TableProgress(),
     "big": TableProgress(MAX_COUNT, MAX_COUNT, ((MAX_COUNT, MAX_COUNT),)),
 }
+
+
+OPERATORS = (
+    OperatorState("source_1", 524288, "KafkaSource", {0: 131072, 3: 393216}),
+    OperatorState("sink_1", 0),
+)
 
 
 def checkpoint(finish_us: int | None = 2_000_000, state_json: str | None = "41") -> Checkpoint:
@@ -26,6 +42,10 @@ def checkpoint(finish_us: int | None = 2_000_000, state_json: str | None = "41")
         start_us=1_000_000,
         finish_us=finish_us,
         size_bytes=2,
+        backend=None,
+        location=None,
+        failure=None,
+        operators_json=operators_to_json(OPERATORS),
         state_json=state_json,
         snapshot_json=progress_to_json(PROGRESS),
     )
@@ -33,6 +53,35 @@ def checkpoint(finish_us: int | None = 2_000_000, state_json: str | None = "41")
 
 def test_a_checkpoint_has_a_name() -> None:
     assert checkpoint().id == "chk_12"
+
+
+def test_the_states_of_operators_survive_storage() -> None:
+    assert checkpoint().operator_states == OPERATORS
+    assert operators_to_json([]) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "operator"),
+    [
+        ("operators[1]", "source_1"),
+        ("operators[1].operator_id", OperatorState("", 0)),
+        ("operators[1].state_size", OperatorState("a", -1)),
+        ("operators[1].operator_name", OperatorState("a", 0, "")),
+        ("operators[1].subtasks", OperatorState("a", 0, None, {-1: 0})),
+        ("operators[1].subtasks[2]", OperatorState("a", 0, None, {2: 1.5})),  # type: ignore[dict-item]
+    ],
+)
+def test_what_is_no_state_of_an_operator_is_refused_by_name(field: str, operator: OperatorState) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        operators_to_json([OPERATORS[0], operator])
+    assert refused.value.field == field
+
+
+def test_the_size_of_a_checkpoint_is_that_of_its_parts_unless_it_is_given() -> None:
+    assert point(100, state="ü").size_bytes == 4
+    assert point(100, operators=OPERATORS, state=1).size_bytes == 524289
+    assert point(100, size_bytes=7, operators=OPERATORS).size_bytes == 7
+    assert point(100) == Point()
 
 
 def test_a_snapshot_of_progress_survives_storage() -> None:

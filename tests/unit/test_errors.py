@@ -10,6 +10,7 @@ import pytest
 
 from jobstate.domain import errors
 from jobstate.domain.errors import (
+    CheckpointNotFound,
     DuplicateJob,
     EventNotFound,
     Fatal,
@@ -19,6 +20,7 @@ from jobstate.domain.errors import (
     JobStateError,
     JobStopping,
     LeaseLost,
+    RestartNotAllowed,
     StoreBusy,
     StoreError,
     StoreFull,
@@ -34,6 +36,8 @@ FIELDS: dict[type[BaseException], dict[str, Any]] = {
     JobNotTerminal: {"job_id": 7, "state": State.RUNNING},
     LeaseLost: {"job_id": 7, "token": 3},
     JobNotFound: {"job_id": 7},
+    CheckpointNotFound: {"job_id": 7, "checkpoint_id": "chk_3"},
+    RestartNotAllowed: {"job_id": 7, "state": State.RUNNING, "why": "it is live; stop it first"},
     EventNotFound: {"job_id": 7, "event_id": 12},
     WorkerNotFound: {"node_id": "worker-01"},
     DuplicateJob: {"key": "eth:0", "job_id": 7, "why": "its kind is 'load'"},

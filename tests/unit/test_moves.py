@@ -66,6 +66,13 @@ def test_a_rescale_target_is_dropped_with_the_state_it_belongs_to(trigger: Trigg
     assert move(rescaling, trigger, LATER, OPERATOR).rescale_to is None
 
 
+@pytest.mark.parametrize("trigger", sorted(LIFECYCLE[State.RESCALING]))
+def test_a_rescale_target_holds_for_the_run_that_goes_on_or_comes_next(trigger: Trigger) -> None:
+    rescaling = lives()["Rescaling"].job
+    goes_on = LIFECYCLE[State.RESCALING][trigger] in {State.RUNNING, State.SCHEDULED, State.RECOVERING}
+    assert move(rescaling, trigger, LATER, OPERATOR).parallelism == (4 if goes_on else 1)
+
+
 def test_a_note_writes_an_entry_and_keeps_the_state() -> None:
     before = lives()["Rescaling"].job
     after = note(before, "rescale", LATER, OPERATOR, rescale_to=8)

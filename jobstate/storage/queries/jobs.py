@@ -45,6 +45,11 @@ class JobQueries:
         )
         self.find = sql(whole_jobs(tables).where(jobs.id == Param("id")))
         self.find_key = sql(whole_jobs(tables).where((jobs.key == Param("key")) & SQL(IS_LIVE)))
+        self.live_successors = sql(
+            Select([by_index(specs, "job_specs_restarted")], [specs.job_id])
+            .join(jobs, on=(jobs.id == specs.job_id))
+            .where((specs.restarted_from == Param("id")) & SQL(IS_LIVE))
+        )
         write_version = sql(
             jobs.update({getattr(jobs, column_of(f)): Param(column_of(f)) for f in MUTABLE_FIELDS}).where(
                 (jobs.id == Param("id")) & (jobs.seq == Param("seq") - literal(1))

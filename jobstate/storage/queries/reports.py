@@ -14,7 +14,8 @@ from jobstate.storage.tables import Tables
 
 _NUMBERS: Final = ("files_count", "total_size_bytes", "start_block", "current_block", "ranges")
 _CHECKPOINT: Final = (
-    *("id", "job_id", "epoch", "status", "token", "start_at", "finish_at", "size_bytes", "state", "snapshot"),
+    *("id", "job_id", "epoch", "status", "token", "start_at", "finish_at", "size_bytes"),
+    *("backend", "location", "failure", "operators", "state", "snapshot"),
 )
 
 
@@ -44,30 +45,73 @@ class ReportQueries:
         )
 
         whole = [getattr(checkpoints, name) for name in _CHECKPOINT]
-        given = ("job_id", "root_id", "token", "state", "snapshot", "size_bytes")
         epochs = Select([checkpoints], [fn.COALESCE(fn.MAX(checkpoints.epoch), literal(0)) + literal(1)])
         completed = checkpoints.status == literal(CheckpointState.COMPLETED.value)
         of_job = checkpoints.job_id == Param("id")
         self.root_of = sql(specs.select(specs.root_id).where(specs.job_id == Param("id")))
-        self.insert_checkpoint = sql(
+        self.begin_checkpoint = sql(
             checkpoints.insert(
                 {
-                    **{getattr(checkpoints, name): Param(name) for name in given},
+                    **{getattr(checkpoints, name): Param(name) for name in ("job_id", "root_id", "token", "snapshot")},
                     checkpoints.epoch: epochs.where(checkpoints.root_id == Param("root_id")),
-                    checkpoints.status: literal(CheckpointState.COMPLETED.value),
+                    checkpoints.status: literal(CheckpointState.IN_PROGRESS.value),
                     checkpoints.start_at: Param("now"),
-                    checkpoints.finish_at: Param("now"),
+                    checkpoints.size_bytes: literal(0),
                 }
-            ).returning(*whole)
+            ).returning(checkpoints.id)
         )
-        old = (
+        said = {
+            getattr(checkpoints, name): fn.COALESCE(Param(name), getattr(checkpoints, name))
+            for name in ("state", "size_bytes", "backend", "location", "operators")
+        }
+        this_one = (checkpoints.id == Param("number")) & of_job
+        self.tell_checkpoint = sql(checkpoints.update(said).where(this_one))
+        self.end_checkpoint = sql(
+            checkpoints.update(
+                {
+                    checkpoints.status: Param("status"),
+                    checkpoints.finish_at: Param("now"),
+                    checkpoints.failure: Param("failure"),
+                }
+            ).where(this_one)
+        )
+        surplus = (
             checkpoints.select(checkpoints.id)
-            .where(of_job & completed)
+            .where(of_job & (checkpoints.status == Param("status")))
             .order_by(checkpoints.epoch.desc())
             .limit(literal(-1))
             .offset(Param("keep"))
         )
-        self.drop_old_checkpoints = sql(checkpoints.delete().where(checkpoints.id.in_(old)))
+        self.drop_old_checkpoints = sql(checkpoints.delete().where(checkpoints.id.in_(surplus)))
+        self.newest_completed = sql(
+            checkpoints.select(*whole).where(of_job & completed).order_by(checkpoints.epoch.desc()).limit(literal(1))
+        )
+        self.checkpoint_of_lineage = sql(
+            checkpoints.select(*whole).where(
+                (checkpoints.id == Param("id")) & (checkpoints.root_id == Param("root_id"))
+            )
+        )
+        copied = (
+            "status",
+            "start_at",
+            "finish_at",
+            "size_bytes",
+            "backend",
+            "location",
+            "operators",
+            "state",
+            "snapshot",
+        )
+        columns = [getattr(checkpoints, name) for name in ("job_id", "root_id", "epoch", "token", *copied)]
+        values = [Param("job_id"), Param("root_id"), epochs.where(checkpoints.root_id == Param("root_id")), literal(0)]
+        source = checkpoints.alias("source")
+        self.copy_checkpoint = sql(
+            checkpoints.insert_from(
+                source.select(*values, *(getattr(source, name) for name in copied)).where(source.id == Param("copied")),
+                columns,
+            )
+        )
+        self.checkpoint_of_job = sql(checkpoints.select(*whole).where((checkpoints.id == Param("number")) & of_job))
         self.checkpoint = sql(checkpoints.select(*whole).where(checkpoints.id == Param("id")))
         self.checkpoints = sql(
             checkpoints.select(*whole).where(of_job).order_by(checkpoints.epoch.desc()).limit(Param("limit"))

@@ -1,0 +1,44 @@
+"""What a request for another parallelism does in each state, and how the worker answers it."""
+
+from __future__ import annotations
+
+from jobstate.domain.job import By, Job
+from jobstate.domain.leases import check_holder, settle
+from jobstate.domain.lifecycle import LEASED, LIVE, STOP_PENDING, State, Trigger
+from jobstate.domain.moves import Decision, decided, move, note
+
+
+def rescale(job: Job, parallelism: int, chance: float, now: int, by: By) -> Decision:
+    """Decide a request for another parallelism, after settling a lost lease or a passed deadline of the job in hand.
+
+    A worker that holds the job is asked; it becomes Rescaling until the worker answers, or hands the job back. One that
+    nobody runs just gets the number. One that is asked for what it has stays as it is.
+
+    Args:
+        parallelism: How many tasks the job is to run with.
+        chance: A random number in 0..1, for settling.
+    """
+    settled = settle(job, now, By(f"sweep:{by.actor}", by.reason), chance, unheld_too=False)
+    return settled.then(_decide(settled.job, parallelism, now, by))
+
+
+def resume(job: Job, token: int, now: int, by: By) -> Decision:
+    """The worker runs with the new parallelism. While a stop is pending, nothing changes. Repeated: no change."""
+    check_holder(job, token, Trigger.RESUME)
+    if job.state in STOP_PENDING or job.state is State.RUNNING:
+        return Decision(job)
+    return decided(move(job, Trigger.RESUME, now, by))
+
+
+def _decide(job: Job, parallelism: int, now: int, by: By) -> Decision:
+    detail = {"parallelism": parallelism}
+    if job.state in LIVE - LEASED:
+        if parallelism == job.parallelism:
+            return Decision(job)
+        return decided(note(job, Trigger.RESCALE.value, now, by, detail=detail, parallelism=parallelism))
+    if job.state is State.RESCALING:
+        if parallelism == job.rescale_to:
+            return Decision(job)
+        return decided(note(job, Trigger.RESCALE.value, now, by, detail=detail, rescale_to=parallelism))
+    asked = move(job, Trigger.RESCALE, now, by, detail=detail, rescale_to=parallelism)
+    return Decision(job) if parallelism == job.parallelism else decided(asked)
