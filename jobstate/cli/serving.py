@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import click
 
-from jobstate.cli.session import DONE, TOKEN_FILE, Session, auth_token, file_command
+from jobstate.cli.session import TOKEN_FILE, Session, auth_token, file_command
 
 
 @click.command("serve")
@@ -22,7 +18,10 @@ from jobstate.cli.session import DONE, TOKEN_FILE, Session, auth_token, file_com
 @TOKEN_FILE
 @file_command
 def serve(session: Session, host: str, port: int, profile: str, token_file: str | None) -> None:
-    """Serve the store over HTTP until SIGINT or SIGTERM; a missing file is made."""
+    """Serve the store over HTTP until SIGINT or SIGTERM.
+
+    A missing file is made.
+    """
     try:
         from jobstate.http.serving import serve as served
     except ModuleNotFoundError as error:
@@ -33,23 +32,9 @@ def serve(session: Session, host: str, port: int, profile: str, token_file: str 
         ) from error
     token = auth_token(token_file)
     try:
-        with _told_to_end_is_done():
-            served(session.db, host=host, port=port, token=token, profile=profile, actor=session.actor)
+        served(session.db, host=host, port=port, token=token, profile=profile, actor=session.actor)
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else str(error)
         raise click.ClickException(
             f"cannot listen on {host}:{port} ({why}); choose another --host or --port"
         ) from error
-
-
-@contextmanager
-def _told_to_end_is_done() -> Iterator[None]:
-    """The server ends cleanly at a signal, then raises it again for whoever had it before: for us it is no failure."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        for number in before:
-            signal.signal(number, lambda *_: sys.exit(DONE))
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
