@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import jobstate
+from tests.adapters.server import Answer, Server, serving
 from tests.architecture.generated import PARTS, README, renewed
 
 TEXT = README.read_text()
@@ -28,15 +33,55 @@ def test_a_changed_table_would_be_noticed() -> None:
         assert renewed(broken) == TEXT
 
 
+def picked(document: str, filtered: str) -> str:
+    """What `jq` prints for a path such as `.jobs[0].status`; it need not be on the machine."""
+    value = json.loads(document)
+    for name, number in re.findall(r"\.(\w+)|\[(\d+)\]", filtered):
+        value = value[name] if name else value[int(number)]
+    return json.dumps(value) + "\n"
+
+
+def shown(marker: str) -> list[tuple[str, str, str]]:
+    """The lines of a console in the README: the command, the filter behind it, and what is printed."""
+    (block,) = re.findall(rf"<!-- {marker} -->\n```console\n(.*?)```", TEXT, re.DOTALL)
+    return re.findall(r"^\$ (.*?)(?: \| jq (.*))?\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
+
+
 def test_the_operators_lines_do_what_the_readme_shows(tmp_path: Path) -> None:
-    (block,) = re.findall(r"<!-- runs as printed -->\n```console\n(.*?)```", TEXT, re.DOTALL)
-    lines = re.findall(r"^\$ jobstate (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
-    assert len(lines) == 9
-    for arguments, expected in lines:
+    lines = shown("runs as printed")
+    assert len(lines) == 10
+    for command, filtered, expected in lines:
+        program, _, arguments = command.partition(" ")
+        assert program == "jobstate"
         result = subprocess.run(
             f"{sys.executable} -m jobstate {arguments}", shell=True, cwd=tmp_path, capture_output=True, text=True
         )
-        assert (result.returncode, result.stdout) == (0, expected), (arguments, result.stderr)
+        printed = picked(result.stdout, filtered) if filtered else result.stdout
+        assert (result.returncode, printed) == (0, expected), (arguments, result.stderr)
+
+
+def test_the_lines_over_http_are_answered_as_the_readme_shows(tmp_path: Path) -> None:
+    lines = shown("answers as printed")
+    assert len(lines) == 7
+    with jobstate.open(tmp_path / "jobs.db", durability="normal") as store, serving(store) as server:
+        for command, filtered, expected in lines:
+            answer = curl(server, command)
+            printed = picked(answer.text, filtered) if filtered else answer.text and answer.text + "\n"
+            assert not expected or printed == expected, (command, answer)
+        # The first line's answer is not shown; what it did is seen in the second.
+        assert store.list("all").jobs == []
+
+
+def curl(server: Server, line: str) -> Answer:
+    """What `curl` would do with a line, at the address of the server."""
+    parser = argparse.ArgumentParser()
+    for option, settings in {"-X": {"default": "GET"}, "-H": {"action": "append", "default": []}, "-d": {}}.items():
+        parser.add_argument(option, **settings)  # type: ignore[arg-type]
+    parser.add_argument("url")
+    given = parser.parse_args(shlex.split(line)[1:])
+    assert given.url.startswith("http://127.0.0.1:1610/")
+    headers = dict(header.split(": ", 1) for header in given.H)
+    return server.ask(given.X, given.url.removeprefix("http://127.0.0.1:1610"), raw=given.d, headers=headers)
 
 
 def test_there_are_examples_to_run() -> None:
