@@ -24,6 +24,7 @@ from jobstate.wire.vocabulary import Dialect, filter_words
 _LONGEST_STOP: Final = 10**9
 """Seconds; some thirty years."""
 _TEXT_PATTERN: Final = r"^[^\x00-\x1f\x7f-\xa0]+$"
+_TEXT_OR_NOTHING: Final = r"^[^\x00-\x1f\x7f-\xa0]*$"
 _HEADER_PATTERN: Final = r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$"
 _MOST_DIGITS: Final = 20
 _ENCODED: Final = 12
@@ -67,7 +68,10 @@ Cursor = Annotated[_Id | _Absent, Query(description="Go on behind this id: `next
 After = Annotated[_Cursor | _Absent, Query(description="Begin behind this event; left out: from now on.")]
 OnlyJob = Annotated[_Id | _Absent, Query(description="Only this job.")]
 Kind = Annotated[_Word | _Absent, Query(description="Only jobs of this kind.")]
-Node = Annotated[_Word | _Absent, Query(description="Only jobs that this worker holds or that are pinned to it.")]
+Node = Annotated[
+    Annotated[str, Field(max_length=MAX_TEXT, pattern=_TEXT_OR_NOTHING)] | _Absent,
+    Query(description="Only jobs that this worker holds or that are pinned to it; empty: those pinned to nobody."),
+]
 Pipeline = Annotated[_Word | _Absent, Query(description="Only runs of this pipeline.")]
 Label = Annotated[
     Annotated[str, WithJsonSchema({"type": "string", "pattern": labels.PATTERN})] | _Absent,

@@ -34,6 +34,11 @@ def states(db: Path) -> dict[str, State]:
         return {str(job.id): job.state for job in store.iterate("all")}
 
 
+def ones(db: Path) -> list[str]:
+    """The ids that begin with a 1, newest first."""
+    return [job_id for job_id in sorted(states(db), key=int, reverse=True) if job_id.startswith("1")]
+
+
 def asked(db: Path | str, line: str, shell: str = "bash", **environment: str) -> str:
     """What the shell is told when its user has typed that much."""
     typed = line.split(" ")
@@ -91,10 +96,11 @@ def test_the_ids_that_a_command_could_do_something_with_are_completed_newest_fir
 
 
 def test_an_id_is_completed_from_its_first_digits_and_offered_once(db: Path) -> None:
-    assert offered(db, "jobstate inspect 1") == ["11", "10", "1"]
-    assert "11" not in offered(db, "jobstate wait 11 10 ")
-    assert offered("elsewhere.db", f"jobstate inspect --db {db} 1") == ["11", "10", "1"]
-    assert offered(f"~/{db.name}", "jobstate inspect 1", HOME=str(db.parent)) == ["11", "10", "1"]
+    assert offered(db, "jobstate inspect 1") == ones(db)
+    newest = ones(db)[0]
+    assert newest not in offered(db, f"jobstate wait {newest} 10 ")
+    assert offered("elsewhere.db", f"jobstate inspect --db {db} 1") == ones(db)
+    assert offered(f"~/{db.name}", "jobstate inspect 1", HOME=str(db.parent)) == ones(db)
 
 
 def test_no_ids_are_offered_for_jobs_that_are_behind_a_server(db: Path) -> None:
@@ -104,13 +110,14 @@ def test_no_ids_are_offered_for_jobs_that_are_behind_a_server(db: Path) -> None:
 
 
 def test_a_shell_that_shows_more_than_the_word_shows_state_and_kind(db: Path) -> None:
-    (state, kind) = next((job_state, job_kind) for job_id, job_state, job_kind in glance(str(db), "11", State, 1))
-    assert asked(db, "jobstate inspect 1", "zsh").splitlines()[:3] == ["plain", "11", f"{state} {kind}"]
-    assert asked(db, "jobstate inspect 1", "fish").splitlines()[0] == f"plain,11\t{state} {kind}"
-    assert asked(db, "jobstate inspect 1", COMP_TYPE="63").splitlines()[0] == f"plain,11  ({state} {kind})"
+    newest = ones(db)[0]
+    (state, kind) = next((job_state, job_kind) for job_id, job_state, job_kind in glance(str(db), "1", State, 1))
+    assert asked(db, "jobstate inspect 1", "zsh").splitlines()[:3] == ["plain", newest, f"{state} {kind}"]
+    assert asked(db, "jobstate inspect 1", "fish").splitlines()[0] == f"plain,{newest}\t{state} {kind}"
+    assert asked(db, "jobstate inspect 1", COMP_TYPE="63").splitlines()[0] == f"plain,{newest}  ({state} {kind})"
     for types in ("9", "37"):  # one tab, and a menu: these type what they are told
-        assert asked(db, "jobstate inspect 1", COMP_TYPE=types).splitlines()[0] == "plain,11"
-    assert asked(db, "jobstate inspect 11", COMP_TYPE="63") == "plain,11\n"
+        assert asked(db, "jobstate inspect 1", COMP_TYPE=types).splitlines()[0] == f"plain,{newest}"
+    assert asked(db, f"jobstate inspect {newest}", COMP_TYPE="63") == f"plain,{newest}\n"
 
 
 def in_bash(script: str, folder: Path) -> str:
@@ -132,7 +139,7 @@ echo "${{COMPREPLY[@]}}"
 """
     assert in_bash(script, db.parent).splitlines() == [
         "complete -o nosort -F _jobstate_completion jobstate",
-        "11 10 1",
+        " ".join(ones(db)),
         "checkpoint immediate force",
     ]
 

@@ -89,7 +89,7 @@ class Reader:
         *blocks, self._text = (self._text + part.decode()).split("\n\n")
         for block in blocks:
             fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
-            if fields:
+            if "data" in fields:  # else it says that the reader has caught up
                 event = json.loads(fields["data"])
                 assert (fields["event"], fields["id"]) == (event["event_type"], str(event["id"]))
                 self.seen.append(event)
