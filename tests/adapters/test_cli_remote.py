@@ -25,6 +25,8 @@ from jobstate.http import Settings
 from tests.adapters.server import serving
 from tests.contract.situations import one_of_each, running
 
+pytestmark = pytest.mark.slow
+
 JOBSTATE = [sys.executable, "-m", "jobstate"]
 TOKEN = "s3cret-t0ken"
 UPKEEP = ["sweep", "audit", "doctor", "backup {folder}/copy.db", "migrate", "worker tasks:HANDLERS", "demo", "serve"]

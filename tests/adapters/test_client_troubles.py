@@ -33,6 +33,8 @@ from tests.adapters.scripted import Step, answer, half_an_answer, hang_up, no_ht
 from tests.adapters.server import serving
 from tests.unit.building import one_per_state
 
+pytestmark = pytest.mark.slow
+
 Call = Callable[[JobClient], object]
 JOB = next(iter(one_per_state().values()))
 A_JOB = answer(200, records.job_record(JOB))

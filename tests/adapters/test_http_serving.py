@@ -16,6 +16,8 @@ from jobstate.store import PRUNE_BATCH
 from tests.adapters.served import connected, head, rest, served, start
 from tests.processes.team import eventually
 
+pytestmark = pytest.mark.slow
+
 SIGNALS = pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT], ids=lambda sent: sent.name)
 HOST = "Host: 127.0.0.1"
 

@@ -19,6 +19,8 @@ from tests.adapters.conftest import Shell
 from tests.adapters.expectations import GROUPS, LIVE_WORDS, NO_WORDS, QUEUED, after_stop, not_allowed, wanted
 from tests.contract.situations import Entry
 
+pytestmark = pytest.mark.slow
+
 
 def document_of(entry: Entry) -> dict[str, Any]:
     return amp.job_document(entry.job, Dialect.AMPCTL)

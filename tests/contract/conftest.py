@@ -52,7 +52,7 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest.fixture(params=list(KINDS))
+@pytest.fixture(params=["memory", "file", pytest.param("database of the caller", marks=pytest.mark.slow)])
 def kind_of_store(request: pytest.FixtureRequest) -> str:
     """The name of the kind of store under test."""
     name: str = request.param

@@ -231,7 +231,10 @@ def _tried(sql: sqlite3.Connection, statement: str, ids: dict[str, int]) -> sqli
     return None
 
 
-@pytest.mark.parametrize("pragmas", PRAGMAS.values(), ids=list(PRAGMAS))
+@pytest.mark.parametrize(
+    "pragmas",
+    [pytest.param(pragmas, id=name, marks=[pytest.mark.slow] if pragmas else []) for name, pragmas in PRAGMAS.items()],
+)
 @pytest.mark.parametrize("statement", HOSTILE.values(), ids=list(HOSTILE))
 def test_a_hostile_statement_is_refused_and_leaves_the_file_as_it_was(
     sql: sqlite3.Connection, ids: dict[str, int], statement: str, pragmas: tuple[str, ...]
