@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,11 @@ from hypothesis import strategies as st
 
 import jobstate
 from jobstate import JobClient, ServerUnreachable, UnexpectedAnswer
+from jobstate.client.connection import Connection
 from jobstate.client.stream import Parser
+from jobstate.domain.job import By
 from jobstate.http import Settings
+from jobstate.system import SystemClock
 from jobstate.wire import amp, records
 from tests.adapters.scripted import Step, answer, half_an_answer, hang_up, no_http, problem, scripted
 from tests.adapters.server import serving
@@ -101,16 +105,34 @@ def test_a_name_that_nobody_has_is_named() -> None:
         client.get(1)
 
 
+class UntilItIsThere(SystemClock):
+    """A clock whose first pause lasts until a server has been started; no time passes while it starts."""
+
+    def __init__(self, start: Callable[[], object]) -> None:
+        self._start = start
+        self._paused = 0.0
+        self.pauses = 0
+
+    def monotonic(self) -> float:
+        return self._paused
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses += 1
+        self._paused += seconds
+        if self.pauses == 1:
+            self._start()
+
+
 def test_a_server_that_comes_soon_is_met(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    script = "import sys, time, jobstate; print(jobstate.connect(sys.argv[1]).submit('load').id)"
-    late = subprocess.Popen(
-        [sys.executable, "-c", script, f"http://127.0.0.1:{port}"], stdout=subprocess.PIPE, text=True
-    )
-    with jobstate.open(tmp_path / "jobs.db") as store, serving(store, port=port):
-        assert late.communicate(timeout=30)[0] == "1\n"
+    with jobstate.open(tmp_path / "jobs.db") as store, ExitStack() as after:
+        clock = UntilItIsThere(lambda: after.enter_context(serving(store, port=port)))
+        client = JobClient(Connection(f"http://127.0.0.1:{port}", None, 10.0, clock), By("ana"))
+        assert client.submit("load").id == 1
+        assert clock.pauses == 1
+        client.close()
 
 
 def test_a_server_that_says_nothing_is_given_up_after_the_timeout() -> None:
