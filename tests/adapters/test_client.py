@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from urllib3 import BaseHTTPResponse
 
 import jobstate
 from jobstate import JobClient, JobStore, State, TableProgress
+from jobstate.client.connection import Connection
 from jobstate.domain.errors import JobStateError
 from jobstate.http import Settings
 from tests.adapters.server import Server, serving
@@ -470,13 +472,24 @@ def test_a_watch_of_a_server_that_stays_away_ends_with_an_error(store: JobStore)
     client.close()
 
 
-def test_a_watch_that_nobody_reads_gives_its_connection_back(store: JobStore, client: JobClient) -> None:
+def test_a_watch_that_nobody_reads_gives_its_connection_back(
+    store: JobStore, client: JobClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[BaseHTTPResponse] = []
+    open_stream = Connection.open_stream
+
+    def remembered(self: Connection, *arguments: Any, **options: Any) -> BaseHTTPResponse:
+        opened.append(open_stream(self, *arguments, **options))  # kept, so that nothing but a close closes it
+        return opened[-1]
+
+    monkeypatch.setattr(Connection, "open_stream", remembered)
     store.submit("load")
-    for _ in range(3):
-        client.watch()
-        watching = client.watch()
-        next(watching)
-        del watching
+    client.watch()
+    watching = client.watch(after=0)
+    next(watching)
+    del watching
+    assert len(opened) == 2
+    assert all(response.closed for response in opened)
 
 
 # Where it is used.
