@@ -17,7 +17,8 @@ from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.removal import PRUNE_WORDS
 from jobstate.http.keeper import Keeper
 from jobstate.http.writing import Writers
-from jobstate.store import MAX_PAGE, JobStore
+from jobstate.store import JobStore
+from jobstate.store.base import MAX_PAGE
 from jobstate.wire import durations, labels
 from jobstate.wire.vocabulary import Dialect, filter_words
 

@@ -203,7 +203,7 @@ def _prune_in(
     number: int,
     steps: list[tuple[int, int]],
 ) -> None:
-    import jobstate.store as module
+    import jobstate.store.operating as module
 
     assert module.ATOMIC_PRUNE == 10_000
     monkeypatch.setattr(module, "ATOMIC_PRUNE", atomic)
@@ -226,7 +226,7 @@ def _prune_in(
 def test_an_error_in_the_middle_of_a_large_prune_leaves_whole_jobs(
     store: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import jobstate.store as module
+    import jobstate.store.operating as module
 
     monkeypatch.setattr(module, "ATOMIC_PRUNE", 5)
     monkeypatch.setattr(module, "PRUNE_BATCH", 2)

@@ -1,0 +1,39 @@
+"""What every part of `JobStore` stands on: the repository, the clock, and who acts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from jobstate.context import Context
+from jobstate.domain import checked
+from jobstate.domain.job import By, Job
+from jobstate.repository import Repository
+
+MAX_PAGE: Final = 1000
+
+
+class StorePart:
+    """A part of the store; see `JobStore`."""
+
+    def __init__(self, context: Context, by: By, stop_timeout: float) -> None:
+        self._context = context
+        self._by = by
+        self._stop_timeout = stop_timeout
+        self.repository: Repository = context.repository
+        """The port below; for tools that build on it."""
+
+    def _settle(self, limit: int, actor: str | None = None) -> Sequence[Job]:
+        settling = self._context.settling(self._acting(actor, None).actor, limit=limit)
+        return self.repository.leases.settle(self._now(), settling)
+
+    def _now(self) -> int:
+        return self._context.clock.now()
+
+    def _acting(self, actor: str | None, reason: str | None) -> By:
+        if actor is None and reason is None:
+            return self._by
+        return By(
+            self._by.actor if actor is None else checked.text("actor", actor),
+            self._by.reason if reason is None else checked.reason(reason),
+        )

@@ -1,0 +1,55 @@
+"""Waiting for a job, and watching all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jobstate import arguments
+from jobstate.arguments import Duration, JobRef, StateFilter
+from jobstate.domain import checked
+from jobstate.domain.job import Event, Job
+from jobstate.domain.lifecycle import TERMINAL
+from jobstate.store.looking import Looking
+from jobstate.waiting import wait, watch
+
+
+class Following(Looking):
+    """What returns when something happens."""
+
+    def wait(self, job: JobRef, *, until: StateFilter = TERMINAL, timeout: Duration | None = None) -> Job:
+        """Wait until the job is in one of these states; wakes within milliseconds of it, across processes.
+
+        Settles the job when it is overdue, so that a stop ends though nobody else looks. With a clock that is turned by
+        hand, waiting turns it.
+
+        Args:
+            job: The job.
+            until: A state, a filter word such as `terminal`, or several of them.
+            timeout: How long at most; None: for ever.
+
+        Returns:
+            The job, in one of the states.
+
+        Raises:
+            JobNotFound: There is no such job, or it was removed meanwhile.
+            WaitTimeout: It did not get there in time, or has ended elsewhere (also a `TimeoutError`).
+        """
+        limit = None if timeout is None else checked.seconds_of("timeout", timeout)
+        return wait(self._context, arguments.job_id(job), arguments.states("until", until), limit, self._by)
+
+    def watch(
+        self, *, after: int | None = 0, job: JobRef | None = None, timeout: Duration | None = None
+    ) -> Iterator[Event]:
+        """What happens, as it happens: every history entry after `after`, in order, then each new one.
+
+        Resumable: pass the `id` of the last event seen. Entries of jobs that were removed are gone.
+
+        Args:
+            after: The id of an event; 0: from the beginning; None: only what happens from now on.
+            job: Only the events of this job.
+            timeout: End after so long without a new event; None: never.
+        """
+        after = self.newest_event() if after is None else checked.integer("after", after, 0, checked.MAX_ID)
+        only = None if job is None else arguments.job_id(job)
+        limit = None if timeout is None else checked.seconds_of("timeout", timeout)
+        return watch(self._context, after, only, limit)

@@ -1,0 +1,43 @@
+"""What is done about the store itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+from jobstate.domain import checked
+from jobstate.domain.audit import AuditReport
+from jobstate.domain.job import Job
+from jobstate.store.base import StorePart
+
+
+class Upkeep(StorePart):
+    """Settling, checking and copying the store."""
+
+    def sweep(self, *, limit: int = 1000, actor: str | None = None) -> Sequence[Job]:
+        """Settle up to `limit` overdue jobs: lost leases, passed deadlines, stops that wait for nobody.
+
+        Claims, heartbeats, `wait` and `prune` do it too; a sweep is for when none of them comes along.
+
+        Returns:
+            The jobs that were settled, as they are now.
+        """
+        checked.integer("limit", limit, 1, 100_000)
+        return self._settle(limit, actor)
+
+    def audit(self, *, progress: Callable[[int, int], None] | None = None) -> AuditReport:
+        """Hold every job against its history, and the whole file against its invariants; reads only.
+
+        Args:
+            progress: Called with how many jobs are done and how many there are.
+        """
+        return self.repository.history.audit(progress)
+
+    def backup(self, target: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None) -> None:
+        """Copy the store to a new file, while it is in use. (Copying the file itself would lose what is in its log.)
+
+        Args:
+            target: A file that does not exist yet.
+            progress: Called with how many pages are copied and how many there are.
+        """
+        self.repository.backup(os.fspath(target), progress)
