@@ -126,6 +126,11 @@ class Recorder:
         return 0
 
     @property
+    def begun(self) -> int:
+        """How many write transactions were begun."""
+        return sum(sql.startswith("BEGIN IMMEDIATE") for sql, _ in self._ran)
+
+    @property
     def statements(self) -> list[Statement]:
         """The statements that read or write our tables, with their plans."""
         told = [(sql, values) for sql, values in self._ran if re.match("SELECT|UPDATE|DELETE|INSERT|WITH", sql)]
