@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from jobstate.domain.stopping import StopResult as StopResult
     from jobstate.opening import open as open
     from jobstate.repository import Page as Page
+    from jobstate.repository import Slice as Slice
     from jobstate.repository import WorkerInfo as WorkerInfo
     from jobstate.store import JobStore as JobStore
     from jobstate.system import Clock as Clock
@@ -88,7 +89,7 @@ _HOMES = {
     "jobstate.domain.ranges": "TableProgress",
     "jobstate.domain.retry": "RetryPolicy",
     "jobstate.domain.stopping": "StopResult",
-    "jobstate.repository": "Page WorkerInfo",
+    "jobstate.repository": "Page Slice WorkerInfo",
     "jobstate.opening": "open",
     "jobstate.store": "JobStore",
     "jobstate.system": "Clock SystemClock",
