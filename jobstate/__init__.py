@@ -57,17 +57,31 @@ if TYPE_CHECKING:
     from jobstate.domain.lifecycle import TERMINAL as TERMINAL
     from jobstate.domain.lifecycle import State as State
     from jobstate.domain.lifecycle import Trigger as Trigger
+    from jobstate.domain.logs import LogEntry as LogEntry
+    from jobstate.domain.logs import LogLevel as LogLevel
     from jobstate.domain.machine import lifecycle_machine as lifecycle_machine
+    from jobstate.domain.metrics import Counters as Counters
+    from jobstate.domain.metrics import JobMetrics as JobMetrics
+    from jobstate.domain.metrics import MetricGroup as MetricGroup
+    from jobstate.domain.metrics import OperatorKind as OperatorKind
+    from jobstate.domain.metrics import OperatorMetrics as OperatorMetrics
+    from jobstate.domain.metrics import Quantiles as Quantiles
+    from jobstate.domain.metrics import SubtaskMetrics as SubtaskMetrics
+    from jobstate.domain.output import OutputRow as OutputRow
     from jobstate.domain.ranges import TableProgress as TableProgress
     from jobstate.domain.retry import RetryPolicy as RetryPolicy
     from jobstate.domain.stopping import StopResult as StopResult
     from jobstate.opening import open as open
+    from jobstate.repository import LogPage as LogPage
+    from jobstate.repository import OutputPage as OutputPage
     from jobstate.repository import Page as Page
     from jobstate.repository import Slice as Slice
     from jobstate.repository import WorkerInfo as WorkerInfo
     from jobstate.store import JobStore as JobStore
     from jobstate.system import Clock as Clock
     from jobstate.system import SystemClock as SystemClock
+    from jobstate.worker.logs import RunHandler as RunHandler
+    from jobstate.worker.logs import RunLog as RunLog
     from jobstate.worker.run import Run as Run
     from jobstate.worker.worker import Worker as Worker
 
@@ -85,14 +99,18 @@ _HOMES = {
     ),
     "jobstate.domain.job": "Event Failure FailureKind Job Lease Stop StopMode StopOutcome",
     "jobstate.domain.lifecycle": "LIFECYCLE LIVE TERMINAL State Trigger",
+    "jobstate.domain.logs": "LogEntry LogLevel",
     "jobstate.domain.machine": "lifecycle_machine",
+    "jobstate.domain.metrics": "Counters JobMetrics MetricGroup OperatorKind OperatorMetrics Quantiles SubtaskMetrics",
+    "jobstate.domain.output": "OutputRow",
     "jobstate.domain.ranges": "TableProgress",
     "jobstate.domain.retry": "RetryPolicy",
     "jobstate.domain.stopping": "StopResult",
-    "jobstate.repository": "Page Slice WorkerInfo",
+    "jobstate.repository": "LogPage OutputPage Page Slice WorkerInfo",
     "jobstate.opening": "open",
     "jobstate.store": "JobStore",
     "jobstate.system": "Clock SystemClock",
+    "jobstate.worker.logs": "RunHandler RunLog",
     "jobstate.worker.run": "Run",
     "jobstate.worker.worker": "Worker",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from jobstate.domain.checkpoints import Checkpoint
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.job import Job, NewJob, StopMode
 from jobstate.domain.lifecycle import STATE_WORDS, State, states_named
+from jobstate.domain.logs import LogFilter, LogLevel
 from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, MAX_ATTEMPTS_LIMIT, RetryPolicy
 from jobstate.repository import Order, SortKey
 from jobstate.worker.run import Run
@@ -22,10 +23,12 @@ CheckpointRef = str | int | Checkpoint
 """Wherever a checkpoint is asked for, its id (`chk_…`), the number in it or a `Checkpoint` will do."""
 Duration = float | timedelta
 StateFilter = str | State | Iterable[str | State]
+LevelFilter = str | Iterable[str] | None
 
 _MAX_PRIORITY: Final = 2**31
 _MAX_PARALLELISM: Final = 1_000_000
 _LONGEST_NUMBER: Final = 20
+_LEVELS: Final = {**{level.value: level for level in LogLevel}, "warning": LogLevel.WARN}
 
 
 def new_job(
@@ -128,6 +131,38 @@ def order(field: str, sort: str, spelling: Mapping[State, str] | None = None) ->
         words = [state.value if spelling is None else spelling[state] for state in State]
         ranks = tuple(sorted(set(words)).index(word) for word in words)
     return Order(SortKey(name), sort.startswith("-"), ranks)
+
+
+def levels(field: str, wanted: LevelFilter, among: Sequence[LogLevel] = tuple(LogLevel)) -> tuple[LogLevel, ...]:
+    """The levels that are asked for, out of those there are; all of them where nothing is."""
+    if wanted is None:
+        return tuple(among)
+    found = []
+    for word in [wanted] if isinstance(wanted, str) else wanted:
+        level = _LEVELS.get(str(word).lower())
+        if level is None or level not in among:
+            raise InvalidRequest(field, f"must be one of {', '.join(among)}, not {word!r}")
+        found.append(level)
+    if not found:
+        raise InvalidRequest(field, f"must name at least one of {', '.join(among)}")
+    return tuple(dict.fromkeys(found))
+
+
+def log_filter(
+    level: LevelFilter,
+    operator_id: str | None,
+    task_index: int | None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> LogFilter:
+    """Which entries of a log are wanted."""
+    return LogFilter(
+        levels("level", level),
+        None if operator_id is None else checked.text("operator_id", operator_id),
+        None if task_index is None else checked.integer("task_index", task_index, 0, checked.MAX_ID),
+        None if since is None else checked.instant_us("since", since),
+        None if until is None else checked.instant_us("until", until),
+    )
 
 
 def _retry_json(retry: RetryPolicy) -> str:

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from jobstate.domain.checkpoints import KEEP_CHECKPOINTS
 from jobstate.domain.job import By
 from jobstate.domain.leases import ClockWatch
+from jobstate.domain.report import DEFAULT_BOUNDS, Bounds
 from jobstate.repository import Repository, Settling
 from jobstate.system import Clock
 
@@ -72,6 +73,8 @@ class Context:
     """Really sleep, also where the clock is turned by hand: for threads that wait for others."""
     descriptor_limit: int
     keep_checkpoints: int = KEEP_CHECKPOINTS
+    bounds: Bounds = DEFAULT_BOUNDS
+    """How much of what jobs say is kept."""
     jumps: JumpGuard = field(init=False)
 
     settling: _HowToSettle = field(init=False)

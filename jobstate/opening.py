@@ -11,6 +11,9 @@ from jobstate.domain import checked
 from jobstate.domain.checkpoints import KEEP_CHECKPOINTS
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.job import By
+from jobstate.domain.logs import KEEP_LOGS
+from jobstate.domain.output import KEEP_OUTPUT
+from jobstate.domain.report import Bounds
 from jobstate.repository import Repository
 from jobstate.storage.engine import Clockwork
 from jobstate.storage.repository import EMBEDDED_PREFIX, open_file, open_within
@@ -34,6 +37,8 @@ def open(  # noqa: A001  (it is `jobstate.open`)
     table_prefix: str = EMBEDDED_PREFIX,
     descriptor_limit: int = checked.DEFAULT_DESCRIPTOR_LIMIT,
     keep_checkpoints: int = KEEP_CHECKPOINTS,
+    keep_logs: int = KEEP_LOGS,
+    keep_output: int = KEEP_OUTPUT,
 ) -> JobStore:
     """Open a store.
 
@@ -50,6 +55,9 @@ def open(  # noqa: A001  (it is `jobstate.open`)
         table_prefix: How the names of the tables begin in a caller's own database.
         descriptor_limit: The largest descriptor and checkpoint state, in bytes of JSON.
         keep_checkpoints: How many completed checkpoints of a job to keep, >= 1.
+        keep_logs: How many log entries of a job to keep, >= 1, the newest; beyond those, 1,000 warnings and errors. A
+            tenth more may be there for a while.
+        keep_output: How many rows of output to keep of each operator of a job, >= 1, the newest; so here.
 
     Raises:
         StoreUnavailable: The file or its folder is missing or cannot be opened.
@@ -60,6 +68,10 @@ def open(  # noqa: A001  (it is `jobstate.open`)
     patience = checked.seconds_of("timeout", timeout)
     limit = checked.integer("descriptor_limit", descriptor_limit, 2, 256 * 1024 * 1024)
     kept = checked.integer("keep_checkpoints", keep_checkpoints, 1, 1_000_000)
+    bounds = Bounds(
+        logs=checked.integer("keep_logs", keep_logs, 1, 10_000_000),
+        output=checked.integer("keep_output", keep_output, 1, 100_000),
+    )
     by = By(f"python:{user()}" if actor is None else checked.text("actor", actor))
     stop_seconds = checked.seconds_of("stop_timeout", stop_timeout)
     if isinstance(target, str) and target.startswith(("postgresql:", "postgres:")):
@@ -71,4 +83,4 @@ def open(  # noqa: A001  (it is `jobstate.open`)
     else:
         repository = open_within(target, prefix=table_prefix, timeout=patience, clockwork=clockwork)
     used = SystemClock() if clock is None else clock
-    return JobStore(Context(repository, used, chance, _MACHINE.sleep, limit, kept), by, stop_seconds)
+    return JobStore(Context(repository, used, chance, _MACHINE.sleep, limit, kept, bounds), by, stop_seconds)

@@ -7,7 +7,7 @@ that returns. Every method raises the `StoreError` that says what kept it from i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,8 +18,12 @@ from jobstate.domain.checkpoints import Checkpoint, Point, Progress
 from jobstate.domain.job import By, Event, Job, Lease, NewJob
 from jobstate.domain.leases import Renewal
 from jobstate.domain.lifecycle import State
+from jobstate.domain.logs import LogEntry, LogFilter
+from jobstate.domain.metrics import SubtaskMetrics
 from jobstate.domain.moves import Decision
+from jobstate.domain.output import OutputRow
 from jobstate.domain.ranges import TableProgress
+from jobstate.domain.report import NOTHING, Report
 from jobstate.domain.restarting import Wish
 
 Decide = Callable[[Job], Decision]
@@ -68,10 +72,56 @@ class Order(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Slice(Generic[Row]):
-    """Part of a longer list. `has_more` says whether it goes on behind this part."""
+    """Part of a longer list. It can be walked like one; `has_more` says whether there is more behind it."""
 
     rows: list[Row]
     has_more: bool
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """Entries of a log. It can be walked like a list.
+
+    `has_more`: there are further ones beyond this page. `total`: how many the job has written in all, whatever the
+    filter; `retained`: how many of those are kept.
+    """
+
+    entries: list[LogEntry]
+    has_more: bool
+    total: int
+    retained: int
+
+    def __iter__(self) -> Iterator[LogEntry]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPage:
+    """Rows of output. It can be walked like a list.
+
+    `has_more`: there are further ones beyond this page. `total`: how many were emitted in all, by the operator where
+    one was asked for; `retained`: how many of those are kept.
+    """
+
+    rows: list[OutputRow]
+    has_more: bool
+    total: int
+    retained: int
+
+    def __iter__(self) -> Iterator[OutputRow]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
 
 class Claimed(NamedTuple):
@@ -80,6 +130,22 @@ class Claimed(NamedTuple):
     job: Job
     restored: Checkpoint | None
     progress: Progress
+    metrics: Sequence[SubtaskMetrics] = ()
+
+
+class Place(NamedTuple):
+    """Which part of a log: the newest `limit` entries, or those next to the entry of that number."""
+
+    limit: int
+    before: int | None = None
+    after: int | None = None
+
+
+class Extent(NamedTuple):
+    """How many were written in all, and how many of them are still there."""
+
+    total: int
+    retained: int
 
 
 class Settling(NamedTuple):
@@ -167,8 +233,8 @@ class Leases(Protocol):
     def look(self, leases: Sequence[Lease]) -> list[Renewal]:
         """What `renew` would answer, without writing."""
 
-    def change(self, lease: Lease, decide: Decide, progress: Progress | None = None) -> Decision:
-        """As `Jobs.change`, for the holder: `progress` is written first, if the lease still stands; else LeaseLost."""
+    def change(self, lease: Lease, decide: Decide, report: Report = NOTHING) -> Decision:
+        """As `Jobs.change`, for the holder: the report is written first, if the lease still stands; else LeaseLost."""
 
     def complete(self, leases: Sequence[Lease], now: int, by: By) -> list[Lease]:
         """Complete these runs in one transaction; those that could not be, which `change` can say more about."""
@@ -180,22 +246,22 @@ class Leases(Protocol):
 class Reports(Protocol):
     """What a worker writes beside its job."""
 
-    def record(self, lease: Lease, progress: Progress) -> None:
-        """Write the progress of these tables, all or nothing; LeaseLost for a stale lease."""
+    def record(self, lease: Lease, report: Report) -> None:
+        """Write what is reported, all or nothing; LeaseLost for a stale lease."""
 
     def progress(self, job_id: int) -> dict[str, TableProgress]:
         """The progress of a job, by table name, in the order of names."""
 
-    def checkpoint(self, lease: Lease, progress: Progress, said: Point, keep: int, now: int) -> Checkpoint:
+    def checkpoint(self, lease: Lease, report: Report, said: Point, keep: int, now: int) -> Checkpoint:
         """Begin and complete a checkpoint in one transaction."""
 
-    def begin_checkpoint(self, lease: Lease, progress: Progress, said: Point, now: int) -> Checkpoint:
-        """Write progress and a checkpoint in progress that stands for it."""
+    def begin_checkpoint(self, lease: Lease, report: Report, said: Point, now: int) -> Checkpoint:
+        """Write the report and a checkpoint in progress that stands for it."""
 
     def complete_checkpoint(
-        self, lease: Lease, progress: Progress, number: int, said: Point, keep: int, now: int
+        self, lease: Lease, report: Report, number: int, said: Point, keep: int, now: int
     ) -> Checkpoint:
-        """Write progress, complete a checkpoint of this lease, and drop all but the newest `keep` completed ones."""
+        """Write the report, complete a checkpoint of this lease, and drop all but the newest `keep` completed ones."""
 
     def fail_checkpoint(self, lease: Lease, number: int, failure: str, keep: int, now: int) -> Checkpoint:
         """Fail a checkpoint of this lease, and drop all but the newest `keep` failed ones."""
@@ -205,6 +271,28 @@ class Reports(Protocol):
 
     def checkpoints(self, job_id: int, limit: int, offset: int = 0, completed: bool | None = None) -> list[Checkpoint]:
         """The checkpoints of a job, newest epoch first: all, those that were completed, or exactly the others."""
+
+
+class Telemetry(Protocol):
+    """What jobs say and count while they run."""
+
+    def metrics(self, job_id: int) -> list[SubtaskMetrics]:
+        """What the subtasks of a job have counted, by operator, then index."""
+
+    def logs(self, job_id: int, wanted: LogFilter, place: Place) -> list[LogEntry]:
+        """At most `place.limit` entries of a job, newest first; oldest first where `place.after` is given."""
+
+    def log_extent(self, job_id: int) -> Extent:
+        """How many entries a job has written, and how many of them are there."""
+
+    def output(self, job_id: int, operator_id: str | None, limit: int, offset: int) -> list[OutputRow]:
+        """What an operator emitted, or all of them, oldest first."""
+
+    def output_extent(self, job_id: int, operator_id: str | None) -> Extent:
+        """How many rows were emitted, and how many of them are there."""
+
+    def emitted(self, job_id: int) -> dict[str, int]:
+        """How many rows each operator has emitted."""
 
 
 class History(Protocol):
@@ -253,6 +341,10 @@ class Repository(Protocol):
     @property
     def reports(self) -> Reports:
         """What workers write beside their jobs."""
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """What jobs say and count while they run."""
 
     @property
     def history(self) -> History:

@@ -10,6 +10,8 @@ from jobstate.domain import leases
 from jobstate.domain.errors import JobNotFound, WaitTimeout
 from jobstate.domain.job import By, Event, Job
 from jobstate.domain.lifecycle import State
+from jobstate.domain.logs import LogEntry, LogFilter
+from jobstate.repository import Place
 
 _WATCH_BATCH: Final = 500
 _SETTLE_BATCH: Final = 1000
@@ -56,4 +58,23 @@ def watch(context: Context, after: int, job_id: int | None, timeout: float | Non
         while repository.version() == seen:
             if timeout is not None and clock.monotonic() - began >= timeout:
                 return
+            clock.sleep(pauses.next())
+
+
+def follow_logs(context: Context, job_id: int, wanted: LogFilter, after: int) -> Iterator[LogEntry]:
+    """Every entry of a job after that one, then each new one, until it has ended; see `JobStore.follow_logs`."""
+    clock, repository = context.clock, context.repository
+    while True:
+        seen = repository.version()
+        job = repository.jobs.find(job_id)
+        entries = repository.telemetry.logs(job_id, wanted, Place(_WATCH_BATCH, after=after))
+        for entry in entries:
+            after = entry.number
+            yield entry
+        if entries:
+            continue
+        if job is None or job.is_terminal:
+            return
+        pauses = Pauses()
+        while repository.version() == seen:
             clock.sleep(pauses.next())

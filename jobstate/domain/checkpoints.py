@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from jobstate.domain import checked
+from jobstate.domain import checked, metrics
 from jobstate.domain.checked import Json
 from jobstate.domain.errors import InvalidRequest
+from jobstate.domain.metrics import SubtaskMetrics
 from jobstate.domain.ranges import TableProgress
 
 KEEP_CHECKPOINTS: Final = 10
@@ -88,6 +89,10 @@ class Checkpoint:
     def progress(self) -> dict[str, TableProgress]:
         """The progress at the moment the checkpoint was begun, by table."""
         return progress_from_json(self.snapshot_json)
+
+    def counted(self, at_us: int) -> tuple[SubtaskMetrics, ...]:
+        """What the operators had counted at that moment, as the beginning of a run at `at_us`."""
+        return tuple(metrics.from_plain(json.loads(self.snapshot_json).get("metrics", ()), at_us))
 
     @property
     def start_time(self) -> datetime:
@@ -172,17 +177,20 @@ def point(
     )
 
 
-def progress_to_json(progress: Progress) -> str:
-    """A snapshot of progress as it is stored."""
+def snapshot_to_json(progress: Progress, counted: Sequence[SubtaskMetrics] = ()) -> str:
+    """Progress and counters as a checkpoint keeps them."""
     tables: dict[str, Any] = {
         name: {"files_count": table.files_count, "total_size_bytes": table.total_size_bytes, "ranges": table.ranges}
         for name, table in progress.items()
     }
-    return json.dumps({"progress": tables}, ensure_ascii=False)
+    stored: dict[str, Any] = {"progress": tables}
+    if counted:
+        stored["metrics"] = metrics.to_plain(counted)
+    return json.dumps(stored, ensure_ascii=False)
 
 
 def progress_from_json(stored: str) -> dict[str, TableProgress]:
-    """The progress that `progress_to_json` stored."""
+    """The progress in a snapshot that `snapshot_to_json` made."""
     return {
         name: TableProgress(
             table["files_count"], table["total_size_bytes"], tuple((first, last) for first, last in table["ranges"])

@@ -42,7 +42,8 @@ def edge_rows() -> list[tuple[str, str, str]]:
 def guards(prefix: str) -> tuple[str, ...]:
     """The triggers as SQL, each refusing with a message that begins with `jobstate:`."""
     jobs, specs, events = f"{prefix}jobs", f"{prefix}job_specs", f"{prefix}job_events"
-    children = (specs, events, f"{prefix}job_progress", f"{prefix}job_checkpoints")
+    reports = (f"{prefix}job_{what}" for what in ("progress", "checkpoints", "metrics", "logs", "output"))
+    children = (specs, events, *reports)
     return (
         _on(f"{jobs}_insert_guard", f"BEFORE INSERT ON {jobs}", _refuse_first(_insert_faults(jobs))),
         _on(

@@ -7,12 +7,12 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from jobstate.domain import leases as rules
-from jobstate.domain.checkpoints import Progress
 from jobstate.domain.errors import JobNotFound, LeaseLost
 from jobstate.domain.job import By, Job, Lease, StopMode
 from jobstate.domain.leases import Renewal
 from jobstate.domain.lifecycle import State
 from jobstate.domain.moves import Decision
+from jobstate.domain.report import NOTHING, Report
 from jobstate.repository import Claimed, Decide, Settling
 from jobstate.storage.engine import Engine, Row
 from jobstate.storage.jobs import SqlJobs
@@ -73,10 +73,10 @@ class SqlLeases:
         held = _renewals(self._engine.read(self._sql.look, {"leases": json.dumps(leases)}))
         return [held.get(one, Renewal(one.job_id, one.token, held=False)) for one in leases]
 
-    def change(self, lease: Lease, decide: Decide, progress: Progress | None = None) -> Decision:
+    def change(self, lease: Lease, decide: Decide, report: Report = NOTHING) -> Decision:
         with self._engine.transaction() as connection:
-            if progress and self._reports.is_held(connection, lease):
-                self._reports.write(connection, lease.job_id, progress)
+            if report and self._reports.is_held(connection, lease):
+                self._reports.write(connection, lease.job_id, report)
             try:
                 return self._jobs.change_within(connection, lease.job_id, decide)
             except JobNotFound:

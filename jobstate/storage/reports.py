@@ -1,4 +1,4 @@
-"""What a worker writes beside its job: progress and checkpoints, always under its lease."""
+"""What a worker writes beside its job, always under its lease: progress and checkpoints, and with them the rest."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from jobstate.domain.checkpoints import (
     Point,
     Progress,
     check_open,
-    progress_to_json,
+    snapshot_to_json,
 )
 from jobstate.domain.errors import CheckpointNotFound, LeaseLost
 from jobstate.domain.job import Job, Lease
 from jobstate.domain.ranges import TableProgress
+from jobstate.domain.report import Report
 from jobstate.domain.restarting import check_restorable
 from jobstate.repository import Claimed
 from jobstate.storage.engine import Engine, Row
 from jobstate.storage.queries.reports import ReportQueries
+from jobstate.storage.telemetry import SqlTelemetry
 
 _NOTHING: Final = Point()
 
@@ -28,29 +30,30 @@ _NOTHING: Final = Point()
 class SqlReports:
     """`jobstate.repository.Reports` over SQL."""
 
-    def __init__(self, engine: Engine, queries: ReportQueries) -> None:
+    def __init__(self, engine: Engine, queries: ReportQueries, telemetry: SqlTelemetry) -> None:
         self._engine = engine
         self._sql = queries
+        self._telemetry = telemetry
 
-    def record(self, lease: Lease, progress: Progress) -> None:
+    def record(self, lease: Lease, report: Report) -> None:
         with self._engine.transaction() as connection:
             self._check_held(connection, lease)
-            self.write(connection, lease.job_id, progress)
+            self.write(connection, lease.job_id, report)
 
     def progress(self, job_id: int) -> dict[str, TableProgress]:
         rows = self._engine.read(self._sql.progress, {"id": job_id})
         return {name: _progress_of(files, size, ranges) for name, files, size, ranges in rows}
 
-    def begin_checkpoint(self, lease: Lease, progress: Progress, said: Point, now: int) -> Checkpoint:
+    def begin_checkpoint(self, lease: Lease, report: Report, said: Point, now: int) -> Checkpoint:
         with self._engine.transaction() as connection:
-            return self._begin(connection, lease, progress, said, now)
+            return self._begin(connection, lease, report, said, now)
 
     def complete_checkpoint(
-        self, lease: Lease, progress: Progress, number: int, said: Point, keep: int, now: int
+        self, lease: Lease, report: Report, number: int, said: Point, keep: int, now: int
     ) -> Checkpoint:
         with self._engine.transaction() as connection:
             self._check_held(connection, lease)
-            self.write(connection, lease.job_id, progress)
+            self.write(connection, lease.job_id, report)
             return self._complete(connection, lease, number, said, keep, now)
 
     def fail_checkpoint(self, lease: Lease, number: int, failure: str, keep: int, now: int) -> Checkpoint:
@@ -61,9 +64,9 @@ class SqlReports:
                 return found
             return self._end(connection, lease, number, CheckpointState.FAILED, failure, keep, now)
 
-    def checkpoint(self, lease: Lease, progress: Progress, said: Point, keep: int, now: int) -> Checkpoint:
+    def checkpoint(self, lease: Lease, report: Report, said: Point, keep: int, now: int) -> Checkpoint:
         with self._engine.transaction() as connection:
-            begun = self._begin(connection, lease, progress, said, now)
+            begun = self._begin(connection, lease, report, said, now)
             return self._complete(connection, lease, begun.number, said, keep, now)
 
     def find_checkpoint(self, job_id: int, number: int) -> Checkpoint | None:
@@ -79,26 +82,13 @@ class SqlReports:
         values = {"id": lease.job_id, "token": lease.token}
         return connection.execute(self._sql.is_held, values).fetchone() is not None
 
-    def write(self, connection: sqlite3.Connection, job_id: int, progress: Progress) -> None:
-        """Write the progress of these tables, inside the transaction of the caller, who has checked the lease."""
-        if not progress:
-            return
-        connection.execute(self._sql.mark_written, {"id": job_id})
-        connection.executemany(
-            self._sql.write_progress,
-            [
-                {
-                    "job_id": job_id,
-                    "table_name": name,
-                    "files_count": table.files_count,
-                    "total_size_bytes": table.total_size_bytes,
-                    "start_block": table.start_block,
-                    "current_block": table.current_block,
-                    "ranges": json.dumps(table.ranges),
-                }
-                for name, table in progress.items()
-            ],
-        )
+    def write(self, connection: sqlite3.Connection, job_id: int, report: Report) -> None:
+        """Write what is reported, inside the transaction of the caller, who has checked the lease."""
+        if report.counts_as_work:
+            connection.execute(self._sql.mark_written, {"id": job_id})
+        if report.progress:
+            self._write_progress(connection, job_id, report.progress)
+        self._telemetry.write(connection, job_id, report)
 
     def restorable(self, connection: sqlite3.Connection, job: Job, number: int | None) -> Checkpoint | None:
         """The checkpoint that a restart of the job restores: that one, or the newest completed one of the job."""
@@ -119,23 +109,40 @@ class SqlReports:
         connection.execute(self._sql.copy_checkpoint, values)
 
     def restore(self, connection: sqlite3.Connection, job: Job, checkpoint_id: int | None) -> Claimed:
-        """Set the progress of a job that was just claimed to that of its checkpoint, or to nothing.
+        """Set progress and counters of a job that was just claimed to those of its checkpoint, or to nothing.
 
         Work after the checkpoint is done again, so it must not count twice.
         """
         connection.execute(self._sql.drop_progress, {"id": job.id})
+        self._telemetry.drop_metrics(connection, job.id)
         if checkpoint_id is None:
             return Claimed(job, None, {})
         checkpoint = _checkpoint_of(connection.execute(self._sql.checkpoint, {"id": checkpoint_id}).fetchone())
-        progress = checkpoint.progress
-        self.write(connection, job.id, progress)
-        return Claimed(job, checkpoint, progress)
+        assert job.claimed_us is not None
+        report = Report(checkpoint.progress, checkpoint.counted(job.claimed_us))
+        self.write(connection, job.id, report)
+        return Claimed(job, checkpoint, report.progress, report.metrics)
 
-    def _begin(
-        self, connection: sqlite3.Connection, lease: Lease, progress: Progress, said: Point, now: int
-    ) -> Checkpoint:
+    def _write_progress(self, connection: sqlite3.Connection, job_id: int, progress: Progress) -> None:
+        connection.executemany(
+            self._sql.write_progress,
+            [
+                {
+                    "job_id": job_id,
+                    "table_name": name,
+                    "files_count": table.files_count,
+                    "total_size_bytes": table.total_size_bytes,
+                    "start_block": table.start_block,
+                    "current_block": table.current_block,
+                    "ranges": json.dumps(table.ranges),
+                }
+                for name, table in progress.items()
+            ],
+        )
+
+    def _begin(self, connection: sqlite3.Connection, lease: Lease, report: Report, said: Point, now: int) -> Checkpoint:
         self._check_held(connection, lease)
-        self.write(connection, lease.job_id, progress)
+        self.write(connection, lease.job_id, report)
         (root_id,) = connection.execute(self._sql.root_of, {"id": lease.job_id}).fetchone()
         values = {
             "job_id": lease.job_id,
@@ -155,7 +162,7 @@ class SqlReports:
         if found.status is CheckpointState.COMPLETED:
             return found
         self._tell(connection, lease, number, said)
-        # Nothing was written since only if the progress is still what it was when the checkpoint was begun.
+        # Nothing was written since only if all that counts is still what it was when the checkpoint was begun.
         if found.snapshot_json == self._snapshot(connection, lease.job_id):
             connection.execute(self._sql.mark_clean, {"id": lease.job_id})
         return self._end(connection, lease, number, CheckpointState.COMPLETED, None, keep, now)
@@ -206,9 +213,10 @@ class SqlReports:
             )
 
     def _snapshot(self, connection: sqlite3.Connection, job_id: int) -> str:
-        """The progress in the store, which holds what was written before too."""
+        """Progress and counters in the store, which holds what was written before too."""
         rows = connection.execute(self._sql.progress, {"id": job_id})
-        return progress_to_json({name: _progress_of(*numbers) for name, *numbers in rows})
+        progress = {name: _progress_of(*numbers) for name, *numbers in rows}
+        return snapshot_to_json(progress, self._telemetry.metrics_within(connection, job_id))
 
     def _check_held(self, connection: sqlite3.Connection, lease: Lease) -> None:
         if not self.is_held(connection, lease):

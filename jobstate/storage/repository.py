@@ -20,6 +20,7 @@ from jobstate.storage.jobs import SqlJobs
 from jobstate.storage.leases import SqlLeases
 from jobstate.storage.queries import queries
 from jobstate.storage.reports import SqlReports
+from jobstate.storage.telemetry import SqlTelemetry
 from jobstate.storage.transaction import Transaction
 from jobstate.storage.workers import SqlWorkers
 
@@ -43,7 +44,11 @@ class SqliteRepository:
 
     @cached_property
     def reports(self) -> SqlReports:
-        return SqlReports(self._engine, self._sql.reports)
+        return SqlReports(self._engine, self._sql.reports, self.telemetry)
+
+    @cached_property
+    def telemetry(self) -> SqlTelemetry:
+        return SqlTelemetry(self._engine, self._sql.telemetry)
 
     @cached_property
     def leases(self) -> SqlLeases:

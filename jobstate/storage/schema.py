@@ -141,8 +141,9 @@ def _refuse_newer(present: int, path: str) -> None:
 
 def refuse_foreign(engine: Engine) -> None:
     """SchemaMismatch when the file holds the tables of another program."""
-    ((application,),) = engine.read("PRAGMA application_id")
+    # In this order: another process that makes the schema meanwhile writes both in one transaction.
     ((others,),) = engine.read("SELECT count(*) FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")
+    ((application,),) = engine.read("PRAGMA application_id")
     if others and application != APPLICATION_ID:
         raise SchemaMismatch(
             engine.path,

@@ -12,10 +12,11 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import peewee
-from peewee import SQL, BigIntegerField, IntegerField, TextField
+from peewee import SQL, BigIntegerField, FloatField, IntegerField, TextField
 
 from jobstate.domain.job import Job, StopMode, StopOutcome
 from jobstate.domain.lifecycle import CLAIMABLE, LEASED, STOP_PENDING, State
+from jobstate.domain.logs import TROUBLE
 from jobstate.domain.shape import SHAPE, TOGETHER
 from jobstate.storage.compiled import equals_one, listed
 
@@ -48,6 +49,7 @@ IS_CLAIMABLE: Final = equals_one("state", CLAIMABLE)
 IS_LEASED: Final = equals_one("state", LEASED)
 IS_LIVE: Final = "finished_at IS NULL"
 IS_ENDED: Final = "finished_at IS NOT NULL"
+IS_TROUBLE: Final = equals_one("level", TROUBLE)
 """The conditions of the partial indexes. A statement uses one only when it contains the same text.
 
 A row has a finish time exactly when its state is terminal: the guards see to it.
@@ -102,6 +104,9 @@ class Tables:
     events: Any
     progress: Any
     checkpoints: Any
+    metrics: Any
+    logs: Any
+    output: Any
     pipelines: Any
     workers: Any
     deletions: Any
@@ -233,6 +238,64 @@ def define(prefix: str) -> Tables:
         state = TextField(null=True)
         snapshot = TextField()
 
+    class Metrics(Table):
+        """What the subtasks of a job have counted."""
+
+        table = "job_metrics"
+        job_id = IntegerField()
+        operator_id = TextField()
+        subtask_index = IntegerField()
+        kind = TextField()
+        name = TextField(null=True)
+        at = BigIntegerField()
+        records_in = BigIntegerField()
+        records_out = BigIntegerField()
+        bytes_in = BigIntegerField()
+        bytes_out = BigIntegerField()
+        errors = BigIntegerField()
+        warnings = BigIntegerField()
+        backpressure = FloatField()
+        idle = BigIntegerField()
+        observed = BigIntegerField()
+        latency = TextField(null=True)
+        samples = TextField()
+
+        class Meta:
+            primary_key = peewee.CompositeKey("job_id", "operator_id", "subtask_index")
+            without_rowid = True
+
+    class Logs(Table):
+        """What a job says, numbered by job, so that its newest entries lie side by side."""
+
+        table = "job_logs"
+        job_id = IntegerField()
+        number = IntegerField()
+        at = BigIntegerField()
+        level = TextField()
+        operator_id = TextField(null=True)
+        task_index = IntegerField(null=True)
+        message = TextField()
+        details = TextField(null=True)
+        record = TextField(null=True)
+
+        class Meta:
+            primary_key = peewee.CompositeKey("job_id", "number")
+            without_rowid = True
+
+    class Output(Table):
+        """Rows that operators emitted, numbered by job and operator."""
+
+        table = "job_output"
+        job_id = IntegerField()
+        operator_id = TextField()
+        number = IntegerField()
+        at = BigIntegerField()
+        record = TextField()
+
+        class Meta:
+            primary_key = peewee.CompositeKey("job_id", "operator_id", "number")
+            without_rowid = True
+
     class Pipelines(Table):
         """The counter of runs of each pipeline; it outlives them, so that no `run_id` is used twice."""
 
@@ -291,7 +354,22 @@ def define(prefix: str) -> Tables:
         class Meta:
             without_rowid = True
 
-    return Tables(prefix, Jobs, Specs, Events, Progress, Checkpoints, Pipelines, Workers, Deletions, Edges, Meta)
+    return Tables(
+        prefix,
+        Jobs,
+        Specs,
+        Events,
+        Progress,
+        Checkpoints,
+        Metrics,
+        Logs,
+        Output,
+        Pipelines,
+        Workers,
+        Deletions,
+        Edges,
+        Meta,
+    )
 
 
 def indexes(prefix: str) -> tuple[str, ...]:
@@ -315,6 +393,8 @@ def indexes(prefix: str) -> tuple[str, ...]:
         f"CREATE INDEX {prefix}deletions_at ON {prefix}deletions (at)",
         f"CREATE UNIQUE INDEX {prefix}job_checkpoints_epoch ON {prefix}job_checkpoints (root_id, epoch)",
         f"CREATE INDEX {prefix}job_checkpoints_job ON {prefix}job_checkpoints (job_id, status, epoch)",
+        # The few warnings and errors among any number of entries.
+        f"CREATE INDEX {prefix}job_logs_trouble ON {prefix}job_logs (job_id, number) WHERE {IS_TROUBLE}",
     )
 
 

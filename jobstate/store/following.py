@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jobstate import arguments
-from jobstate.arguments import Duration, JobRef, StateFilter
+from jobstate.arguments import Duration, JobRef, LevelFilter, StateFilter
 from jobstate.domain import checked
 from jobstate.domain.job import Event, Job
 from jobstate.domain.lifecycle import TERMINAL
+from jobstate.domain.logs import LogEntry
 from jobstate.store.looking import Looking
-from jobstate.waiting import wait, watch
+from jobstate.waiting import follow_logs, wait, watch
 
 
 class Following(Looking):
@@ -53,3 +54,30 @@ class Following(Looking):
         only = None if job is None else arguments.job_id(job)
         limit = None if timeout is None else checked.seconds_of("timeout", timeout)
         return watch(self._context, after, only, limit)
+
+    def follow_logs(
+        self,
+        job: JobRef,
+        *,
+        level: LevelFilter = None,
+        operator_id: str | None = None,
+        task_index: int | None = None,
+        after: int = 0,
+    ) -> Iterator[LogEntry]:
+        """What the job says, as it says it: every kept entry after that number, oldest first, then each new one.
+
+        A worker writes its entries about once a second. Ends when the job has ended and all was read, or was removed.
+
+        Args:
+            job: The job.
+            level: Only entries of this level (`info`, `warn`, `error`), or of several.
+            operator_id: Only what this operator says.
+            task_index: Only what this task says.
+            after: The number of an entry; 0: from the oldest.
+
+        Raises:
+            JobNotFound: There is no such job.
+        """
+        wanted = arguments.log_filter(level, operator_id, task_index)
+        checked.integer("after", after, 0, checked.MAX_ID)
+        return follow_logs(self._context, self.get(job).id, wanted, after)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from jobstate import arguments
-from jobstate.arguments import CheckpointRef, JobRef
+from jobstate.arguments import CheckpointRef, JobRef, LevelFilter
 from jobstate.domain import checked
 from jobstate.domain.checkpoints import Checkpoint
-from jobstate.domain.errors import CheckpointNotFound
+from jobstate.domain.errors import CheckpointNotFound, InvalidRequest
+from jobstate.domain.logs import TROUBLE
+from jobstate.domain.metrics import JobMetrics, Quantiles, job_metrics
 from jobstate.domain.ranges import TableProgress
-from jobstate.repository import Slice
+from jobstate.repository import LogPage, OutputPage, Place, Slice
 from jobstate.store.base import MAX_OFFSET, MAX_PAGE
 from jobstate.store.looking import Looking
 
@@ -58,3 +61,108 @@ class Reports(Looking):
         if found is None:
             raise CheckpointNotFound(self.get(job).id, f"chk_{number}")
         return found
+
+    def metrics(self, job: JobRef) -> JobMetrics:
+        """What the operators of the job have counted, over all its runs; empty before any did. Raises JobNotFound."""
+        found = self.get(job)
+        reported = self.repository.telemetry.metrics(found.id)
+        running_at = self._now() if found.worker_id is not None else None
+        return job_metrics(reported, _quantiles, running_at)
+
+    def logs(
+        self,
+        job: JobRef,
+        *,
+        level: LevelFilter = None,
+        operator_id: str | None = None,
+        task_index: int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 50,
+        before: int | None = None,
+        after: int | None = None,
+    ) -> LogPage:
+        """What the job said, newest first.
+
+        Args:
+            job: The job.
+            level: Only entries of this level (`info`, `warn`, `error`), or of several.
+            operator_id: Only what this operator said.
+            task_index: Only what this task said.
+            since: Only what was said at that instant or later.
+            until: Only what was said before that instant.
+            limit: 1..1000.
+            before: Only entries with smaller numbers: the next page of older ones.
+            after: Only entries with larger numbers, and oldest first: what has come since.
+
+        Returns:
+            The entries, and how many the job has written in all. Of the older ones only some are kept.
+
+        Raises:
+            JobNotFound: There is no such job.
+            InvalidRequest: An argument is not as described.
+        """
+        checked.integer("limit", limit, 1, MAX_PAGE)
+        if before is not None and after is not None:
+            raise InvalidRequest("after", "cannot be given together with before")
+        wanted = arguments.log_filter(level, operator_id, task_index, since, until)
+        place = Place(
+            limit + 1,
+            None if before is None else checked.integer("before", before, 1, checked.MAX_ID),
+            None if after is None else checked.integer("after", after, 0, checked.MAX_ID),
+        )
+        found = self.repository.telemetry.logs(arguments.job_id(job), wanted, place)
+        extent = self.repository.telemetry.log_extent(arguments.job_id(job))
+        if not extent.total:
+            self.get(job)
+        return LogPage(found[:limit], len(found) > limit, *extent)
+
+    def errors(
+        self,
+        job: JobRef,
+        *,
+        level: LevelFilter = None,
+        operator_id: str | None = None,
+        limit: int = 50,
+        before: int | None = None,
+    ) -> LogPage:
+        """The warnings and errors among what the job said, newest first; the arguments are those of `logs`.
+
+        What made a run fail is among them, with its traceback.
+        """
+        wanted = arguments.levels("level", level, TROUBLE)
+        return self.logs(job, level=wanted, operator_id=operator_id, limit=limit, before=before)
+
+    def output(self, job: JobRef, *, operator_id: str | None = None, limit: int = 50, offset: int = 0) -> OutputPage:
+        """Rows that the job's operators emitted, for a look at its work; in the order of emission.
+
+        Args:
+            job: The job.
+            operator_id: Only those of this operator.
+            limit: 1..1000.
+            offset: How many to step over, >= 0.
+
+        Returns:
+            The rows, and how many were emitted in all. Of each operator the newest are kept.
+
+        Raises:
+            JobNotFound: There is no such job.
+        """
+        checked.integer("limit", limit, 1, MAX_PAGE)
+        checked.integer("offset", offset, 0, checked.MAX_ID)
+        operator = None if operator_id is None else checked.text("operator_id", operator_id)
+        telemetry, job_id = self.repository.telemetry, arguments.job_id(job)
+        found = telemetry.output(job_id, operator, limit + 1, offset)
+        extent = telemetry.output_extent(job_id, operator)
+        if not extent.total:
+            self.get(job)
+        return OutputPage(found[:limit], len(found) > limit, *extent)
+
+
+def _quantiles(stored: Iterable[str]) -> Quantiles | None:
+    histograms = list(stored)
+    if not histograms:
+        return None
+    from jobstate.latency import quantiles  # only those who report latencies pay for loading it
+
+    return quantiles(histograms)

@@ -1,22 +1,31 @@
-"""What a worker reports about the job that it holds: progress and checkpoints, always under its lease.
+"""What a worker reports about the job that it holds, always under its lease: progress, counters, log, output.
 
-Progress is gathered in memory, and written about once a second and before every change of state.
+It is gathered in memory, and written about once a second and before every change of state.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from datetime import timedelta
 
 from jobstate.context import Context
 from jobstate.domain import checked
-from jobstate.domain.checked import Json
-from jobstate.domain.checkpoints import Checkpoint, OperatorState, point
+from jobstate.domain.checkpoints import Checkpoint
 from jobstate.domain.errors import LeaseLost
-from jobstate.domain.job import MAX_SUMMARY, Job, Lease
+from jobstate.domain.job import Job, Lease
+from jobstate.domain.logs import MAX_DETAILS, MAX_MESSAGE, LogEntry, LogLevel, details_text, shortened
+from jobstate.domain.metrics import Counters
+from jobstate.domain.output import OutputRow, record_text
 from jobstate.domain.ranges import TableProgress
+from jobstate.domain.report import NOTHING, Report
 from jobstate.repository import Claimed
 from jobstate.worker.buffer import ProgressBuffer
+from jobstate.worker.journal import Journal
+from jobstate.worker.logs import RunLog
+from jobstate.worker.metering import MetricsBuffer
+
+_LOG = "log"
 
 
 class Reporting:
@@ -28,12 +37,17 @@ class Reporting:
     """
 
     _lost = False
+    _logger: RunLog | None = None
 
     def __init__(self, context: Context, claimed: Claimed) -> None:
         self.job: Job = claimed.job
         self.restored: Checkpoint | None = claimed.restored
         self._context = context
+        self._claimed = claimed
         self._buffer = ProgressBuffer(claimed.progress)
+        self._metrics: MetricsBuffer | None = None
+        self._logs: Journal[LogEntry] | None = None
+        self._output: Journal[OutputRow] | None = None
         self._writing = threading.RLock()
 
     @property
@@ -78,12 +92,113 @@ class Reporting:
             table, lambda progress: progress.replaced(files_count, total_size_bytes, start_block, current_block)
         )
 
+    def metrics(
+        self,
+        operator_id: str,
+        *,
+        kind: str | None = None,
+        name: str | None = None,
+        subtask: int = 0,
+        records_in: int = 0,
+        records_out: int = 0,
+        bytes_in: int = 0,
+        bytes_out: int = 0,
+        errors: int = 0,
+        warnings: int = 0,
+        backpressure: float | None = None,
+        idle: float | timedelta = 0,
+        latency_ms: float | Iterable[float] = (),
+    ) -> None:
+        """Add to what an operator of the job has counted. In memory; call it as often as you like.
+
+        The counters go on from those of the checkpoint that the run starts from.
+
+        Args:
+            operator_id: The operator, 1..255 characters; at most 1,000 of them a job.
+            kind: `source`, `transform` or `sink`; said once. `transform` until then.
+            name: What people call the operator; said once.
+            subtask: Which of its parallel subtasks counted, from 0.
+            records_in: How many records it read since the last call; so with the other counters.
+            records_out: How many it wrote.
+            bytes_in: How many bytes it read.
+            bytes_out: How many bytes it wrote.
+            errors: How many errors it met.
+            warnings: How many warnings it gave.
+            backpressure: How much of its time it is held up by what comes after it, 0..1, as of now.
+            idle: How long it had nothing to do since the last call.
+            latency_ms: How long a record took, in milliseconds, or several of them.
+
+        Raises:
+            InvalidRequest: An argument is not as described; nothing was counted.
+        """
+        counted = Counters(records_in, records_out, bytes_in, bytes_out, errors, warnings)
+        self._metering().count(
+            operator_id,
+            subtask,
+            kind=kind,
+            name=name,
+            counted=counted,
+            backpressure=backpressure,
+            idle=idle,
+            latency_ms=latency_ms,
+        )
+
+    @property
+    def log(self) -> RunLog:
+        """The log of the job, to be used like a logger of `logging`; see `RunLog`."""
+        if self._logger is None:
+            self._logger = RunLog(self)
+        return self._logger
+
+    def note(
+        self,
+        level: LogLevel,
+        message: str,
+        *,
+        operator_id: str | None = None,
+        task_index: int | None = None,
+        details: object = None,
+        record: object = None,
+    ) -> None:
+        """Write to the log of the job; `log` is what handlers use. What is too long is cut, with a mark."""
+        with self._writing:
+            if self._logs is None:
+                telemetry = self._context.repository.telemetry
+                self._logs = Journal(lambda _: _LOG, lambda: {_LOG: telemetry.log_extent(self.id).total})
+            logs = self._logs
+        now = self._context.clock.now()
+        told = LogLevel(level)
+        operator = None if operator_id is None else checked.text("operator_id", operator_id)
+        task = None if task_index is None else checked.integer("task_index", task_index, 0, checked.MAX_ID)
+        said, more = shortened(message, MAX_MESSAGE), details_text(details)
+        about = None if record is None else shortened(record, MAX_DETAILS)
+        logs.add(_LOG, lambda number: LogEntry(number, now, told, operator, task, said, more, about))
+
+    def emit(self, operator_id: str, record: object) -> None:
+        """Show a row of what an operator writes, for those who want to see it; the newest 1,000 of each are kept.
+
+        Args:
+            operator_id: The operator, 1..255 characters.
+            record: The row, as JSON; one larger than 64 KiB is told by its beginning.
+
+        Raises:
+            InvalidRequest: An argument is not as described.
+        """
+        operator = checked.text("operator_id", operator_id)
+        with self._writing:
+            if self._output is None:
+                telemetry = self._context.repository.telemetry
+                self._output = Journal(lambda row: row.operator_id, lambda: telemetry.emitted(self.id))
+            output = self._output
+        now, row = self._context.clock.now(), record_text(record)
+        output.add(operator, lambda number: OutputRow(operator, number, now, row))
+
     def flush(self) -> None:
         """Write what was reported so far. Raises LeaseLost."""
         with self._writing:
-            taken = self._buffer.take()
-            if not taken:
+            if not self._dirty:
                 return
+            taken = self._take()
             try:
                 self._context.repository.reports.record(self.lease, taken)
             except BaseException as error:
@@ -91,102 +206,21 @@ class Reporting:
                 raise
             self._written(taken)
 
-    def checkpoint(
-        self,
-        state: Json = None,
-        *,
-        size_bytes: int | None = None,
-        backend: str | None = None,
-        location: str | None = None,
-        operators: Iterable[OperatorState] = (),
-    ) -> Checkpoint:
-        """Write a completed checkpoint, from which the next run of the job starts: acknowledged means durable.
-
-        Args:
-            state: What the handler needs to go on from here, as JSON; None where it keeps that elsewhere.
-            size_bytes: How large it is; by default the JSON and the states of the operators together.
-            backend: What keeps the state, where that is not the store itself.
-            location: Where it is kept there.
-            operators: What each operator keeps in it.
-
-        Returns:
-            The checkpoint, with the progress reported so far as its snapshot.
-
-        Raises:
-            LeaseLost: The lease is gone; nothing was written.
-        """
-        said = point(self._context.descriptor_limit, state, size_bytes, backend, location, operators)
-        keep, reports = self._context.keep_checkpoints, self._context.repository.reports
-        return self._reported(lambda taken, now: reports.checkpoint(self.lease, taken, said, keep, now))
-
-    def begin_checkpoint(self, *, backend: str | None = None, location: str | None = None) -> Checkpoint:
-        """Begin a checkpoint that takes its time: it stands for the progress reported so far, whatever comes after.
-
-        Returns:
-            The checkpoint, in progress. Pass it to `complete_checkpoint` or `fail_checkpoint`; what is still in
-            progress when the lease ends is failed.
-
-        Raises:
-            LeaseLost: The lease is gone; nothing was written.
-        """
-        said = point(self._context.descriptor_limit, backend=backend, location=location)
-        reports = self._context.repository.reports
-        return self._reported(lambda taken, now: reports.begin_checkpoint(self.lease, taken, said, now))
-
-    def complete_checkpoint(
-        self,
-        checkpoint: Checkpoint,
-        state: Json = None,
-        *,
-        size_bytes: int | None = None,
-        backend: str | None = None,
-        location: str | None = None,
-        operators: Iterable[OperatorState] = (),
-    ) -> Checkpoint:
-        """The checkpoint is written: the next run of the job starts from it. The arguments are those of `checkpoint`.
-
-        Repeating it changes nothing.
-
-        Raises:
-            LeaseLost: The lease is gone, and the checkpoint failed.
-            InvalidRequest: The checkpoint failed, or is another run's.
-        """
-        said = point(self._context.descriptor_limit, state, size_bytes, backend, location, operators)
-        keep, reports = self._context.keep_checkpoints, self._context.repository.reports
-        return self._reported(
-            lambda taken, now: reports.complete_checkpoint(self.lease, taken, checkpoint.number, said, keep, now)
-        )
-
-    def fail_checkpoint(self, checkpoint: Checkpoint, failure: str) -> Checkpoint:
-        """The checkpoint could not be written; the job goes on, and a recovery starts from the one before.
-
-        Repeating it changes nothing.
-
-        Raises:
-            LeaseLost: The lease is gone, and the checkpoint failed.
-            InvalidRequest: The checkpoint was completed, or is another run's.
-        """
-        told = checked.storable(checked.message("failure", failure), MAX_SUMMARY)
-        keep, reports = self._context.keep_checkpoints, self._context.repository.reports
-        return self._reported(
-            lambda taken, now: reports.fail_checkpoint(self.lease, checkpoint.number, told, keep, now), flush=False
-        )
-
     def flush_if_free(self) -> None:
         """As `flush`, for the thread beside the handler: it waits for the store first, and never for the handler.
 
         A handler inside a transaction holds the store and may want to write its progress; waiting for both in the
         other order would be a deadlock.
         """
-        if not self._buffer.dirty:
+        if not self._dirty:
             return
-        taken: dict[str, TableProgress] = {}
+        taken = NOTHING
         try:
             with self._context.repository.transaction():
                 if not self._writing.acquire(blocking=False):
                     return
                 try:
-                    taken = self._buffer.take()
+                    taken = self._take()
                     self._context.repository.reports.record(self.lease, taken)
                 finally:
                     self._writing.release()
@@ -194,25 +228,43 @@ class Reporting:
             self._failed(error, taken)
             raise
 
-    def _reported(
-        self, write: Callable[[dict[str, TableProgress], int], Checkpoint], *, flush: bool = True
-    ) -> Checkpoint:
+    def _metering(self) -> MetricsBuffer:
         with self._writing:
-            taken = self._buffer.take() if flush else {}
-            try:
-                checkpoint = write(taken, self._context.clock.now())
-            except BaseException as error:
-                self._failed(error, taken)
-                raise
-            self._written(taken)
-            return checkpoint
+            if self._metrics is None:
+                self._metrics = MetricsBuffer(self._claimed.metrics, self.job.claimed_us or 0)
+            return self._metrics
 
-    def _written(self, taken: dict[str, TableProgress]) -> None:
-        """Inside a transaction that may yet be undone, what was written counts as not written: it is absolute."""
+    @property
+    def _dirty(self) -> bool:
+        return self._buffer.dirty or any(
+            part is not None and part.dirty for part in (self._metrics, self._logs, self._output)
+        )
+
+    def _take(self) -> Report:
+        """All that is to be written; it counts as written until `_failed`."""
+        if self._metrics is None and self._logs is None and self._output is None:
+            progress = self._buffer.take()
+            return Report(progress) if progress else NOTHING
+        logs = [] if self._logs is None else self._logs.take()
+        output = [] if self._output is None else self._output.take()
+        metrics = [] if self._metrics is None else self._metrics.take(self._context.clock.now())
+        return Report(self._buffer.take(), metrics, logs, output, self._context.bounds)
+
+    def _written(self, taken: Report) -> None:
+        """Inside a transaction that may yet be undone, what was written counts as not written: twice is once."""
         if taken and self._context.repository.in_transaction():
-            self._buffer.put_back(taken)
+            self._put_back(taken)
 
-    def _failed(self, error: BaseException, taken: dict[str, TableProgress]) -> None:
-        self._buffer.put_back(taken)
+    def _failed(self, error: BaseException, taken: Report) -> None:
+        self._put_back(taken)
         if isinstance(error, LeaseLost):
             self._lost = True
+
+    def _put_back(self, taken: Report) -> None:
+        self._buffer.put_back(taken.progress)
+        if self._metrics is not None:
+            self._metrics.put_back(taken.metrics)
+        if self._logs is not None:
+            self._logs.put_back(taken.logs)
+        if self._output is not None:
+            self._output.put_back(taken.output)

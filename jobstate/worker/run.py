@@ -16,9 +16,11 @@ from jobstate.domain.errors import Fatal, JobStateError, JobStopping, LeaseLost,
 from jobstate.domain.job import By, Failure, FailureKind, Job, Stop, StopMode
 from jobstate.domain.leases import Renewal
 from jobstate.domain.lifecycle import STOP_PENDING
+from jobstate.domain.logs import LogLevel
 from jobstate.domain.moves import Decision
 from jobstate.repository import Claimed
-from jobstate.worker.reporting import Reporting
+from jobstate.worker.checkpointing import Checkpointing
+from jobstate.worker.logs import Logged, enter, leave
 
 SHUTDOWN: Final = "shutdown"
 _RETRY_PAUSE: Final = 0.05
@@ -26,7 +28,7 @@ _RETRY_PAUSE: Final = 0.05
 logger = logging.getLogger("jobstate.worker")
 
 
-class Run(Reporting):
+class Run(Checkpointing):
     """A claimed job in the hands of its worker.
 
     Use it as a context manager: leaving the block completes the job, an exception fails it (and is logged, not
@@ -46,6 +48,9 @@ class Run(Reporting):
     _provisional = False
     """Ended inside a transaction that may yet be undone."""
     _on_settled: Callable[[Run], None] | None = None
+    _before: Logged | None = None
+    """The run that was current before the block of this one."""
+    _noted: Failure | None = None
 
     def __init__(self, context: Context, claimed: Claimed, lease: float, claimed_at: float) -> None:
         super().__init__(context, claimed)
@@ -136,7 +141,7 @@ class Run(Reporting):
 
     def _write_completion(self) -> None:
         with self._writing:
-            taken = self._buffer.take()
+            taken = self._take()
             leases = self._context.repository.leases
             now = self._context.clock.now()
             try:
@@ -191,6 +196,9 @@ class Run(Reporting):
             )
         else:
             told = Failure(checked.message("failure", failure), kind, domain)
+        if told != self._noted:  # a busy store has this repeated
+            self._noted = told
+            self.note(LogLevel.ERROR, told.message, details=told.traceback)
         chance = self._context.chance()
         return self._end(lambda job, now: rules.fail(job, self.token, told, chance, now, self._by))
 
@@ -251,7 +259,7 @@ class Run(Reporting):
 
     def _change(self, decide: Callable[[Job, int], Decision]) -> Decision:
         with self._writing:
-            taken = self._buffer.take()
+            taken = self._take()
             now = self._context.clock.now()
             try:
                 decision = self._context.repository.leases.change(self.lease, lambda job: decide(job, now), taken)
@@ -282,12 +290,14 @@ class Run(Reporting):
             told(self)
 
     def __enter__(self) -> Run:
+        self._before = enter(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         """Settle the job as the block ended. True for exceptions that thereby have been dealt with."""
+        leave(self._before)
         passes = error is not None and not isinstance(error, Exception | JobStopping)
         try:
             if self._provisional and not self.settled:

@@ -12,6 +12,7 @@ SHARED = sorted(name for name in vars(JobClient) if not name.startswith("_") and
 OF_A_STORE_ONLY = {
     *("batch", "submit_many", "schema_version", "counts", "newest_event"),
     *("checkpoint", "checkpoint_slice", "checkpoints", "ordered", "restart", "rescale"),
+    *("metrics", "logs", "follow_logs", "errors", "output"),
     *("claim", "complete_many", "worker", "sweep", "audit", "backup"),
 }
 """What takes the file itself, a commit over several calls, or has no place in the HTTP API yet."""

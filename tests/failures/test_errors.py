@@ -22,6 +22,7 @@ import pytest
 import jobstate
 from jobstate import JobStore
 from jobstate.domain.errors import JobStateError, StoreError
+from jobstate.storage.engine import Engine
 
 NEXT_STEP: Final = (
     *("repeat the call", "open it again", "restore a backup", "free some space", "check ", "create ", "name "),
@@ -323,6 +324,28 @@ def test_a_dangling_link_is_not_followed_into_a_missing_folder(tmp_path: Path) -
 
 
 # Somebody else's
+
+
+@pytest.mark.parametrize("moment", range(1, 6))
+def test_a_file_that_another_process_makes_a_store_meanwhile_is_not_foreign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    path = tmp_path / "jobs.db"
+    sqlite3.connect(path).close()
+    read, reads = Engine.read, 0
+
+    def meanwhile(self: Engine, *arguments: Any) -> list[tuple[Any, ...]]:
+        nonlocal reads
+        found = read(self, *arguments)
+        reads += 1
+        if reads == moment:
+            jobstate.open(path).close()
+        return found
+
+    monkeypatch.setattr(Engine, "read", meanwhile)
+    with jobstate.open(path) as store:
+        assert store.submit("extract").id == 1
+    assert reads >= 2
 
 
 @pytest.mark.parametrize("wal", [False, True])

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobstate.domain.checkpoints import progress_from_json, progress_to_json
+from jobstate.domain.checkpoints import progress_from_json, snapshot_to_json
 from jobstate.domain.ranges import MAX_COUNT, Range, TableProgress, merge
 from tests.property.walking import law
 
@@ -73,4 +73,4 @@ def test_the_current_block_is_the_highest_reached_from_the_start_without_a_gap(a
 @given(anywhere, st.integers(0, MAX_COUNT), st.integers(0, MAX_COUNT), st.text())
 def test_progress_survives_storage(added: list[Range], files: int, size: int, table: str) -> None:
     progress = {table: TableProgress(files, size, merged(added))}
-    assert progress_from_json(progress_to_json(progress)) == progress
+    assert progress_from_json(snapshot_to_json(progress)) == progress

@@ -14,7 +14,7 @@ from jobstate.domain.checkpoints import (
     operators_to_json,
     point,
     progress_from_json,
-    progress_to_json,
+    snapshot_to_json,
 )
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.ranges import MAX_COUNT, TableProgress
@@ -47,7 +47,7 @@ def checkpoint(finish_us: int | None = 2_000_000, state_json: str | None = "41")
         failure=None,
         operators_json=operators_to_json(OPERATORS),
         state_json=state_json,
-        snapshot_json=progress_to_json(PROGRESS),
+        snapshot_json=snapshot_to_json(PROGRESS),
     )
 
 
@@ -85,12 +85,12 @@ def test_the_size_of_a_checkpoint_is_that_of_its_parts_unless_it_is_given() -> N
 
 
 def test_a_snapshot_of_progress_survives_storage() -> None:
-    assert progress_from_json(progress_to_json(PROGRESS)) == PROGRESS
+    assert progress_from_json(snapshot_to_json(PROGRESS)) == PROGRESS
     assert checkpoint().progress == PROGRESS
 
 
 def test_no_progress_survives_storage_too() -> None:
-    assert progress_from_json(progress_to_json({})) == {}
+    assert progress_from_json(snapshot_to_json({})) == {}
 
 
 @pytest.mark.parametrize(

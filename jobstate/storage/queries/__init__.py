@@ -9,6 +9,7 @@ from jobstate.storage.queries.jobs import JobQueries
 from jobstate.storage.queries.leases import LeaseQueries
 from jobstate.storage.queries.lists import ListQueries
 from jobstate.storage.queries.reports import ReportQueries
+from jobstate.storage.queries.telemetry import TelemetryQueries
 from jobstate.storage.queries.workers import WorkerQueries
 from jobstate.storage.tables import define
 
@@ -41,6 +42,11 @@ class Queries:
     def reports(self) -> ReportQueries:
         """What workers report."""
         return ReportQueries(self.tables)
+
+    @cached_property
+    def telemetry(self) -> TelemetryQueries:
+        """What jobs say and count."""
+        return TelemetryQueries(self.tables)
 
     @cached_property
     def history(self) -> HistoryQueries:

@@ -32,7 +32,15 @@ class HistoryQueries:
         every_job = jobs.select(jobs.id)
         self.orphans = {
             child._meta.table_name: sql(child.select(fn.COUNT(literal(1))).where(child.job_id.not_in(every_job)))
-            for child in (specs, events, tables.progress, tables.checkpoints)
+            for child in (
+                specs,
+                events,
+                tables.progress,
+                tables.checkpoints,
+                tables.metrics,
+                tables.logs,
+                tables.output,
+            )
         }
         self.without_spec = sql(
             every_job.where(jobs.id.not_in(specs.select(specs.job_id))).order_by(jobs.id).limit(literal(100))

@@ -1,0 +1,90 @@
+"""What a job says while it runs: log entries, the errors among them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from jobstate.domain import checked
+from jobstate.domain.errors import InvalidRequest
+
+KEEP_LOGS: Final = 10_000
+"""How many entries of a job are kept by default, newest first."""
+KEEP_ERRORS: Final = 1_000
+"""How many warnings and errors of a job are kept beyond that."""
+MAX_MESSAGE: Final = 8_192
+MAX_DETAILS: Final = 16_384
+
+
+class LogLevel(StrEnum):
+    """How grave an entry is."""
+
+    INFO = "info"
+    WARN = "warn"
+    ERROR = "error"
+
+
+TROUBLE: Final = (LogLevel.ERROR, LogLevel.WARN)
+"""What counts as an error or a warning of the job."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One entry. `number` grows with every entry of the job, by one."""
+
+    number: int
+    at_us: int
+    level: LogLevel
+    operator_id: str | None
+    task_index: int | None
+    message: str
+    details_json: str | None
+    record: str | None
+    """The record that the entry is about, as text."""
+
+    @property
+    def id(self) -> str:
+        """The name of the entry among those of its job, `log_…`; among its errors, `err_…` and the same number."""
+        return f"log_{self.number}"
+
+    @property
+    def time(self) -> datetime:
+        """When it was written."""
+        return checked.instant(self.at_us)
+
+    @property
+    def details(self) -> Any:
+        """What was said beside the message: an object, a text, or None."""
+        return None if self.details_json is None else json.loads(self.details_json)
+
+
+@dataclass(frozen=True, slots=True)
+class LogFilter:
+    """Which entries are wanted; None does not filter. `since_us` <= t < `until_us`."""
+
+    levels: tuple[LogLevel, ...] = tuple(LogLevel)
+    operator_id: str | None = None
+    task_index: int | None = None
+    since_us: int | None = None
+    until_us: int | None = None
+
+
+def shortened(text: object, longest: int) -> str:
+    """Any value as text that can be stored, cut where it is too long: what is logged never fails a job."""
+    return checked.storable(text if isinstance(text, str) else repr(text), longest)
+
+
+def details_text(details: object) -> str | None:
+    """Details as they are stored: JSON. What JSON cannot say is told in words; what is too long is cut."""
+    if details is None:
+        return None
+    if isinstance(details, Mapping):
+        for told in (details, json.loads(json.dumps(dict(details), default=str, skipkeys=True))):
+            with suppress(InvalidRequest):
+                return checked.json_object("details", told, MAX_DETAILS)
+    return json.dumps(shortened(details, MAX_DETAILS), ensure_ascii=False)

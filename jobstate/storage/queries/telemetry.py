@@ -1,0 +1,111 @@
+"""Metrics, logs and output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from peewee import fn
+
+from jobstate.domain.logs import TROUBLE, LogFilter, LogLevel
+from jobstate.storage.compiled import Param, among, literal, sql
+from jobstate.storage.tables import Tables
+
+METRICS: Final = (
+    *("operator_id", "subtask_index", "kind", "name", "at"),
+    *("records_in", "records_out", "bytes_in", "bytes_out", "errors", "warnings"),
+    *("backpressure", "idle", "observed", "latency", "samples"),
+)
+LOGS: Final = ("number", "at", "level", "operator_id", "task_index", "message", "details", "record")
+OUTPUT: Final = ("operator_id", "number", "at", "record")
+
+
+class TelemetryQueries:
+    """The SQL of `jobstate.storage.telemetry`."""
+
+    def __init__(self, tables: Tables) -> None:
+        metrics, logs, output = tables.metrics, tables.logs, tables.output
+        self._logs = logs
+        self.write_metrics = sql(
+            metrics.insert({getattr(metrics, name): Param(name) for name in ("job_id", *METRICS)}).on_conflict(
+                conflict_target=[metrics.job_id, metrics.operator_id, metrics.subtask_index],
+                update={getattr(metrics, name): Param(name) for name in METRICS[2:]},
+            )
+        )
+        self.drop_metrics = sql(metrics.delete().where(metrics.job_id == Param("id")))
+        self.metrics = sql(
+            metrics.select(*(getattr(metrics, name) for name in METRICS))
+            .where(metrics.job_id == Param("id"))
+            .order_by(metrics.operator_id, metrics.subtask_index)
+        )
+
+        self.write_logs = _once(logs, ("job_id", *LOGS))
+        of_job = logs.job_id == Param("id")
+        self.newest_log = sql(logs.select(fn.COALESCE(fn.MAX(logs.number), literal(0))).where(of_job))
+        is_info = logs.level == literal(LogLevel.INFO.value)
+        self.oldest_info = sql(logs.select(logs.number).where(of_job & is_info).order_by(logs.number).limit(literal(1)))
+        self.count_logs_below = sql(logs.select(fn.COUNT(literal(1))).where(of_job & (logs.number < Param("below"))))
+        old = logs.number <= Param("last")
+        self.drop_old_logs = sql(logs.delete().where(of_job & old & is_info))
+        trouble = among(logs.level, TROUBLE)
+        surplus = (
+            logs.select(logs.number)
+            .where(of_job & trouble & old)
+            .order_by(logs.number.desc())
+            .limit(literal(-1))
+            .offset(Param("errors"))
+        )
+        self.drop_old_errors = sql(logs.delete().where(of_job & logs.number.in_(surplus)))
+
+        self.write_output = _once(output, ("job_id", *OUTPUT))
+        emitted = output.job_id == Param("id")
+        one = emitted & (output.operator_id == Param("operator_id"))
+        self.emitted = sql(
+            output.select(output.operator_id, fn.MAX(output.number), fn.COUNT(literal(1)))
+            .where(emitted)
+            .group_by(output.operator_id)
+        )
+        self.drop_old_output = sql(output.delete().where(one & (output.number <= Param("last"))))
+        rows = [getattr(output, name) for name in OUTPUT]
+        page = {"limit": Param("limit"), "offset": Param("offset")}
+        self.output_of_operator = sql(_paged(output.select(*rows).where(one).order_by(output.number), **page))
+        self.output = sql(
+            _paged(output.select(*rows).where(emitted).order_by(output.at, output.operator_id, output.number), **page)
+        )
+
+    def logs(self, wanted: LogFilter, *, forward: bool, bounded: bool) -> str:
+        """The statement that reads entries: those after a number, oldest first, or the newest, below one if `bounded`.
+
+        Its text depends on what is filtered, so that SQLite sees which index serves.
+        """
+        logs = self._logs
+        chosen = logs.job_id == Param("id")
+        if forward:
+            chosen &= logs.number > Param("after")
+        elif bounded:
+            chosen &= logs.number < Param("before")
+        if set(wanted.levels) == set(TROUBLE):
+            chosen &= among(logs.level, TROUBLE)
+        elif len(wanted.levels) == 1:
+            if wanted.levels[0] in TROUBLE:
+                chosen &= among(logs.level, TROUBLE)
+            chosen &= logs.level == literal(wanted.levels[0].value)
+        for name in ("operator_id", "task_index"):
+            if getattr(wanted, name) is not None:
+                chosen &= getattr(logs, name) == Param(name)
+        if wanted.since_us is not None:
+            chosen &= logs.at >= Param("since")
+        if wanted.until_us is not None:
+            chosen &= logs.at < Param("until")
+        order = logs.number.asc() if forward else logs.number.desc()
+        query = logs.select(*(getattr(logs, name) for name in LOGS)).where(chosen).order_by(order)
+        return sql(query.limit(Param("limit")))
+
+
+def _once(table: Any, columns: Sequence[str]) -> str:
+    """Writes a numbered row, unless it is there."""
+    return sql(table.insert({getattr(table, name): Param(name) for name in columns}).on_conflict_ignore())
+
+
+def _paged(query: Any, limit: Param, offset: Param) -> Any:
+    return query.limit(limit).offset(offset)

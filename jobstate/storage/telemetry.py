@@ -1,0 +1,162 @@
+"""What jobs say and count: metrics, logs and output, bounded by job."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Final
+
+from jobstate.domain.logs import LogEntry, LogFilter, LogLevel
+from jobstate.domain.metrics import Counters, OperatorKind, Sample, SubtaskMetrics
+from jobstate.domain.output import OutputRow
+from jobstate.domain.report import Bounds, Report
+from jobstate.repository import Extent, Place
+from jobstate.storage.engine import Engine, Row
+from jobstate.storage.queries.telemetry import LOGS, METRICS, OUTPUT, TelemetryQueries
+
+_SLACK: Final = 10
+"""What is beyond a bound is removed when a tenth of it has come together, not at every entry."""
+
+
+class SqlTelemetry:
+    """`jobstate.repository.Telemetry` over SQL."""
+
+    def __init__(self, engine: Engine, queries: TelemetryQueries) -> None:
+        self._engine = engine
+        self._sql = queries
+        self._logs_sql = lru_cache(maxsize=64)(queries.logs)
+
+    def metrics(self, job_id: int) -> list[SubtaskMetrics]:
+        return [_subtask_of(row) for row in self._engine.read(self._sql.metrics, {"id": job_id})]
+
+    def logs(self, job_id: int, wanted: LogFilter, place: Place) -> list[LogEntry]:
+        statement = self._logs_sql(wanted, forward=place.after is not None, bounded=place.before is not None)
+        values = {
+            "id": job_id,
+            "operator_id": wanted.operator_id,
+            "task_index": wanted.task_index,
+            "since": wanted.since_us,
+            "until": wanted.until_us,
+            **place._asdict(),
+        }
+        return [_entry_of(row) for row in self._engine.read(statement, values)]
+
+    def log_extent(self, job_id: int) -> Extent:
+        """Without counting what is not bounded: from the oldest entry that is no error on, all are there."""
+        with self._engine.snapshot() as connection:
+            (newest,) = connection.execute(self._sql.newest_log, {"id": job_id}).fetchone()
+            oldest = connection.execute(self._sql.oldest_info, {"id": job_id}).fetchone()
+            first = newest + 1 if oldest is None else oldest[0]
+            (before,) = connection.execute(self._sql.count_logs_below, {"id": job_id, "below": first}).fetchone()
+        return Extent(newest, before + newest - first + 1)
+
+    def output(self, job_id: int, operator_id: str | None, limit: int, offset: int) -> list[OutputRow]:
+        statement = self._sql.output if operator_id is None else self._sql.output_of_operator
+        values = {"id": job_id, "operator_id": operator_id, "limit": limit, "offset": offset}
+        return [OutputRow(*row) for row in self._engine.read(statement, values)]
+
+    def output_extent(self, job_id: int, operator_id: str | None) -> Extent:
+        rows = self._engine.read(self._sql.emitted, {"id": job_id})
+        chosen = [counts for operator, *counts in rows if operator_id in (None, operator)]
+        return Extent(sum(total for total, _ in chosen), sum(there for _, there in chosen))
+
+    def emitted(self, job_id: int) -> dict[str, int]:
+        return {operator: newest for operator, newest, _ in self._engine.read(self._sql.emitted, {"id": job_id})}
+
+    def write(self, connection: sqlite3.Connection, job_id: int, report: Report) -> None:
+        """Write counters and entries, inside the transaction of the caller, who has checked the lease."""
+        if report.metrics:
+            connection.executemany(self._sql.write_metrics, [_metrics_row(job_id, told) for told in report.metrics])
+        if report.logs:
+            connection.executemany(self._sql.write_logs, _rows(job_id, LOGS, map(_log_values, report.logs)))
+            self._bound_logs(connection, job_id, report.logs, report.bounds)
+        if report.output:
+            connection.executemany(self._sql.write_output, _rows(job_id, OUTPUT, map(_output_values, report.output)))
+            self._bound_output(connection, job_id, report.output, report.bounds)
+
+    def metrics_within(self, connection: sqlite3.Connection, job_id: int) -> list[SubtaskMetrics]:
+        """As `metrics`, inside the transaction of the caller."""
+        return [_subtask_of(row) for row in connection.execute(self._sql.metrics, {"id": job_id})]
+
+    def drop_metrics(self, connection: sqlite3.Connection, job_id: int) -> None:
+        """Forget what was counted, inside the transaction of the caller."""
+        connection.execute(self._sql.drop_metrics, {"id": job_id})
+
+    def _bound_logs(
+        self, connection: sqlite3.Connection, job_id: int, written: Sequence[LogEntry], bounds: Bounds
+    ) -> None:
+        last = _surplus(written[0].number, written[-1].number, bounds.logs)
+        if last:
+            values = {"id": job_id, "last": last, "errors": bounds.errors}
+            connection.execute(self._sql.drop_old_logs, values)
+            connection.execute(self._sql.drop_old_errors, values)
+
+    def _bound_output(
+        self, connection: sqlite3.Connection, job_id: int, written: Iterable[OutputRow], bounds: Bounds
+    ) -> None:
+        first: dict[str, int] = {}
+        newest: dict[str, int] = {}
+        for row in written:
+            first.setdefault(row.operator_id, row.number)
+            newest[row.operator_id] = row.number
+        for operator, number in newest.items():
+            last = _surplus(first[operator], number, bounds.output)
+            if last:
+                values = {"id": job_id, "operator_id": operator, "last": last}
+                connection.execute(self._sql.drop_old_output, values)
+
+
+def _surplus(first: int, newest: int, keep: int) -> int:
+    """The newest number that is beyond the bound; 0 where it is not yet time to look."""
+    step = max(1, keep // _SLACK)
+    if newest // step == (first - 1) // step:
+        return 0
+    return max(0, newest - keep)
+
+
+def _rows(job_id: int, columns: Sequence[str], values: Iterable[Sequence[object]]) -> list[dict[str, object]]:
+    return [{"job_id": job_id, **dict(zip(columns, row, strict=True))} for row in values]
+
+
+def _log_values(entry: LogEntry) -> Sequence[object]:
+    return (
+        *(entry.number, entry.at_us, entry.level.value, entry.operator_id, entry.task_index),
+        *(entry.message, entry.details_json, entry.record),
+    )
+
+
+def _output_values(row: OutputRow) -> Sequence[object]:
+    return (row.operator_id, row.number, row.at_us, row.record_json)
+
+
+def _metrics_row(job_id: int, told: SubtaskMetrics) -> dict[str, object]:
+    values = (
+        *(told.operator_id, told.index, told.kind.value, told.name, told.at_us, *told.counters),
+        *(told.backpressure, told.idle_us, told.observed_us, told.latency_json, json.dumps(told.samples)),
+    )
+    return {"job_id": job_id, **dict(zip(METRICS, values, strict=True))}
+
+
+def _subtask_of(row: Row) -> SubtaskMetrics:
+    operator_id, index, kind, name, at, *numbers = row
+    counters, (backpressure, idle, observed, latency, samples) = numbers[:6], numbers[6:]
+    return SubtaskMetrics(
+        operator_id,
+        index,
+        OperatorKind(kind),
+        name,
+        at,
+        Counters(*counters),
+        backpressure,
+        idle,
+        observed,
+        latency,
+        tuple(Sample(*sample) for sample in json.loads(samples)),
+    )
+
+
+def _entry_of(row: Row) -> LogEntry:
+    number, at, level, *rest = row
+    return LogEntry(number, at, LogLevel(level), *rest)

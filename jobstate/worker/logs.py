@@ -1,0 +1,102 @@
+"""The log of a run, in the ways of `logging`: `run.log`, and a handler for loggers that exist already."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import MutableMapping
+from contextvars import ContextVar
+from typing import Any, Final, Protocol
+
+from jobstate.domain.errors import JobStateError
+from jobstate.domain.logs import LogLevel
+
+FIELDS: Final = ("operator_id", "task_index", "details", "record")
+"""What an entry may say beside its message."""
+_NOTED: Final = "jobstate_noted"
+
+
+class Logged(Protocol):
+    """What entries are written to."""
+
+    def note(
+        self,
+        level: LogLevel,
+        message: str,
+        *,
+        operator_id: str | None = None,
+        task_index: int | None = None,
+        details: object = None,
+        record: object = None,
+    ) -> None:
+        """Note an entry."""
+
+
+_current: ContextVar[Logged | None] = ContextVar("jobstate_run", default=None)
+
+
+def enter(run: Logged) -> Logged | None:
+    """From here on a `RunHandler` without a run of its own writes to this one; the run that it wrote to before."""
+    before = _current.get()
+    _current.set(run)
+    return before
+
+
+def leave(before: Logged | None) -> None:
+    """Back to the run before, or none."""
+    _current.set(before)
+
+
+class RunHandler(logging.Handler):
+    """Writes what is logged to the log of a job.
+
+    Without a run, to that of the run whose `with` block the thread is in, and nowhere outside of one: install one on a
+    logger when the program starts, and every job has what its own handler logged. With a run, all that it gets is
+    written to that one, from every thread.
+
+    `extra` may name `operator_id`, `task_index`, `details` and `record`. Below INFO nothing is kept.
+    """
+
+    def __init__(self, run: Logged | None = None, level: int = logging.INFO) -> None:
+        super().__init__(max(level, logging.INFO))
+        self._run = run
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note a record of `logging`."""
+        run = _current.get() if self._run is None else self._run
+        if run is None or getattr(record, _NOTED, None) is run:
+            return
+        setattr(record, _NOTED, run)  # it may come by again, through a logger above
+        try:
+            told = {name: getattr(record, name, None) for name in FIELDS}
+            if told["details"] is None and record.exc_info and record.exc_info[0] is not None:
+                told["details"] = "".join(traceback.format_exception(*record.exc_info))
+            run.note(_level(record.levelno), record.getMessage(), **told)
+        except (JobStateError, ValueError, TypeError, RecursionError):  # as every handler of `logging` does
+            self.handleError(record)
+
+
+class RunLog(logging.LoggerAdapter[logging.Logger]):
+    """`run.log`: writes to the log of its job, and passes records on to the logger `jobstate.run`.
+
+    Its methods are those of a logger, and take `operator_id`, `task_index`, `details` and `record` too:
+    `run.log.error("cannot parse %s", name, operator_id="source_1", record=line)`.
+    """
+
+    def __init__(self, run: Logged) -> None:
+        own = logging.Logger("jobstate.run", logging.INFO)
+        own.parent = logging.getLogger("jobstate.run")
+        own.addHandler(RunHandler(run))
+        super().__init__(own)
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """Move what an entry may say beside its message to where the handler finds it."""
+        extra = dict(kwargs.get("extra") or {})
+        extra.update({name: kwargs.pop(name) for name in FIELDS if name in kwargs})
+        return msg, {**kwargs, "extra": extra}
+
+
+def _level(number: int) -> LogLevel:
+    if number >= logging.ERROR:
+        return LogLevel.ERROR
+    return LogLevel.WARN if number >= logging.WARNING else LogLevel.INFO
