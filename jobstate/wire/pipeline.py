@@ -1,6 +1,7 @@
 """Values as JSON in the pipeline dialect: the fields of the documents that they come from first, then ours.
 
-Ids are texts such as `job_7` and `chk_3`, instants are milliseconds since 1970 UTC. All keys are always present.
+Ids are texts such as `job_7` and `chk_3`, instants are milliseconds since 1970 UTC. All keys are always present;
+only that jobs in lists have no `metrics`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from jobstate.domain.checkpoints import Checkpoint
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.job import Job, Stop, StopOutcome
 from jobstate.domain.lifecycle import LEASED, LIVE, STOP_PENDING, State
+from jobstate.domain.metrics import Counters
 from jobstate.domain.stopping import StopResult
 from jobstate.repository import Slice
 from jobstate.wire.instants import milliseconds
@@ -52,9 +54,9 @@ def sort_in(text: str) -> str:
     return falling + stored
 
 
-def job_document(job: Job, metrics: Mapping[str, int] | None = None) -> Document:
-    """A job; `metrics` as they are given, and left out where they were not asked for."""
-    measured = {} if metrics is None else {"metrics": dict(metrics)}
+def job_document(job: Job, counted: Counters | None = None) -> Document:
+    """A job, with what it has counted; without `metrics` where that is not given, as in lists."""
+    measured = {} if counted is None else {"metrics": counted._asdict()}
     return {
         "id": named(job.id),
         "pipeline_id": job.pipeline_id,
@@ -82,12 +84,12 @@ def job_document(job: Job, metrics: Mapping[str, int] | None = None) -> Document
 
 def jobs_document(found: Slice[Job]) -> Document:
     """Part of a list of jobs."""
-    return {"data": [job_document(job) for job in found.rows], "has_more": found.has_more}
+    return {"data": [job_document(job) for job in found], "has_more": found.has_more}
 
 
 def checkpoints_document(found: Slice[Checkpoint]) -> Document:
     """Part of the checkpoints of a job."""
-    return {"data": [_checkpoint_summary(checkpoint) for checkpoint in found.rows], "has_more": found.has_more}
+    return {"data": [_checkpoint_summary(checkpoint) for checkpoint in found], "has_more": found.has_more}
 
 
 def checkpoint_document(checkpoint: Checkpoint) -> Document:

@@ -41,8 +41,15 @@ JOB: Final[dict[str, Any]] = {
     "tasks": 4,
     "failure_message": None,
     "created_at": NOW,
+    "metrics": {
+        "records_in": 1000000,
+        "records_out": 950000,
+        "bytes_in": 104857600,
+        "bytes_out": 99614720,
+        "errors": 0,
+        "warnings": 5,
+    },
 }
-"""The published job, but for its metrics."""
 ADDED: Final = ["lifecycle", "allowed_actions", "configuration", "stop", "restarted_from"]
 LISTED: Final = json.loads("""
 {
@@ -152,6 +159,10 @@ def world(tmp_path: Path) -> Iterator[World]:
         next_id(store, 9876543210)
         store.submit("etl", {"sink": "warehouse"}, pipeline_id="pipe_1234567890", parallelism=4)
         (run,) = store.claim("worker-01", lease=LEASE)
+        counted = JOB["metrics"]
+        run.metrics("source_1", kind="source", records_in=counted["records_in"], bytes_in=counted["bytes_in"])
+        run.metrics("sink_1", kind="sink", records_out=counted["records_out"], bytes_out=counted["bytes_out"])
+        run.metrics("map_1", records_in=999_999, records_out=960_000, warnings=counted["warnings"])
         for _ in range(9):
             run.checkpoint()
         next_checkpoint(store, 123456)
@@ -185,7 +196,7 @@ def test_the_published_listing_of_what_runs_is_answered_in_its_shape(world: Worl
     assert (answer.status, list(answer.json), answer.json["has_more"]) == (200, list(LISTED), False)
     (job,), (published,) = answer.json["data"], LISTED["data"]
     assert {name: job[name] for name in published} == published
-    assert job == world.curl(GET).json
+    assert {**job, "metrics": JOB["metrics"]} == world.curl(GET).json
     world.store.stop(held)
     assert world.curl(RUNNING).json == answer.json
 

@@ -8,6 +8,7 @@ from jobstate import State
 from jobstate.domain.actions import Action, allowed_actions
 from jobstate.domain.errors import JobNotTerminal, RestartNotAllowed
 from jobstate.domain.lifecycle import LEASED, LIFECYCLE, LIVE, STOP_PENDING, TERMINAL, Trigger
+from jobstate.domain.metrics import Counters
 from jobstate.wire import pipeline
 from jobstate.wire.vocabulary import Dialect, spelled
 from tests.adapters.conftest import Api
@@ -25,7 +26,7 @@ def test_a_job_in_any_state_is_shown_and_nothing_is_changed_by_it(api: Api, stat
     job_id = brought(api.store, state)
     before = everything(api.store)
     answer = api.ask("GET", f"/api/v1/jobs/job_{job_id}")
-    assert (answer.status, answer.json) == (200, pipeline.job_document(api.store.get(job_id)))
+    assert (answer.status, answer.json) == (200, pipeline.job_document(api.store.get(job_id), Counters()))
     assert (answer.json["state"], answer.json["lifecycle"]) == (spelled(state, Dialect.PIPELINE), state.value)
     assert answer.json["allowed_actions"] == [action.value for action in allowed_actions(state)]
     assert everything(api.store) == before

@@ -9,6 +9,7 @@ import pytest
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.job import Failure, StopOutcome
 from jobstate.domain.lifecycle import LIFECYCLE, LIVE, State, Trigger
+from jobstate.domain.metrics import Counters
 from jobstate.wire import pipeline
 from tests.unit.building import ERROR, born, claimed, failed, lives, one_per_state, stopped
 from tests.values import replace
@@ -47,9 +48,9 @@ def test_what_is_no_order_is_refused_by_name(text: str) -> None:
 
 def test_metrics_stand_where_the_published_job_has_them_and_are_left_out_unasked() -> None:
     job = born().job
-    metrics = {"records_in": 1, "records_out": 2}
-    shown = pipeline.job_document(job, metrics)
-    assert shown["metrics"] == metrics
+    shown = pipeline.job_document(job, Counters(1, 2, 3, 4, 5, 6))
+    names = ["records_in", "records_out", "bytes_in", "bytes_out", "errors", "warnings"]
+    assert list(shown["metrics"].items()) == list(zip(names, range(1, 7), strict=True))
     names = list(shown)
     assert names[names.index("metrics") - 1] == "created_at"
     assert pipeline.job_document(job) == {name: value for name, value in shown.items() if name != "metrics"}

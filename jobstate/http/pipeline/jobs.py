@@ -7,17 +7,24 @@ from typing import Annotated
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 
+from jobstate.domain.job import Job
 from jobstate.http.describing import answers
 from jobstate.http.jobs import DELETION, deletion_answer, submitted_status
 from jobstate.http.parameters import ActingStore, Limit, Pipeline, Store, states_parameter
 from jobstate.http.pipeline.parameters import ROOT, AfterJob, JobName, JobOffset, Running, Sort
 from jobstate.http.pipeline.schemas import PipelineJob, PipelineJobs, PipelineSubmission
 from jobstate.repository import Slice
+from jobstate.store import JobStore
 from jobstate.wire import pipeline
 from jobstate.wire.vocabulary import Dialect, selected, spelling
 
 _DIALECT = Dialect.PIPELINE
 _States = Annotated[str, states_parameter(_DIALECT, "Words for states, with commas; case, `-` and `_` do not matter.")]
+
+
+def _answer(store: JobStore, job: Job, status: int = 200) -> JSONResponse:
+    """A job with what it has counted."""
+    return JSONResponse(pipeline.job_document(job, store.metrics(job).totals), status)
 
 
 def add_pipeline_job_routes(app: FastAPI) -> None:
@@ -60,14 +67,14 @@ def add_pipeline_job_routes(app: FastAPI) -> None:
     def submit_pipeline_job(store: ActingStore, submission: PipelineSubmission) -> Response:
         """Add a job to the queue. The live job that holds its key, if it is the same one, is answered with 200."""
         job = store.submit(**submission.model_dump())
-        answer = JSONResponse(pipeline.job_document(job), submitted_status(job))
+        answer = _answer(store, job, submitted_status(job))
         answer.headers["Location"] = f"{ROOT}/jobs/{pipeline.named(job.id)}"
         return answer
 
     @app.get(f"{ROOT}/jobs/{{job_id}}", tags=["pipelines"], responses=answers({200: PipelineJob}, 400, 404))
     def get_pipeline_job(store: Store, job_id: JobName) -> Response:
         """Look at one job."""
-        return JSONResponse(pipeline.job_document(store.get(job_id)))
+        return _answer(store, store.get(job_id))
 
     @app.delete(f"{ROOT}/jobs/{{job_id}}", tags=["pipelines"], status_code=204, responses=DELETION)
     def delete_pipeline_job(store: ActingStore, job_id: JobName) -> Response:

@@ -46,8 +46,19 @@ class StopOfJobView(Exact):
     outcome: StopOutcome | None
 
 
-class PipelineJob(Exact):
-    """A job: one run of a pipeline, where it belongs to one. `lifecycle` is its exact state."""
+class CountersView(Exact):
+    """What a job has counted: what its sources read and its sinks wrote; errors and warnings of all operators."""
+
+    records_in: int
+    records_out: int
+    bytes_in: int
+    bytes_out: int
+    errors: int
+    warnings: int
+
+
+class PipelineJobInList(Exact):
+    """A job without its metrics."""
 
     id: str
     pipeline_id: str | None
@@ -66,10 +77,16 @@ class PipelineJob(Exact):
     restarted_from: str | None
 
 
+class PipelineJob(PipelineJobInList):
+    """A job: one run of a pipeline, where it belongs to one. `lifecycle` is its exact state."""
+
+    metrics: CountersView
+
+
 class PipelineJobs(Exact):
     """Part of a list of jobs."""
 
-    data: list[PipelineJob]
+    data: list[PipelineJobInList]
     has_more: bool
 
 
