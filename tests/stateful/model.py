@@ -276,7 +276,8 @@ class Model:
         old = self.jobs[job_id]
         same = {"kind": old["kind"], "key": old["key"], "node_id": old["node"], "priority": old["priority"]}
         new = self.submit(new_id, now, hold=False, delay=0, max_attempts=old["max_attempts"], **same)
-        new.update(parallelism=tasks or old["parallelism"], root=old["root"], restarted_from=job_id)
+        token = max(job["token"] for job in self.jobs.values() if job["root"] == old["root"])
+        new.update(parallelism=tasks or old["parallelism"], root=old["root"], restarted_from=job_id, token=token)
         if point is not None:
             new["checkpoints"].append({**deepcopy(point), "epoch": self._next_epoch(new), "token": 0})
 
