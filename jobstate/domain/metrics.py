@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 THROUGHPUT_WINDOW_US: Final = 60_000_000
 """The reports of the last minute say how fast a job is; so does the one before, where they are fewer than two."""
 _SAMPLES: Final = 12
+"""How many samples of the window are kept, beside the newest and the one before the window."""
 
 
 class OperatorKind(StrEnum):
@@ -205,12 +206,13 @@ def job_metrics(reported: Sequence[SubtaskMetrics], quantify: Quantify, running_
 
 
 def thinned(samples: tuple[Sample, ...], newest: Sample) -> tuple[Sample, ...]:
-    """The samples with a newer one: those of the window, and the one before it, at most a dozen or so.
+    """The samples with a newer one: those of the window, and the one before it, at most 14 in all.
 
-    A sample soon after another takes its place, so that a job which reports often keeps the whole window too.
+    The newest takes the place of one that came soon after another, so that a job which reports often keeps the whole
+    window too.
     """
     kept = list(samples)
-    if len(kept) >= 2 and newest.at_us - kept[-2].at_us < THROUGHPUT_WINDOW_US // _SAMPLES:
+    if len(kept) >= 2 and kept[-1].at_us - kept[-2].at_us < THROUGHPUT_WINDOW_US // _SAMPLES:
         kept.pop()
     kept.append(newest)
     while len(kept) > 2 and kept[1].at_us <= newest.at_us - THROUGHPUT_WINDOW_US:
