@@ -244,7 +244,7 @@ def from_plain(stored: Iterable[Sequence[Any]], at_us: int) -> Iterator[SubtaskM
             0.0,
             idle,
             observed,
-            json.dumps(latency[0]) if latency else None,
+            json.dumps(latency[0], separators=(",", ":")) if latency else None,
             (Sample(at_us, counters.records_in, counters.records_out),),
         )
 

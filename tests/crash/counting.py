@@ -24,6 +24,10 @@ EVERY: Final = 25
 """Files from one checkpoint to the next."""
 UNDER_WAY: Final = 5
 """Files that are counted while a checkpoint in two phases is under way."""
+SOURCE: Final = "files"
+"""The operator that counts files and bytes; of each table another one counts the lines."""
+SUBTASKS: Final = 2
+"""How many take turns at counting the lines of a table."""
 STDLIB: Final = Path(sysconfig.get_path("stdlib"))
 FILES: Final = sorted([*STDLIB.glob("*.py"), *STDLIB.glob("encodings/*.py")])
 
@@ -43,6 +47,10 @@ CODE: Final = (str(Path(jobstate.__file__).parent), __file__)
 
 def table_of(path: Path) -> str:
     return path.parent.name
+
+
+def sink_of(path: Path) -> str:
+    return f"lines of {table_of(path)}"
 
 
 def lines_before(place: int) -> int:
@@ -121,6 +129,9 @@ def _count(run: Run, notes: int, here: Callable[[str, int], None]) -> None:
         lines, size = lines_of(FILES[place])
         begin = lines_before(place)
         run.add_range(table_of(FILES[place]), begin, begin + lines - 1, files=1, size_bytes=size)
+        here("half counted", place)
+        run.metrics(SOURCE, kind="source", records_in=1, bytes_in=size, latency_ms=lines)
+        run.metrics(sink_of(FILES[place]), kind="sink", subtask=place % SUBTASKS, records_out=lines)
         if place % 7 == 0:
             run.flush()
         here("counted", place)

@@ -1,4 +1,7 @@
-"""A job that is killed at any line of its code loses no block, counts none twice, and redoes what no checkpoint has."""
+"""A job that is killed at any line of its code loses no block, counts none twice, and redoes what no checkpoint has.
+
+So it is with its progress, and with the counters and latencies of its metrics.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +16,33 @@ from typing import Any, Final
 import pytest
 
 import jobstate
-from jobstate import Job, JobStore, RetryPolicy, State
+from jobstate import Counters, Job, JobStore, RetryPolicy, State
 from jobstate.domain import checked
+from jobstate.latency import Histogram
 from jobstate.testing.clock import ManualClock
-from tests.crash.counting import EVERY, FILES, KIND, NEVER, UNDER_WAY, Kill, lines_of, table_of
+from tests.crash.counting import (
+    EVERY,
+    FILES,
+    KIND,
+    NEVER,
+    SOURCE,
+    SUBTASKS,
+    UNDER_WAY,
+    Kill,
+    lines_of,
+    sink_of,
+    table_of,
+)
 from tests.crash.nursery import End, Nursery, nursery
 
 LEASE: Final = timedelta(seconds=30)
 TWO_PHASES: Final = 4 * EVERY
 """A place at which a checkpoint in two phases is begun."""
-FAR: Final = 7_000
+FAR: Final = 25_000
 """A worker dies within so many lines of code: it gets through a quarter of the files or less."""
 Total = dict[str, tuple[int, int, int | None, int | None]]
+Counted = dict[tuple[str, int], tuple[Counters, str | None]]
+"""By operator and subtask: its counters, and its histogram of latencies."""
 
 
 @dataclass
@@ -99,6 +117,8 @@ class Scene:
         """The job is done: nothing was lost, nothing counted twice, and the jobs before it are what they were."""
         assert self.store.get(self.job).state is State.COMPLETED
         assert totals(self.store, self.job) == walked()
+        assert self.store.metrics(self.job).totals == sum_of(walked())
+        assert counted(self.store, self.job) == passed_by()
         done = {place for run in self.runs() for what, place in run if what == "file"}
         assert done == set(range(len(FILES)))
         assert {job_id: everything_about(self.store, job_id) for job_id in self.lineage} == self.before
@@ -106,7 +126,13 @@ class Scene:
 
 
 def everything_about(store: JobStore, job_id: int) -> tuple[Any, ...]:
-    return (store.get(job_id), store.events(job_id), store.checkpoints(job_id), store.progress(job_id))
+    return (
+        store.get(job_id),
+        store.events(job_id),
+        store.checkpoints(job_id),
+        store.progress(job_id),
+        store.metrics(job_id),
+    )
 
 
 def totals(store: JobStore, job: Job) -> Total:
@@ -125,6 +151,35 @@ def walked() -> Total:
         assert last is not None
         found[table_of(path)] = (files + 1, size + more, 0, last + lines)
     return found
+
+
+def sum_of(total: Total) -> Counters:
+    """What the sources and the sinks of the job counted together: files, lines and bytes."""
+    files, sizes, _, last = zip(*total.values(), strict=True)
+    return Counters(records_in=sum(files), records_out=sum(line + 1 for line in last), bytes_in=sum(sizes))
+
+
+def counted(store: JobStore, job: Job) -> Counted:
+    return {
+        (operator.operator_id, subtask.index): (subtask.counters, subtask.latency_json)
+        for operator in store.metrics(job).operators
+        for subtask in operator.subtasks
+    }
+
+
+def passed_by(end: int | None = None) -> Counted:
+    """What a plain walk counts up to a place, by operator and subtask, and every latency once."""
+    found: dict[tuple[str, int], Counters] = {}
+    latencies = Histogram()
+    for place, path in enumerate(FILES[:end]):
+        lines, size = lines_of(path)
+        latencies.add(lines)
+        for key, more in (
+            ((SOURCE, 0), Counters(records_in=1, bytes_in=size)),
+            ((sink_of(path), place % SUBTASKS), Counters(records_out=lines)),
+        ):
+            found[key] = found.get(key, Counters()).plus(more)
+    return {key: (counters, latencies.to_json() if key[0] == SOURCE else None) for key, counters in found.items()}
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +201,7 @@ def test_there_are_hundreds_of_real_files_and_many_checkpoints(scene: Scene) -> 
     end = scene.work()
     assert not end.killed
     assert end.lines is not None
-    assert end.lines > 2 * FAR
+    assert end.lines > 4 * FAR
     scene.check_the_end()
     (run,) = scene.runs()
     assert sum(what == "checkpoint" for what, _ in run) >= len(FILES) // EVERY - 1
@@ -158,6 +213,7 @@ def test_there_are_hundreds_of_real_files_and_many_checkpoints(scene: Scene) -> 
         ("before the effect", 0, 0),
         ("before the effect", EVERY + 10, EVERY),
         ("before counting", EVERY + 10, EVERY),
+        ("half counted", EVERY + 10, EVERY),
         ("counted", EVERY + 10, EVERY),
         ("counted", 2 * EVERY - 1, EVERY),
         ("before the checkpoint", 3 * EVERY, 2 * EVERY),
@@ -176,6 +232,19 @@ def test_killed_at_a_named_line_the_job_goes_on_from_the_last_completed_checkpoi
     assert scene.newest() == start
     assert not scene.work().killed
     scene.check_the_end()
+
+
+@pytest.mark.parametrize("start", [0, EVERY])
+def test_a_job_that_is_killed_as_soon_as_it_is_claimed_again_holds_what_its_checkpoint_held(
+    scene: Scene, start: int
+) -> None:
+    assert scene.work(Kill(point="counted", place=start + 22)).killed
+    scene.settle()
+    assert counted(scene.store, scene.job) != passed_by(start)
+    assert scene.work(Kill(point="before the effect", place=start)).killed
+    scene.settle()
+    assert counted(scene.store, scene.job) == passed_by(start)
+    assert sum(table.files_count for table in scene.store.progress(scene.job).values()) == start
 
 
 def test_the_checkpoint_in_progress_at_the_kill_is_failed_and_the_one_before_it_is_used(scene: Scene) -> None:
