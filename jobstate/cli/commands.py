@@ -85,8 +85,8 @@ def demo(folder: str | None, db: str | None, admin_url: str | None, pace: float)
     """Count the files of FOLDER, stop a job half way and restart it, kill a worker.
 
     Four worker processes do it. FOLDER is the Python standard library of this machine unless it is given. Ends with
-    exit code 0 only if every job came to its right end, none lost or repeated what a checkpoint held, the totals equal
-    those of a plain walk of FOLDER, and the audit found nothing.
+    exit code 0 only if every job came to its right end, none lost or repeated what a checkpoint held, the totals of
+    progress and metrics equal those of a plain walk of FOLDER, and the audit found nothing.
     """
     refuse_url()
     from pathlib import Path

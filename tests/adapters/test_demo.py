@@ -7,7 +7,9 @@ import pty
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,13 +17,17 @@ import jobstate
 from jobstate.cli.demo.files import Tally, parts, read, table_of
 from jobstate.cli.demo.journal import Journal, Read, noted, read_again
 from jobstate.cli.demo.report import judge, walk
-from jobstate.cli.demo.work import KIND, count, descriptor, part_of
+from jobstate.cli.demo.work import COUNT, KIND, READ, count, descriptor, part_of
 from jobstate.domain.job import Lease
+from jobstate.testing.clock import ManualClock
 from tests.architecture.generated import README
 
 DEMO = [sys.executable, "-m", "jobstate", "demo"]
 CLAIM = r"^  (yes|NO )  (.*)$"
-CLAIMS = 7
+CLAIMS = 8
+
+
+METRICS = "their metrics count what a plain walk counts: work done again counts once"
 
 
 @pytest.fixture
@@ -50,6 +56,7 @@ def test_the_demo_holds_on_a_folder_and_says_so(folder: Path, tmp_path: Path) ->
     claims = re.findall(CLAIM, result.stdout, re.MULTILINE)
     assert [held for held, _ in claims] == ["yes"] * CLAIMS
     assert "kill -9" in result.stdout
+    assert f"  jobstate logs 3 --db {kept}\n" in result.stdout
     with jobstate.open(kept, create=False) as store:
         counts = store.counts()
         assert (counts[jobstate.State.COMPLETED], counts[jobstate.State.STOPPED]) == (4, 1)
@@ -60,12 +67,22 @@ def test_the_demo_holds_on_a_folder_and_says_so(folder: Path, tmp_path: Path) ->
         (restart,) = [job for job in store.iterate("all") if job.restarted_from is not None]
         assert restart.restarted_from == stopped.id
         assert sum(table.files_count for table in store.progress(restart).values()) == 45
+        for job in store.iterate("all"):
+            totals, tables = store.metrics(job).totals, store.progress(job).values()
+            assert totals.records_in == sum(table.files_count for table in tables)
+            assert totals.bytes_in == sum(table.total_size_bytes for table in tables)
+        said = {job.id: [entry.message for entry in store.logs(job)][::-1] for job in (stopped, restart)}
+        assert said[stopped.id][-1] == "asked to end: a checkpoint after 22 of 45 files"
+        assert re.fullmatch(r"worker-\d goes on from chk_\d+, after 22 of 45 files", said[restart.id][0])
+        assert said[restart.id][1:] == ["all 45 files are read"]
     assert re.search(r"^job \d+ +alpha/ .* → Stopped *$", result.stdout, re.MULTILINE)
     assert f"restarts job {stopped.id}: Scheduled → Running" in result.stdout
 
 
 def test_the_demo_ends_as_the_readme_shows(folder: Path) -> None:
     (shown,) = re.findall(r"<!-- ends so, with other numbers -->\n```text\n(.*?)```", README.read_text(), re.DOTALL)
+    for number in range(12):  # so that the worker which is killed has written a checkpoint
+        (folder / "beta" / f"more{number}").write_text("line\n")
     result = subprocess.run([*DEMO, str(folder), "--pace", "0"], capture_output=True, text=True, timeout=100)
     ending = result.stdout[result.stdout.index("Totals") :]
     assert [_unnumbered(line) for line in shown.splitlines()] == [_unnumbered(line) for line in ending.splitlines()]
@@ -88,11 +105,12 @@ def test_workers_that_ignore_the_checkpoint_are_found_out(folder: Path) -> None:
     )
     assert result.returncode == 1, result.stdout + result.stderr
     refuted = [claim for held, claim in re.findall(CLAIM, result.stdout, re.MULTILINE) if held == "NO "]
-    assert len(refuted) == 3
+    assert len(refuted) == 4
     assert "restarted it from its checkpoint" in refuted[0]
     assert refuted[1:] == [
         "no file was left out, and none read again that a checkpoint held",
         "the completed jobs counted what a plain walk counts: nothing remains",
+        METRICS,
     ]
 
 
@@ -137,13 +155,71 @@ class _Played:
         self.restart: jobstate.Job | None = None
 
 
+def played_in_this_process(
+    store: jobstate.JobStore, folder: Path, notes: Path, handler: Callable[[jobstate.Run, Journal], None] = count
+) -> _Played:
+    """The jobs of the folder, done by one worker."""
+    jobs = [store.submit(KIND, descriptor(part, 0)) for part in parts(folder, ())]
+    journal = Journal(notes, "w")
+    store.worker("w", until_idle=True).serve({KIND: lambda run: handler(run, journal)})
+    journal.close()
+    return _Played(jobs)
+
+
+def test_the_verdict_notices_counters_that_differ_from_the_walk(folder: Path, tmp_path: Path) -> None:
+    def twice(run: jobstate.Run, journal: Journal) -> None:
+        count(run, journal)
+        if run.id == 2:
+            run.metrics(COUNT, records_out=1)
+
+    with jobstate.open(":memory:") as store:
+        played = played_in_this_process(store, folder, tmp_path, twice)
+        claims = dict(judge(store, played, noted(tmp_path), folder, ()).claims)
+        assert not claims[METRICS]
+        assert claims["the completed jobs counted what a plain walk counts: nothing remains"]
+
+
+def test_a_file_that_may_not_be_read_is_a_warning_of_its_job(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret, usual = folder / "gamma" / "secret", Path.open
+    secret.write_text("never seen")
+
+    def refuse(path: Path, *args: Any, **named: Any) -> Any:
+        if path == secret:
+            raise PermissionError(path)
+        return usual(path, *args, **named)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with jobstate.open(":memory:") as store:
+        played = played_in_this_process(store, folder, tmp_path)
+        verdict = judge(store, played, noted(tmp_path), folder, ())
+        assert dict(verdict.claims)[METRICS]
+        assert verdict.metrics.counted.unreadable == 1
+        (warning,) = [entry for job in played.jobs for entry in store.errors(job)]
+        assert (warning.level, warning.operator_id) == ("warn", READ)
+        assert warning.message == f"may not be read, counts without its content: {secret}"
+
+
+def test_the_verdict_measures_all_completed_jobs_together(folder: Path, tmp_path: Path) -> None:
+    clock = ManualClock()
+
+    def slowly(run: jobstate.Run, journal: Journal) -> None:
+        count(run, journal)
+        clock.advance(5)
+
+    with jobstate.open(":memory:", clock=clock) as store:
+        played = played_in_this_process(store, folder, tmp_path, slowly)
+        metrics = judge(store, played, noted(tmp_path), folder, ()).metrics
+    assert (metrics.counted, metrics.seconds) == (walk(folder, ()), 20)
+    assert metrics.files_per_second == 83 / 20
+    assert metrics.latency is not None
+    assert 0 < metrics.latency.p50 <= metrics.latency.p99
+
+
 def test_the_verdict_notices_a_file_that_no_job_reported(folder: Path, tmp_path: Path) -> None:
     with jobstate.open(":memory:") as store:
-        jobs = [store.submit(KIND, descriptor(part, 0)) for part in parts(folder, ())]
-        played = _Played(jobs)
-        journal = Journal(tmp_path, "w")
-        store.worker("w", until_idle=True).serve({KIND: lambda run: count(run, journal)})
-        journal.close()
+        played = played_in_this_process(store, folder, tmp_path)
         claims = dict(judge(store, played, noted(tmp_path), folder, ()).claims)
         assert claims["the completed jobs counted what a plain walk counts: nothing remains"]
         assert claims["no file was left out; 0 read again, none that a checkpoint held"]

@@ -21,9 +21,16 @@ class Tally:
     files: int = 0
     size_bytes: int = 0
     lines: int = 0
+    unreadable: int = 0
+    """How many of the files may not be read; they count without their content."""
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(self.files + other.files, self.size_bytes + other.size_bytes, self.lines + other.lines)
+        return Tally(
+            self.files + other.files,
+            self.size_bytes + other.size_bytes,
+            self.lines + other.lines,
+            self.unreadable + other.unreadable,
+        )
 
     def __str__(self) -> str:
         return f"{self.files:,} files, {self.size_bytes:,} bytes, {self.lines:,} lines"
@@ -78,5 +85,5 @@ def read(path: Path) -> Tally:
                 lines += chunk.count(b"\n")
                 last = chunk[-1:]
     except PermissionError:
-        return Tally(1)
+        return Tally(1, unreadable=1)
     return Tally(1, size, lines + (last != b"\n"))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import jobstate
 from jobstate.cli.demo.files import Tally, read
 from jobstate.cli.demo.journal import Read, lost_runs, read_again
+from jobstate.cli.demo.telemetry import Measured, last_lines, measured
 from jobstate.cli.demo.work import CHECKPOINT_EVERY
 
 
@@ -42,6 +43,11 @@ class Verdict:
 
     endings: list[Ending]
     totals: list[tuple[str, Tally]]
+    metrics: Measured
+    logs: list[tuple[str, Sequence[jobstate.LogEntry]]]
+    """Of which job, and the end of its log."""
+    look_at: int
+    """The job of which there is most to see."""
     audit: jobstate.AuditReport
     claims: list[tuple[str, bool]]
 
@@ -62,12 +68,14 @@ def judge(
     restart = None if played.restart is None else by_id[played.restart.id]
     completed = [ending for ending in endings if ending.job.state is jobstate.State.COMPLETED]
     counted, walked = sum((ending.reported for ending in completed), Tally()), walk(folder, exclude)
+    walked_content = replace(walked, unreadable=0)  # progress knows nothing of what may not be read
+    metrics = measured(store, [ending.job for ending in completed])
     again = _read_again(store, played, reads)
     audit = store.audit()
     totals = [(f"job {stopped.job.id}, which was stopped", stopped.reported)]
     if restart is not None:
         totals.append((f"job {restart.job.id}, which restarted it", restart.reported))
-    totals += [("all completed jobs", counted), ("a plain walk counts", walked)]
+    totals += [("all completed jobs", counted), ("their metrics", metrics.counted), ("a plain walk counts", walked)]
     claims = [
         (
             f"job {stopped.job.id} was stopped half way, after {stopped.reported.files:,} of "
@@ -86,10 +94,15 @@ def judge(
             else f"no file was left out; {again:,} read again, none that a checkpoint held",
             again is not None,
         ),
-        ("the completed jobs counted what a plain walk counts: nothing remains", counted == walked),
+        ("the completed jobs counted what a plain walk counts: nothing remains", counted == walked_content),
+        ("their metrics count what a plain walk counts: work done again counts once", metrics.counted == walked),
         (f"the audit of {audit.jobs} jobs and {audit.events} events found nothing", audit.ok),
     ]
-    return Verdict(endings, totals, audit, claims)
+    told = {crashed.job.id: "whose worker was killed", stopped.job.id: "which was stopped"}
+    if restart is not None:
+        told[restart.job.id] = f"which restarted job {stopped.job.id}"
+    logs = [(f"job {job_id}, {what}", last_lines(store, job_id)) for job_id, what in told.items()]
+    return Verdict(endings, totals, metrics, logs, crashed.job.id, audit, claims)
 
 
 def _went_on(stopped: Ending, restart: Ending | None, reads: Sequence[Read]) -> tuple[str, bool]:

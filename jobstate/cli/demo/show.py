@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ from rich.text import Text
 
 import jobstate
 from jobstate.cli.demo.report import Verdict
+from jobstate.cli.text import hanging
 
 _NOTES_SHOWN: Final = 6
 _PLAIN_WIDTH: Final = 10_000
@@ -109,13 +111,30 @@ class Board:
         width = max(len(what) for what, _ in verdict.totals)
         for what, tally in verdict.totals:
             out.print(f"  {what:{width}}  {tally}")
+        self._metrics_and_logs(verdict)
         out.print("\nVerdict", style="bold")
         for claim, held in verdict.claims:
             out.print(f"  {'yes' if held else 'NO '}  {claim}", style="green" if held else "bold red", markup=False)
         for finding in verdict.audit.findings:
             out.print(f"       {finding}", markup=False)
         hint = f"the jobs are in {self._database}" if kept else "add --db FILE to keep the jobs and look at them"
-        out.print(f"\n{hint}", markup=False, soft_wrap=True)
+        file = shlex.quote(str(self._database)) if kept else "FILE"
+        commands = [f"jobstate {command} {verdict.look_at} --db {file}" for command in ("logs", "metrics")]
+        out.print(f"\n{hint}:", *commands, sep="\n  ", markup=False, soft_wrap=True)
+
+    def _metrics_and_logs(self, verdict: Verdict) -> None:
+        out, metrics = self._console, verdict.metrics
+        out.print("\nMetrics", style="bold")
+        out.print(f"  throughput  {metrics.files_per_second:,.0f} files a second, for {metrics.seconds:.1f} s")
+        if metrics.latency is not None:
+            out.print(f"  a file      p50 {metrics.latency.p50:,.2f} ms, p99 {metrics.latency.p99:,.2f} ms")
+        out.print(f"  warnings    {metrics.counted.unreadable:,} files that may not be read")
+        out.print("\nLogs", style="bold")
+        for whose, entries in verdict.logs:
+            out.print(f"  {whose}")
+            for entry in entries:
+                head = f"    {entry.time:%H:%M:%S}Z  {entry.level:5}  "
+                out.print(hanging(head, entry.message, out.width), markup=False, soft_wrap=True)
 
     def _picture(self) -> Group:
         table = Table(box=None, pad_edge=False, expand=True)

@@ -15,6 +15,10 @@ KIND: Final = "demo.count"
 LEASE: Final = 2.0
 CHECKPOINT_EVERY: Final = 20
 """Files from one checkpoint to the next."""
+READ: Final = "read"
+"""The operator that reads files: its records are files."""
+COUNT: Final = "count"
+"""The operator that adds what was read to the progress: its records are lines."""
 _LONGEST_HOLD: Final = 60.0
 
 
@@ -33,10 +37,16 @@ def count(run: jobstate.Run, journal: Journal) -> None:
     """The handler: go on behind the last checkpoint, one file after the other; when it is to stop, take a last one."""
     told = run.job.descriptor
     files = part_of(run.job).files()
-    for place in range(start_of(run), len(files)):
+    start = start_of(run)
+    if run.restored is None:
+        run.log.info("%s starts: %d files", run.job.worker_id, len(files))
+    else:
+        run.log.info("%s goes on from %s, after %d of %d files", run.job.worker_id, run.restored.id, start, len(files))
+    for place in range(start, len(files)):
         if place == told.get("hold_at") and run.job.restarted_from is None and run.job.attempt <= told["hold_attempts"]:
             _hold(run)
         if run.stopping:
+            run.log.info("asked to end: a checkpoint after %d of %d files", place, len(files))
             run.checkpoint(state=place)
             run.raise_if_stopping()
         journal.note(run, place)
@@ -44,6 +54,7 @@ def count(run: jobstate.Run, journal: Journal) -> None:
         time.sleep(told["pace"])
         if (place + 1) % CHECKPOINT_EVERY == 0:
             run.checkpoint(state=place + 1)
+    run.log.info("all %d files are read", len(files))
 
 
 def start_of(run: jobstate.Run) -> int:
@@ -52,8 +63,22 @@ def start_of(run: jobstate.Run) -> int:
 
 
 def _report(run: jobstate.Run, path: Path) -> None:
-    """Add one file to the progress of its table; the blocks of a table are its lines."""
-    table, tally = table_of(path), read(path)
+    """Add one file to the progress of its table, whose blocks are its lines, and to the metrics."""
+    table, began = table_of(path), time.perf_counter()
+    tally = read(path)
+    took = 1000 * (time.perf_counter() - began)
+    if tally.unreadable:
+        run.log.warning("may not be read, counts without its content: %s", path, operator_id=READ)
+    run.metrics(
+        READ,
+        kind="source",
+        records_in=1,
+        records_out=1,
+        bytes_in=tally.size_bytes,
+        warnings=tally.unreadable,
+        latency_ms=took,
+    )
+    run.metrics(COUNT, kind="sink", records_in=1, records_out=tally.lines)
     before = run.progress.get(table)
     first = 0 if before is None or before.current_block is None else before.current_block + 1
     if tally.lines:
