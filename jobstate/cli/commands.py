@@ -99,7 +99,7 @@ def cli() -> None:
 @NO_ADMIN_URL
 @click.option("--pace", default=2.0, show_default=True, type=click.FloatRange(0, 1000), help="Milliseconds per file.")
 def demo(folder: str | None, db: str | None, admin_url: str | None, pace: float) -> None:
-    """Count the files of FOLDER, stop a job half way and restart it, kill a worker.
+    """Count the files of FOLDER; stop a job, restart it, kill a worker.
 
     Four worker processes do it. FOLDER is the Python standard library of this machine unless it is given. Ends with
     exit code 0 only if every job came to its right end, none lost or repeated what a checkpoint held, the totals equal
