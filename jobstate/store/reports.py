@@ -9,9 +9,9 @@ from jobstate import arguments
 from jobstate.arguments import CheckpointRef, JobRef, LevelFilter
 from jobstate.domain import checked
 from jobstate.domain.checkpoints import Checkpoint
-from jobstate.domain.errors import CheckpointNotFound, InvalidRequest
+from jobstate.domain.errors import CheckpointNotFound, InvalidRequest, OperatorNotFound
 from jobstate.domain.logs import TROUBLE
-from jobstate.domain.metrics import JobMetrics, Quantiles, job_metrics
+from jobstate.domain.metrics import JobMetrics, OperatorMetrics, Quantiles, job_metrics
 from jobstate.domain.ranges import TableProgress
 from jobstate.repository import LogPage, OutputPage, Place
 from jobstate.store.base import MAX_PAGE
@@ -50,6 +50,14 @@ class Reports(Looking):
         reported = self.repository.telemetry.metrics(found.id)
         running_at = self._now() if found.worker_id is not None else None
         return job_metrics(reported, _quantiles, running_at)
+
+    def operator_metrics(self, job: JobRef, operator_id: str) -> OperatorMetrics:
+        """What one operator of the job has counted. Raises JobNotFound, OperatorNotFound."""
+        wanted = checked.text("operator_id", operator_id)
+        found = [operator for operator in self.metrics(job).operators if operator.operator_id == wanted]
+        if not found:
+            raise OperatorNotFound(arguments.job_id(job), wanted)
+        return found[0]
 
     def logs(
         self,

@@ -12,7 +12,7 @@ SHARED = sorted(name for name in vars(JobClient) if not name.startswith("_") and
 OF_A_STORE_ONLY = {
     *("batch", "submit_many", "schema_version", "counts", "newest_event"),
     *("checkpoint", "checkpoints", "restart", "rescale"),
-    *("metrics", "logs", "follow_logs", "errors", "output"),
+    *("metrics", "operator_metrics", "logs", "follow_logs", "errors", "output"),
     *("claim", "complete_many", "worker", "sweep", "audit", "backup"),
 }
 """What takes the file itself, a commit over several calls, or has no place in the HTTP API yet."""
