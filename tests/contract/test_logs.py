@@ -88,6 +88,8 @@ def test_filters_are_exact(store: JobStore, clock: ManualClock) -> None:
         clock.advance(1)
     assert told(run, store, level="info") == ["9", "6", "3", "0"]
     assert told(run, store, level=["warn", "error"], limit=3) == ["11", "10", "8"]
+    assert told(run, store, level=["error", "info"], limit=3) == ["11", "9", "8"]
+    assert told(run, store, level=["info", "warn", "error"], limit=3) == ["11", "10", "9"]
     assert told(run, store, level="warning", operator_id="op1") == ["7", "1"]
     assert told(run, store, operator_id="op0", task_index=2) == ["10", "6", "2"]
     since, until = START + timedelta(seconds=3), START + timedelta(seconds=6)

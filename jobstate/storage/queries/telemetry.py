@@ -90,6 +90,8 @@ class TelemetryQueries:
             if wanted.levels[0] in TROUBLE:
                 chosen &= among(logs.level, TROUBLE)
             chosen &= logs.level == literal(wanted.levels[0].value)
+        elif set(wanted.levels) < set(LogLevel):
+            chosen &= among(logs.level, wanted.levels)
         for name in ("operator_id", "task_index"):
             if getattr(wanted, name) is not None:
                 chosen &= getattr(logs, name) == Param(name)
