@@ -14,7 +14,8 @@ import click
 import jobstate
 from jobstate.cli import render, text
 from jobstate.cli.bars import TableBars
-from jobstate.cli.session import JOB_ID, Session, Words, command
+from jobstate.cli.parameters import JOB_ID, Words
+from jobstate.cli.session import Session, command
 from jobstate.wire import amp
 from jobstate.wire.vocabulary import Dialect, filter_words, selected
 

@@ -85,9 +85,9 @@ def cells(text: str) -> int:
     return cell_len(text)
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 job`, `2,000 jobs`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str, several: str = "") -> str:
+    """`1 job`, `2,000 jobs`; `several` where more than one are not called so."""
+    return f"{number:,} {noun if number == 1 else several or f'{noun}s'}"
 
 
 def cut(text: str, width: int) -> str:

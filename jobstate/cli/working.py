@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from jobstate.cli.session import DURATION, Session, file_command
+from jobstate.cli.parameters import DURATION
+from jobstate.cli.session import Session, file_command
 from jobstate.system import host, pid
 
 

@@ -20,11 +20,12 @@ from jobstate.domain.metrics import (
 Document = dict[str, Any]
 
 _DIGITS: Final = 3
-_GROUPS: Final = {
+GROUPS: Final = {
     OperatorKind.SOURCE: "sources",
     OperatorKind.SINK: "sinks",
     OperatorKind.TRANSFORM: "transforms",
 }
+"""What the operators of each kind are called together."""
 
 
 def totals_document(metrics: JobMetrics) -> dict[str, int]:
@@ -63,7 +64,7 @@ def operator_document(operator: OperatorMetrics) -> Document:
 
 def groups_document(metrics: JobMetrics) -> Document:
     """The operators of each kind together."""
-    return {name: _group(metrics.group(kind)) for kind, name in _GROUPS.items()}
+    return {name: _group(metrics.group(kind)) for kind, name in GROUPS.items()}
 
 
 def _operator_summary(operator: OperatorMetrics) -> Document:
