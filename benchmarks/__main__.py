@@ -6,12 +6,13 @@ import argparse
 import platform
 import sqlite3
 
-from benchmarks import claims, heartbeats, http, lifecycle
+from benchmarks import claims, heartbeats, http, lifecycle, telemetry
 
 BENCHMARKS = {
     "lifecycle": lifecycle.measure,
     "claims": claims.measure,
     "heartbeats": heartbeats.measure,
+    "telemetry": telemetry.measure,
     "http": http.measure,
 }
 

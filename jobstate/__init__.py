@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from jobstate.repository import LogPage as LogPage
     from jobstate.repository import OutputPage as OutputPage
     from jobstate.repository import Page as Page
+    from jobstate.repository import Slice as Slice
     from jobstate.repository import WorkerInfo as WorkerInfo
     from jobstate.store import JobStore as JobStore
     from jobstate.system import Clock as Clock
@@ -106,7 +107,7 @@ _HOMES = {
     "jobstate.domain.ranges": "TableProgress",
     "jobstate.domain.retry": "RetryPolicy",
     "jobstate.domain.stopping": "StopResult",
-    "jobstate.repository": "LogPage OutputPage Page WorkerInfo",
+    "jobstate.repository": "LogPage OutputPage Page Slice WorkerInfo",
     "jobstate.opening": "open",
     "jobstate.store": "JobStore",
     "jobstate.system": "Clock SystemClock",

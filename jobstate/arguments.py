@@ -14,6 +14,7 @@ from jobstate.domain.job import Job, NewJob, StopMode
 from jobstate.domain.lifecycle import STATE_WORDS, State, states_named
 from jobstate.domain.logs import LogFilter, LogLevel
 from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, MAX_ATTEMPTS_LIMIT, RetryPolicy
+from jobstate.repository import Order, SortKey
 from jobstate.worker.run import Run
 
 JobRef = int | Job | Run
@@ -118,6 +119,18 @@ def states(field: str, wanted: StateFilter) -> frozenset[State]:
             raise InvalidRequest(field, f"has no word {word!r}; use {', '.join(STATE_WORDS)}")
         found |= selected
     return found
+
+
+def order(field: str, sort: str, spelling: Mapping[State, str] | None = None) -> Order:
+    """How jobs are sorted; states by their words in this spelling."""
+    name = sort.removeprefix("-") if isinstance(sort, str) else None
+    if name not in frozenset(SortKey):
+        raise InvalidRequest(field, f"must be one of {', '.join(SortKey)}, or one of them behind a -, not {sort!r}")
+    ranks: tuple[int, ...] = ()
+    if name == SortKey.STATE:
+        words = [state.value if spelling is None else spelling[state] for state in State]
+        ranks = tuple(sorted(set(words)).index(word) for word in words)
+    return Order(SortKey(name), sort.startswith("-"), ranks)
 
 
 def levels(field: str, wanted: LevelFilter, among: Sequence[LogLevel] = tuple(LogLevel)) -> tuple[LogLevel, ...]:

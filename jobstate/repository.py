@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from enum import StrEnum
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from jobstate.domain.audit import AuditReport, Finding
 from jobstate.domain.checkpoints import Checkpoint, Point, Progress
@@ -26,6 +27,7 @@ from jobstate.domain.report import NOTHING, Report
 from jobstate.domain.restarting import Wish
 
 Decide = Callable[[Job], Decision]
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,40 @@ class Page:
 
     jobs: list[Job]
     next_cursor: int | None
+
+
+class SortKey(StrEnum):
+    """What jobs can be sorted by."""
+
+    ID = "id"
+    CREATED_AT = "created_at"
+    STARTED_AT = "started_at"
+    FINISHED_AT = "finished_at"
+    STATE = "state"
+    RUN_ID = "run_id"
+
+
+class Order(NamedTuple):
+    """How jobs are sorted: by one thing, ties by id in the same direction. What a job does not have comes last."""
+
+    by: SortKey
+    falling: bool
+    ranks: tuple[int, ...] = ()
+    """Where states are sorted by: the place of each of them, in the order of `State`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Generic[Row]):
+    """Part of a longer list. It can be walked like one; `has_more` says whether there is more behind it."""
+
+    rows: list[Row]
+    has_more: bool
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +194,9 @@ class Jobs(Protocol):
     def page(self, wanted: Filter, limit: int, before: int | None) -> list[Job]:
         """At most `limit` jobs with ids below `before`, newest first."""
 
+    def ordered(self, wanted: Filter, order: Order, limit: int, offset: int, before: int | None) -> list[Job]:
+        """At most `limit` jobs with ids below `before`, sorted, from place `offset` on."""
+
     def counts(self) -> dict[State, int]:
         """How many jobs are in each state; every state is there."""
 
@@ -230,8 +269,8 @@ class Reports(Protocol):
     def find_checkpoint(self, job_id: int, number: int) -> Checkpoint | None:
         """A checkpoint of a job, or None."""
 
-    def checkpoints(self, job_id: int, limit: int) -> list[Checkpoint]:
-        """The checkpoints of a job, newest epoch first."""
+    def checkpoints(self, job_id: int, limit: int, offset: int = 0, completed: bool | None = None) -> list[Checkpoint]:
+        """The checkpoints of a job, newest epoch first: all, those that were completed, or exactly the others."""
 
 
 class Telemetry(Protocol):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from jobstate.domain.job import By, Job
 from jobstate.domain.leases import check_holder, settle
-from jobstate.domain.lifecycle import LEASED, LIVE, STOP_PENDING, State, Trigger
+from jobstate.domain.lifecycle import LEASED, LIVE, STOP_PENDING, State, Trigger, sources
 from jobstate.domain.moves import Decision, decided, move, note
+
+RESCALABLE: Final = (LIVE - LEASED) | sources(Trigger.RESCALE) | {State.RESCALING}
+"""Nobody runs it and it may still run, or a worker can be asked; one that was asked can be asked for another number."""
 
 
 def rescale(job: Job, parallelism: int, chance: float, now: int, by: By) -> Decision:

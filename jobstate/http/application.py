@@ -19,6 +19,7 @@ from jobstate.http.jobs import add_job_routes
 from jobstate.http.keeper import Keeper
 from jobstate.http.measuring import Meters
 from jobstate.http.parameters import refuse_repeated
+from jobstate.http.pipeline import add_pipeline_routes
 from jobstate.http.problems import answer_problems
 from jobstate.http.schemas import Views
 from jobstate.http.service import add_service_routes
@@ -71,6 +72,7 @@ def create_app(
     views = Views(settings.dialect)
     add_job_routes(app, settings.dialect, views)
     add_history_routes(app, settings, views)
+    add_pipeline_routes(app)
     add_service_routes(app)
     answer_problems(app)
     describe(app)

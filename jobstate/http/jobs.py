@@ -2,7 +2,7 @@
 
 # Annotations are values here: the framework reads them, and some are made for the dialect.
 
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import unquote
 
 from fastapi import FastAPI, Query, Request, Response
@@ -35,12 +35,23 @@ from jobstate.wire import amp, labels, records
 from jobstate.wire.durations import seconds_in
 from jobstate.wire.vocabulary import Dialect, selected
 
+DELETION: Final = answers({204: None}, 400, 409, headers={"X-Deleted-Count": "1; 0 where it was absent."})
 _RECORD = "record"
 
 
 def job_answer(job: Job, dialect: Dialect, view: str, status: int = 200) -> JSONResponse:
     """A job, as its document or whole."""
     return JSONResponse(records.job_record(job) if view == _RECORD else amp.job_document(job, dialect), status)
+
+
+def submitted_status(job: Job) -> int:
+    """200 where a live job stood in for the submission."""
+    return 200 if job.deduplicated else 201
+
+
+def deletion_answer(removed: bool) -> Response:
+    """What the deletion of one job is answered with."""
+    return Response(status_code=204, headers={"X-Deleted-Count": str(int(removed))})
 
 
 def add_job_routes(app: FastAPI, dialect: Dialect, views: Views) -> None:
@@ -81,7 +92,7 @@ def add_job_routes(app: FastAPI, dialect: Dialect, views: Views) -> None:
     def submit_job(store: ActingStore, submission: Submission, view: View = "document") -> Response:
         """Add a job to the queue. The live job that holds its key, if it is the same one, is answered with 200."""
         job = store.submit(**submission.model_dump())
-        answer = job_answer(job, dialect, view, 200 if job.deduplicated else 201)
+        answer = job_answer(job, dialect, view, submitted_status(job))
         answer.headers["Location"] = f"/jobs/{job.id}"
         return answer
 
@@ -118,12 +129,11 @@ def add_job_routes(app: FastAPI, dialect: Dialect, views: Views) -> None:
         "/jobs/{job_id}",
         tags=["jobs"],
         status_code=204,
-        responses=answers({204: None}, 400, 409, headers={"X-Deleted-Count": "1; 0 where it was absent."}),
+        responses=DELETION,
     )
     def delete_job(store: ActingStore, job_id: JobId) -> Response:
         """Remove a job that has ended; one that is absent is no error."""
-        removed = store.delete(job_id)
-        return Response(status_code=204, headers={"X-Deleted-Count": str(int(removed))})
+        return deletion_answer(store.delete(job_id))
 
     @app.get(
         "/jobs/{job_id}/progress", tags=["jobs"], responses=answers({200: views.progress | ProgressRecord}, 400, 404)

@@ -22,7 +22,7 @@ from jobstate.store.base import MAX_PAGE
 from jobstate.wire import durations, labels
 from jobstate.wire.vocabulary import Dialect, filter_words
 
-_LONGEST_STOP: Final = 10**9
+LONGEST_STOP: Final = 10**9
 """Seconds; some thirty years."""
 _TEXT_PATTERN: Final = r"^[^\x00-\x1f\x7f-\xa0]+$"
 _TEXT_OR_NOTHING: Final = r"^[^\x00-\x1f\x7f-\xa0]*$"
@@ -45,48 +45,49 @@ def _digits(value: Any) -> Any:
     return value
 
 
-def _boolean(value: Any) -> Any:
+def boolean(value: Any) -> Any:
+    """Only `true` and `false` are a truth value here."""
     if isinstance(value, str) and value not in ("true", "false"):
         raise InvalidRequest("boolean", "must be true or false")
     return value
 
 
-_Integer = BeforeValidator(_digits)  # stands last, so that the bounds before it are the integer's, and described
+Integer = BeforeValidator(_digits)  # stands last, so that the bounds before it are the integer's, and described
 
 # The bounds stand at the type itself and not at what may also be left out, so that the description has them.
-_Id = Annotated[int, Field(ge=1, le=MAX_ID), _Integer]
-_Cursor = Annotated[int, Field(ge=0, le=MAX_ID), _Integer]
+_Id = Annotated[int, Field(ge=1, le=MAX_ID), Integer]
+_Cursor = Annotated[int, Field(ge=0, le=MAX_ID), Integer]
 _Word = Annotated[str, Field(min_length=1, max_length=MAX_TEXT, pattern=_TEXT_PATTERN)]
-_Seconds = Annotated[float, Field(ge=0, le=_LONGEST_STOP, allow_inf_nan=False)]
-_Absent = SkipJsonSchema[None]
+_Seconds = Annotated[float, Field(ge=0, le=LONGEST_STOP, allow_inf_nan=False)]
+Absent = SkipJsonSchema[None]
 
 JobId = Annotated[_Id, Path(description="The id of a job.")]
 EventId = Annotated[_Id, Path(description="The id of a history entry.")]
 NodeId = Annotated[_Word, Path(description="The name of a worker.")]
 
-Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Most jobs to return."), _Integer]
-Cursor = Annotated[_Id | _Absent, Query(description="Go on behind this id: `next_cursor` of the page before.")]
-After = Annotated[_Cursor | _Absent, Query(description="Begin behind this event; left out: from now on.")]
-OnlyJob = Annotated[_Id | _Absent, Query(description="Only this job.")]
-Kind = Annotated[_Word | _Absent, Query(description="Only jobs of this kind.")]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Most jobs to return."), Integer]
+Cursor = Annotated[_Id | Absent, Query(description="Go on behind this id: `next_cursor` of the page before.")]
+After = Annotated[_Cursor | Absent, Query(description="Begin behind this event; left out: from now on.")]
+OnlyJob = Annotated[_Id | Absent, Query(description="Only this job.")]
+Kind = Annotated[_Word | Absent, Query(description="Only jobs of this kind.")]
 Node = Annotated[
-    Annotated[str, Field(max_length=MAX_TEXT, pattern=_TEXT_OR_NOTHING)] | _Absent,
+    Annotated[str, Field(max_length=MAX_TEXT, pattern=_TEXT_OR_NOTHING)] | Absent,
     Query(description="Only jobs that this worker holds or that are pinned to it; empty: those pinned to nobody."),
 ]
-Pipeline = Annotated[_Word | _Absent, Query(description="Only runs of this pipeline.")]
+Pipeline = Annotated[_Word | Absent, Query(description="Only runs of this pipeline.")]
 Label = Annotated[
-    Annotated[str, WithJsonSchema({"type": "string", "pattern": labels.PATTERN})] | _Absent,
+    Annotated[str, WithJsonSchema({"type": "string", "pattern": labels.PATTERN})] | Absent,
     Query(description="`NAME=VALUE`, several with commas; a backslash takes the next character as it is."),
 ]
 Age = Annotated[
-    Annotated[str, WithJsonSchema({"type": "string", "pattern": durations.PATTERN})] | _Absent,
+    Annotated[str, WithJsonSchema({"type": "string", "pattern": durations.PATTERN})] | Absent,
     Query(description="So long ago: seconds, or such as `90m` or `7d`."),
 ]
 PruneWord = Annotated[
     str, Query(json_schema_extra={"enum": list(PRUNE_WORDS)}, description="Which of the jobs that have ended.")
 ]
-StopSeconds = Annotated[_Seconds | _Absent, Query(description="How long the worker may take, in seconds.")]
-Flag = Annotated[bool, Query(), BeforeValidator(_boolean)]
+StopSeconds = Annotated[_Seconds | Absent, Query(description="How long the worker may take, in seconds.")]
+Flag = Annotated[bool, Query(), BeforeValidator(boolean)]
 View = Annotated[
     Literal["document", "record"],
     Query(description="`record`: the value whole, as it is stored, for the Python client."),
@@ -99,12 +100,12 @@ Actor = Annotated[
         Field(pattern=_HEADER_PATTERN),
         WithJsonSchema({"type": "string", "maxLength": MAX_TEXT, "pattern": _HEADER_PATTERN}),
     ]
-    | _Absent,
+    | Absent,
     Header(alias="X-Jobstate-Actor", description="Who asks, for the history; percent-encoded UTF-8."),
 ]
 _Reason = Annotated[str, Field(max_length=MAX_REASON * _ENCODED, pattern=_HEADER_PATTERN)]
 _REASON: Final = Header(alias="X-Jobstate-Reason", description="Why, for the history; percent-encoded UTF-8.")
-Reason = Annotated[_Reason | _Absent, _REASON]
+Reason = Annotated[_Reason | Absent, _REASON]
 RequiredReason = Annotated[_Reason, _REASON]
 
 

@@ -48,6 +48,7 @@ _OF_FRAMEWORK: Final[Mapping[int, tuple[str, str]]] = {
 }
 _IN_PATH: Final[Mapping[str, str]] = {
     "job_id": "INVALID_JOB_ID",
+    "checkpoint_id": "INVALID_CHECKPOINT_ID",
     "event_id": "INVALID_EVENT_ID",
     "node_id": "INVALID_NODE_ID",
 }
@@ -62,6 +63,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "int_type": "must be an integer",
     "bool_type": "must be true or false",
     "float_parsing": "must be a number",
+    "float_type": "must be a number",
     "finite_number": "must be a finite number",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",

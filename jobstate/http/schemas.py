@@ -20,20 +20,20 @@ Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"}, descri
 Line = Annotated[str, Field(min_length=1, max_length=MAX_TEXT, pattern=_LINE, description="One printable line.")]
 
 
-class _Exact(BaseModel):
+class Exact(BaseModel):
     """All keys of the document are there, and no others."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class Problem(_Exact):
+class Problem(Exact):
     """Why a request was not done."""
 
     error_code: str
     error_message: str
 
 
-class StopView(_Exact):
+class StopView(Exact):
     """The stop that was asked for."""
 
     mode: StopMode
@@ -42,7 +42,7 @@ class StopView(_Exact):
     outcome: StopOutcome | None
 
 
-class FailureView(_Exact):
+class FailureView(Exact):
     """Why a job, or its last charged run, failed."""
 
     message: str
@@ -50,7 +50,7 @@ class FailureView(_Exact):
     domain: str | None
 
 
-class _JobView(_Exact):
+class _JobView(Exact):
     """A job. `node_id` is the worker that holds it, else the one that it is pinned to, else empty."""
 
     id: int
@@ -85,7 +85,7 @@ JobRecord: Final[Any] = create_model(
 )
 
 
-class TableView(_Exact):
+class TableView(Exact):
     """How far a job got with one table."""
 
     files_count: int
@@ -94,7 +94,7 @@ class TableView(_Exact):
     current_block: int | None
 
 
-class TableRecord(_Exact):
+class TableRecord(Exact):
     """How far a job got with one table, with what lies behind gaps: first and last block of each range."""
 
     files_count: int
@@ -102,13 +102,13 @@ class TableRecord(_Exact):
     ranges: list[Annotated[list[int], Field(min_length=2, max_length=2)]]
 
 
-class ProgressRecord(_Exact):
+class ProgressRecord(Exact):
     """How far a job got, whole, as it is stored."""
 
     tables: dict[str, TableRecord]
 
 
-class EventView(_Exact):
+class EventView(Exact):
     """One entry of the history of a job; a note where `from` and `to` are the same."""
 
     id: int
@@ -126,14 +126,14 @@ class EventView(_Exact):
     detail: dict[str, Any]
 
 
-class EventsView(_Exact):
+class EventsView(Exact):
     """The history of a job, oldest first."""
 
     job_id: int
     events: list[EventView]
 
 
-class WorkerView(_Exact):
+class WorkerView(Exact):
     """A worker that said it is there."""
 
     node_id: str
@@ -145,13 +145,13 @@ class WorkerView(_Exact):
     concurrency: int
 
 
-class WorkersView(_Exact):
+class WorkersView(Exact):
     """The workers by name."""
 
     workers: list[WorkerView]
 
 
-class Health(_Exact):
+class Health(Exact):
     """The server answers, and so does its store."""
 
     status: str
@@ -171,18 +171,18 @@ class Views:
         if dialect is not Dialect.SDK:
             cursor = (int | None, Field(description="Null on the last page."))
         self.page: type[BaseModel] = create_model(
-            "JobPage", __base__=_Exact, __doc__="Jobs, newest first.", jobs=(list[job], ...), next_cursor=cursor
+            "JobPage", __base__=Exact, __doc__="Jobs, newest first.", jobs=(list[job], ...), next_cursor=cursor
         )
         self.record_page: type[BaseModel] = create_model(
             "JobRecordPage",
-            __base__=_Exact,
+            __base__=Exact,
             __doc__="Jobs whole, newest first.",
             jobs=(list[JobRecord], ...),
             next_cursor=(int | None, ...),
         )
         self.progress: type[BaseModel] = create_model(
             "Progress",
-            __base__=_Exact,
+            __base__=Exact,
             __doc__="How far a job got, per table that it writes; of a failed one also why it failed.",
             job_id=(int, ...),
             job_status=(status, ...),
@@ -203,7 +203,8 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-_WHOLE: Final = BeforeValidator(_whole)
+WHOLE: Final = BeforeValidator(_whole)
+Tasks = Annotated[int, Field(ge=1, le=1_000_000), WHOLE]
 
 
 class Submission(BaseModel):
@@ -221,14 +222,12 @@ class Submission(BaseModel):
     labels: Annotated[
         dict[Line, Annotated[str, Field(max_length=MAX_TEXT, pattern=_LINE)]], Field(max_length=MAX_LABELS)
     ] = Field(default_factory=dict, description="Free names for filters.")
-    priority: Annotated[int, Field(ge=-(2**31), le=2**31), _WHOLE] = Field(default=0, description="Lower goes first.")
+    priority: Annotated[int, Field(ge=-(2**31), le=2**31), WHOLE] = Field(default=0, description="Lower goes first.")
     available_at: Annotated[datetime, BeforeValidator(_instant), Field(strict=False)] | None = Field(
         default=None, description="Not to be claimed before, RFC 3339 with a zone."
     )
     hold: bool = Field(default=False, description="Keep it out of the queue until it is scheduled.")
-    parallelism: Annotated[int, Field(ge=1, le=1_000_000), _WHOLE] = Field(
-        default=1, description="How many tasks it is to run with."
-    )
-    max_attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS_LIMIT), _WHOLE] = Field(
+    parallelism: Tasks = Field(default=1, description="How many tasks it is to run with.")
+    max_attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS_LIMIT), WHOLE] = Field(
         default=DEFAULT_MAX_ATTEMPTS, description="How many charged runs there may be."
     )

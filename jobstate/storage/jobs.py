@@ -14,7 +14,7 @@ from jobstate.domain.lifecycle import State
 from jobstate.domain.moves import Decision
 from jobstate.domain.removal import check_deletable
 from jobstate.domain.restarting import Wish, check_restartable, successor
-from jobstate.repository import Decide, Filter, Settling
+from jobstate.repository import Decide, Filter, Order, Settling
 from jobstate.storage.engine import Engine
 from jobstate.storage.queries.jobs import JobQueries
 from jobstate.storage.queries.lists import Asked, ListQueries
@@ -46,24 +46,15 @@ class SqlJobs:
     def page(self, wanted: Filter, limit: int, before: int | None) -> list[Job]:
         if not wanted.states:
             return []
-        asked = Asked(
-            wanted.states,
-            before=before is not None,
-            kind=wanted.kind is not None,
-            node=wanted.node_id is not None,
-            pipeline=wanted.pipeline_id is not None,
-            labels=len(wanted.labels),
-        )
-        values: dict[str, object] = {
-            "limit": limit,
-            "before": before,
-            "kind": wanted.kind,
-            "node_id": wanted.node_id,
-            "pipeline_id": wanted.pipeline_id,
-        }
-        for number, (name, value) in enumerate(wanted.labels.items()):
-            values[f"label{number}"], values[f"value{number}"] = name, value
-        return [job_of(row) for row in self._engine.read(self._lists.page(asked), values)]
+        values = {**_values(wanted, before), "limit": limit}
+        return [job_of(row) for row in self._engine.read(self._lists.page(_asked(wanted, before)), values)]
+
+    def ordered(self, wanted: Filter, order: Order, limit: int, offset: int, before: int | None) -> list[Job]:
+        if not wanted.states:
+            return []
+        values = {**_values(wanted, before), "limit": limit, "offset": offset, "through": limit + offset}
+        statement = self._lists.ordered(_asked(wanted, before), order)
+        return [job_of(row) for row in self._engine.read(statement, values)]
 
     def counts(self) -> dict[State, int]:
         found = dict.fromkeys(State, 0)
@@ -176,6 +167,29 @@ class SqlJobs:
         values = {"ids": json.dumps(ids), "now": now, "actor": by.actor, "reason": by.reason}
         connection.execute(self._sql.record_deletions, values)
         return connection.execute(self._sql.delete_jobs, values).rowcount
+
+
+def _asked(wanted: Filter, before: int | None) -> Asked:
+    return Asked(
+        wanted.states,
+        before=before is not None,
+        kind=wanted.kind is not None,
+        node=wanted.node_id is not None,
+        pipeline=wanted.pipeline_id is not None,
+        labels=len(wanted.labels),
+    )
+
+
+def _values(wanted: Filter, before: int | None) -> dict[str, object]:
+    values: dict[str, object] = {
+        "before": before,
+        "kind": wanted.kind,
+        "node_id": wanted.node_id,
+        "pipeline_id": wanted.pipeline_id,
+    }
+    for number, (name, value) in enumerate(wanted.labels.items()):
+        values[f"label{number}"], values[f"value{number}"] = name, value
+    return values
 
 
 def _stand_in(held: Job, new: NewJob) -> Job:

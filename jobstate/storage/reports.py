@@ -73,8 +73,9 @@ class SqlReports:
         rows = self._engine.read(self._sql.checkpoint_of_job, {"id": job_id, "number": number})
         return _checkpoint_of(rows[0]) if rows else None
 
-    def checkpoints(self, job_id: int, limit: int) -> list[Checkpoint]:
-        return [_checkpoint_of(row) for row in self._engine.read(self._sql.checkpoints, {"id": job_id, "limit": limit})]
+    def checkpoints(self, job_id: int, limit: int, offset: int = 0, completed: bool | None = None) -> list[Checkpoint]:
+        values = {"id": job_id, "limit": limit, "offset": offset}
+        return [_checkpoint_of(row) for row in self._engine.read(self._sql.checkpoints[completed], values)]
 
     def is_held(self, connection: sqlite3.Connection, lease: Lease) -> bool:
         """Whether the lease stands, inside the transaction of the caller."""

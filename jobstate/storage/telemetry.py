@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Final
 
 from jobstate.domain.logs import LogEntry, LogFilter, LogLevel
@@ -14,7 +13,7 @@ from jobstate.domain.output import OutputRow
 from jobstate.domain.report import Bounds, Report
 from jobstate.repository import Extent, Place
 from jobstate.storage.engine import Engine, Row
-from jobstate.storage.queries.telemetry import LOGS, METRICS, OUTPUT, TelemetryQueries
+from jobstate.storage.queries.telemetry import LOGS, METRICS, OUTPUT, AskedLogs, TelemetryQueries
 
 _SLACK: Final = 10
 """What is beyond a bound is removed when a tenth of it has come together, not at every entry."""
@@ -26,13 +25,20 @@ class SqlTelemetry:
     def __init__(self, engine: Engine, queries: TelemetryQueries) -> None:
         self._engine = engine
         self._sql = queries
-        self._logs_sql = lru_cache(maxsize=64)(queries.logs)
 
     def metrics(self, job_id: int) -> list[SubtaskMetrics]:
         return [_subtask_of(row) for row in self._engine.read(self._sql.metrics, {"id": job_id})]
 
     def logs(self, job_id: int, wanted: LogFilter, place: Place) -> list[LogEntry]:
-        statement = self._logs_sql(wanted, forward=place.after is not None, bounded=place.before is not None)
+        asked = AskedLogs(
+            tuple(sorted(wanted.levels)),
+            operator=wanted.operator_id is not None,
+            task=wanted.task_index is not None,
+            since=wanted.since_us is not None,
+            until=wanted.until_us is not None,
+            before=place.before is not None,
+            after=place.after is not None,
+        )
         values = {
             "id": job_id,
             "operator_id": wanted.operator_id,
@@ -41,7 +47,7 @@ class SqlTelemetry:
             "until": wanted.until_us,
             **place._asdict(),
         }
-        return [_entry_of(row) for row in self._engine.read(statement, values)]
+        return [_entry_of(row) for row in self._engine.read(self._sql.logs(asked), values)]
 
     def log_extent(self, job_id: int) -> Extent:
         """Without counting what is not bounded: from the oldest entry that is no error on, all are there."""

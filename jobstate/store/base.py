@@ -11,6 +11,7 @@ from jobstate.domain.job import By, Job
 from jobstate.repository import Repository
 
 MAX_PAGE: Final = 1000
+MAX_OFFSET: Final = 10_000
 
 
 class StorePart:

@@ -11,8 +11,8 @@ from jobstate.domain import checked
 from jobstate.domain.errors import EventNotFound, JobNotFound, WorkerNotFound
 from jobstate.domain.job import Event, Job
 from jobstate.domain.lifecycle import State
-from jobstate.repository import Filter, Page, WorkerInfo
-from jobstate.store.base import MAX_PAGE, StorePart
+from jobstate.repository import Filter, Page, Slice, WorkerInfo
+from jobstate.store.base import MAX_OFFSET, MAX_PAGE, StorePart
 
 
 class Looking(StorePart):
@@ -56,6 +56,40 @@ class Looking(StorePart):
         found = self.repository.jobs.page(wanted, limit + 1, after)
         more = len(found) > limit
         return Page(found[:limit], found[limit - 1].id if more else None)
+
+    def ordered(
+        self,
+        status: StateFilter = "all",
+        *,
+        sort: str = "-id",
+        limit: int = 20,
+        offset: int = 0,
+        after: int | None = None,
+        pipeline_id: str | None = None,
+        spelling: Mapping[State, str] | None = None,
+    ) -> Slice[Job]:
+        """Jobs in an order of your choice, from some place on; `list` is cheaper where newest first will do.
+
+        What is sorted by anything but the id is sorted anew at each call, so it takes time for each job of the filter.
+
+        Args:
+            status: `all`, `active` (live), `terminal`, `error`, a state, or several of them; case does not matter.
+            sort: `id`, `created_at`, `started_at`, `finished_at`, `state` or `run_id`; with `-` before it the largest
+                come first. Ties go by id in the same direction; jobs without such a value come last in either.
+            limit: 1..1000.
+            offset: How many jobs to leave out, 0..10,000.
+            after: Only jobs with ids below this one: with `-id`, those behind it.
+            pipeline_id: Only runs of this pipeline.
+            spelling: How states are spelled where they are sorted by; None: as they are stored.
+        """
+        checked.integer("limit", limit, 1, MAX_PAGE)
+        checked.integer("offset", offset, 0, MAX_OFFSET)
+        if after is not None:
+            checked.integer("after", after, 1, checked.MAX_ID)
+        wanted = Filter(arguments.states("status", status), pipeline_id=pipeline_id)
+        order = arguments.order("sort", sort, spelling)
+        found = self.repository.jobs.ordered(wanted, order, limit + 1, offset, after)
+        return Slice(found[:limit], len(found) > limit)
 
     def iterate(
         self,

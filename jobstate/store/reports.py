@@ -13,8 +13,8 @@ from jobstate.domain.errors import CheckpointNotFound, InvalidRequest, OperatorN
 from jobstate.domain.logs import TROUBLE
 from jobstate.domain.metrics import JobMetrics, OperatorMetrics, Quantiles, job_metrics
 from jobstate.domain.ranges import TableProgress
-from jobstate.repository import LogPage, OutputPage, Place
-from jobstate.store.base import MAX_PAGE
+from jobstate.repository import LogPage, OutputPage, Place, Slice
+from jobstate.store.base import MAX_OFFSET, MAX_PAGE
 from jobstate.store.looking import Looking
 
 
@@ -35,6 +35,24 @@ class Reports(Looking):
         if not found:
             self.get(job)
         return found
+
+    def checkpoint_slice(
+        self, job: JobRef, *, limit: int = 50, offset: int = 0, completed: bool | None = None
+    ) -> Slice[Checkpoint]:
+        """Part of the checkpoints of the job, newest epoch first. Raises JobNotFound.
+
+        Args:
+            job: The job.
+            limit: 1..1000.
+            offset: How many to leave out, 0..10,000.
+            completed: True: only those that were completed; False: only the others, failed or in progress.
+        """
+        checked.integer("limit", limit, 1, MAX_PAGE)
+        checked.integer("offset", offset, 0, MAX_OFFSET)
+        found = self.repository.reports.checkpoints(arguments.job_id(job), limit + 1, offset, completed)
+        if not found:
+            self.get(job)
+        return Slice(found[:limit], len(found) > limit)
 
     def checkpoint(self, job: JobRef, checkpoint_id: CheckpointRef) -> Checkpoint:
         """One checkpoint of the job. Raises JobNotFound, CheckpointNotFound."""

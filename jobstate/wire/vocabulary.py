@@ -19,6 +19,12 @@ _AMP_SHOWS: Final = {
     State.RECOVERING: State.SCHEDULED,
 }
 """The Amp dialects have no word for these; a client of theirs sees the state on the right."""
+_PIPELINE_SHOWS: Final = {
+    State.SCHEDULED: "Scheduling",
+    State.STOP_REQUESTED: State.STOPPING.value,
+    State.COMPLETED: "Finished",
+}
+"""Where the words of the pipeline dialect are not those of the store."""
 
 
 def _as_stored(state: State) -> str:
@@ -36,6 +42,7 @@ class Dialect(Enum):
     DOCS = "docs"
     AMPCTL = "ampctl"
     SDK = "sdk"
+    PIPELINE = "pipeline"
 
 
 _SPELLINGS: Final[Mapping[Dialect, Mapping[State, str]]] = {
@@ -44,12 +51,18 @@ _SPELLINGS: Final[Mapping[Dialect, Mapping[State, str]]] = {
         state: "ERROR" if state is State.FAILED else _screaming(_AMP_SHOWS.get(state, state)) for state in State
     },
     Dialect.SDK: {state: _screaming(_AMP_SHOWS.get(state, state)) for state in State},
+    Dialect.PIPELINE: {state: _PIPELINE_SHOWS.get(state, state.value) for state in State},
 }
 
 
 def spelled(state: State, dialect: Dialect) -> str:
     """The word of the dialect for a state."""
     return _SPELLINGS[dialect][state]
+
+
+def spelling(dialect: Dialect) -> Mapping[State, str]:
+    """The word of the dialect for each state."""
+    return _SPELLINGS[dialect]
 
 
 def filter_words(dialect: Dialect) -> list[str]:

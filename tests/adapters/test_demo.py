@@ -13,17 +13,22 @@ import pytest
 
 import jobstate
 from jobstate.cli.demo.files import Tally, parts, read, table_of
+from jobstate.cli.demo.journal import Journal, Read, noted, read_again
 from jobstate.cli.demo.report import judge, walk
-from jobstate.cli.demo.work import KIND, count, descriptor
+from jobstate.cli.demo.work import KIND, count, descriptor, part_of
+from jobstate.domain.job import Lease
+from tests.architecture.generated import README
 
 DEMO = [sys.executable, "-m", "jobstate", "demo"]
+CLAIM = r"^  (yes|NO )  (.*)$"
+CLAIMS = 7
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Three sub-folders and some files beside them, with all that files can be."""
     root = tmp_path / "input"
-    for name, files in (("alpha", 40), ("beta", 30), ("gamma", 5)):
+    for name, files in (("alpha", 45), ("beta", 30), ("gamma", 5)):
         for number in range(files):
             path = root / name / f"deep{number % 3}" / f"file{number}.{'txt' if number % 2 else 'py'}"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,16 +47,53 @@ def test_the_demo_holds_on_a_folder_and_says_so(folder: Path, tmp_path: Path) ->
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert "\x1b" not in result.stdout
-    claims = re.findall(r"^  (yes|NO )  (.*)$", result.stdout, re.MULTILINE)
-    assert [held for held, _ in claims] == ["yes"] * 5
+    claims = re.findall(CLAIM, result.stdout, re.MULTILINE)
+    assert [held for held, _ in claims] == ["yes"] * CLAIMS
     assert "kill -9" in result.stdout
     with jobstate.open(kept, create=False) as store:
         counts = store.counts()
-        assert (counts[jobstate.State.COMPLETED], counts[jobstate.State.STOPPED]) == (3, 1)
+        assert (counts[jobstate.State.COMPLETED], counts[jobstate.State.STOPPED]) == (4, 1)
         assert store.audit().ok
         (stopped,) = store.list("stopped").jobs
         assert stopped.stop is not None
-        assert stopped.stop.reason == "the demo stops it half way"
+        assert (stopped.stop.reason, stopped.stop.outcome) == ("the demo stops it half way", "checkpointed")
+        (restart,) = [job for job in store.iterate("all") if job.restarted_from is not None]
+        assert restart.restarted_from == stopped.id
+        assert sum(table.files_count for table in store.progress(restart).values()) == 45
+    assert re.search(r"^job \d+ +alpha/ .* → Stopped *$", result.stdout, re.MULTILINE)
+    assert f"restarts job {stopped.id}: Scheduled → Running" in result.stdout
+
+
+def test_the_demo_ends_as_the_readme_shows(folder: Path) -> None:
+    (shown,) = re.findall(r"<!-- ends so, with other numbers -->\n```text\n(.*?)```", README.read_text(), re.DOTALL)
+    result = subprocess.run([*DEMO, str(folder), "--pace", "0"], capture_output=True, text=True, timeout=100)
+    ending = result.stdout[result.stdout.index("Totals") :]
+    assert [_unnumbered(line) for line in shown.splitlines()] == [_unnumbered(line) for line in ending.splitlines()]
+
+
+def _unnumbered(line: str) -> str:
+    return re.sub(r" +", " ", re.sub(r"\d[\d,]*", "N", line))
+
+
+def test_workers_that_ignore_the_checkpoint_are_found_out(folder: Path) -> None:
+    code = "import sys; from jobstate.cli import main; from jobstate.cli.demo import stage\n"
+    code += "stage.WORKER = 'tests.adapters.forgetful'; main()"
+    result = subprocess.run(
+        [sys.executable, "-c", code, "demo", str(folder), "--pace", "0"],
+        cwd=README.parent,
+        env={**os.environ, "PYTHONPATH": str(README.parent)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert result.returncode == 1, result.stdout + result.stderr
+    refuted = [claim for held, claim in re.findall(CLAIM, result.stdout, re.MULTILINE) if held == "NO "]
+    assert len(refuted) == 3
+    assert "restarted it from its checkpoint" in refuted[0]
+    assert refuted[1:] == [
+        "no file was left out, and none read again that a checkpoint held",
+        "the completed jobs counted what a plain walk counts: nothing remains",
+    ]
 
 
 def test_the_demo_is_live_on_a_terminal(folder: Path) -> None:
@@ -89,20 +131,56 @@ class _Played:
     def __init__(self, jobs: list[jobstate.Job]) -> None:
         self.jobs = jobs
         self.names = {job.id: str(job.id) for job in jobs}
+        self.files = {job.id: len(part_of(job).files()) for job in jobs}
         self.to_stop, self.to_crash = jobs[0].id, jobs[1].id
         self.killed: str | None = "worker-1"
+        self.restart: jobstate.Job | None = None
 
 
-def test_the_verdict_notices_a_file_that_no_job_reported(folder: Path) -> None:
+def test_the_verdict_notices_a_file_that_no_job_reported(folder: Path, tmp_path: Path) -> None:
     with jobstate.open(":memory:") as store:
         jobs = [store.submit(KIND, descriptor(part, 0)) for part in parts(folder, ())]
-        store.worker("w", until_idle=True).serve({KIND: count})
-        claims = dict(judge(store, _Played(jobs), folder, ()).claims)
-        assert claims["reported and remaining together are what a plain walk counts"]
-        assert not claims["worker-1 was killed and its job 2 claimed again"]
+        played = _Played(jobs)
+        journal = Journal(tmp_path, "w")
+        store.worker("w", until_idle=True).serve({KIND: lambda run: count(run, journal)})
+        journal.close()
+        claims = dict(judge(store, played, noted(tmp_path), folder, ()).claims)
+        assert claims["the completed jobs counted what a plain walk counts: nothing remains"]
+        assert claims["no file was left out; 0 read again, none that a checkpoint held"]
+        assert not claims["worker-1 was killed, and its job 2 claimed again"]
+        assert not claims["the stopped job was restarted"]
         (folder / "alpha" / "new").write_text("x")
-        claims = dict(judge(store, _Played(jobs), folder, ()).claims)
-        assert not claims["reported and remaining together are what a plain walk counts"]
+        claims = dict(judge(store, played, noted(tmp_path), folder, ()).claims)
+        assert not claims["the completed jobs counted what a plain walk counts: nothing remains"]
+
+
+def runs(*spans: tuple[int, int, int, int]) -> list[Read]:
+    """What runs noted that read the places from the third number up to the fourth."""
+    return [Read(job_id, token, place) for job_id, token, first, end in spans for place in range(first, end)]
+
+
+@pytest.mark.parametrize(
+    ("reads", "again"),
+    [
+        (runs((1, 1, 0, 9)), 0),
+        (runs((1, 1, 0, 5), (2, 1, 5, 9)), 0),
+        (runs((1, 1, 0, 5), (1, 3, 5, 9), (3, 1, 0, 4)), 0),
+        (runs((1, 3, 4, 9), (1, 1, 0, 5)), None),
+        (runs((1, 2, 0, 5), (1, 3, 3, 9)), 2),
+        (runs((1, 2, 0, 5), (1, 3, 1, 9)), 4),
+        (runs((1, 2, 0, 6), (1, 3, 1, 9)), None),
+        (runs((1, 2, 0, 5), (1, 3, 6, 9)), None),
+        (runs((1, 1, 0, 8)), None),
+        (runs((1, 1, 0, 5), (2, 1, 0, 9)), None),
+        (runs((1, 1, 0, 5), (2, 1, 3, 9)), None),
+        (runs((1, 1, 0, 5), (1, 1, 4, 9)), None),
+        ([], None),
+    ],
+)
+def test_a_file_is_read_again_only_behind_the_last_checkpoint_of_a_lost_run(
+    reads: list[Read], again: int | None
+) -> None:
+    assert read_again(reads, [1, 2], 9, {Lease(1, 2)}, most=4) == again
 
 
 def test_files_are_counted_as_the_usual_tools_count_them(folder: Path) -> None:

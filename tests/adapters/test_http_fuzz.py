@@ -27,7 +27,9 @@ def test_a_fuzzer_over_the_whole_description_finds_nothing(dialect: Dialect, pha
     with jobstate.open(tmp_path / "jobs.db", durability="normal") as store:
         for number in range(5):
             store.submit("extract", {"number": number}, key=f"key-{number}", hold=number == 0)
-        store.worker("worker-01", until_idle=True)
+        (run,) = store.claim("worker-01", lease=3600)
+        run.checkpoint(operators=[jobstate.OperatorState("source_1", 10, "Source", {0: 10})])
+        run.fail("disk gone", retryable=False)
         with serving(store, settings) as server:
             found = subprocess.run(
                 [
@@ -58,5 +60,5 @@ def test_a_fuzzer_over_the_whole_description_finds_nothing(dialect: Dialect, pha
                 timeout=280,
             )
         assert found.returncode == 0, found.stdout[-20_000:] + found.stderr
-        assert "17 selected / 17 total" in found.stdout
+        assert "26 selected / 26 total" in found.stdout
         assert store.audit().ok

@@ -60,16 +60,21 @@ def test_the_operators_lines_do_what_the_readme_shows(tmp_path: Path) -> None:
         assert (result.returncode, printed) == (0, expected), (arguments, result.stderr)
 
 
-def test_the_lines_over_http_are_answered_as_the_readme_shows(tmp_path: Path) -> None:
-    lines = shown("answers as printed")
-    assert len(lines) == 7
+@pytest.mark.parametrize(
+    ("marker", "count", "left"), [("answers as printed", 7, []), ("answers as printed: pipelines", 8, [2, 1])]
+)
+def test_the_lines_over_http_are_answered_as_the_readme_shows(
+    tmp_path: Path, marker: str, count: int, left: list[int]
+) -> None:
+    lines = shown(marker)
+    assert len(lines) == count
     with jobstate.open(tmp_path / "jobs.db", durability="normal") as store, serving(store) as server:
         for command, filtered, expected in lines:
             answer = curl(server, command)
             printed = picked(answer.text, filtered) if filtered else answer.text and answer.text + "\n"
             assert not expected or printed == expected, (command, answer)
         # The first line's answer is not shown; what it did is seen in the second.
-        assert store.list("all").jobs == []
+        assert [job.id for job in store.list("all").jobs] == left
 
 
 def curl(server: Server, line: str) -> Answer:

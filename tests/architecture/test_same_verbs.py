@@ -11,7 +11,7 @@ from jobstate import JobClient, JobStore
 SHARED = sorted(name for name in vars(JobClient) if not name.startswith("_") and hasattr(JobStore, name))
 OF_A_STORE_ONLY = {
     *("batch", "submit_many", "schema_version", "counts", "newest_event"),
-    *("checkpoint", "checkpoints", "restart", "rescale"),
+    *("checkpoint", "checkpoint_slice", "checkpoints", "ordered", "restart", "rescale"),
     *("metrics", "operator_metrics", "logs", "follow_logs", "errors", "output"),
     *("claim", "complete_many", "worker", "sweep", "audit", "backup"),
 }

@@ -126,6 +126,11 @@ class Recorder:
         return 0
 
     @property
+    def begun(self) -> int:
+        """How many write transactions were begun."""
+        return sum(sql.startswith("BEGIN IMMEDIATE") for sql, _ in self._ran)
+
+    @property
     def statements(self) -> list[Statement]:
         """The statements that read or write our tables, with their plans."""
         told = [(sql, values) for sql, values in self._ran if re.match("SELECT|UPDATE|DELETE|INSERT|WITH", sql)]
@@ -292,6 +297,29 @@ def test_a_page_of_all_jobs_reads_no_more_than_the_page(
         assert len(jobs.list("all", limit=20).jobs) == 20
     assert not [line for line in recorder.plans() if "TEMP B-TREE" in line]
     assert recorder.instructions < 5000
+
+
+@pytest.mark.parametrize("status", ["all", "active", "failed"])
+def test_a_part_of_the_jobs_by_id_reads_no_more_than_it_shows_and_leaves_out(
+    store: tuple[str, JobStore], monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    _, jobs = store
+    with recorded(jobs, monkeypatch) as recorder:
+        assert len(jobs.ordered(status, limit=20, offset=20).rows) <= 20
+    assert recorder.instructions < 10_000
+
+
+@pytest.mark.parametrize("sort", ["-started_at", "state", "run_id"])
+def test_sorting_looks_only_at_the_jobs_of_its_filter(
+    store: tuple[str, JobStore], monkeypatch: pytest.MonkeyPatch, sort: str
+) -> None:
+    shape, jobs = store
+    with recorded(jobs, monkeypatch) as recorder:
+        jobs.ordered("failed", sort=sort, limit=20)
+    assert [line for line in over(recorder.plans(), "jobs") if "jobs_ended (state=?" in line]
+    for line in [*over(recorder.plans(), "jobs"), *over(recorder.plans(), "job_specs")]:
+        assert line.startswith("SEARCH"), line
+    assert shape == "finished" or recorder.instructions < 2000
 
 
 def test_a_watch_begins_where_it_left_off(store: tuple[str, JobStore], monkeypatch: pytest.MonkeyPatch) -> None:

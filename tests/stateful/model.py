@@ -17,6 +17,7 @@ from jobstate import (
     JobNotFound,
     JobNotTerminal,
     LeaseLost,
+    RestartNotAllowed,
     TransitionNotAllowed,
 )
 
@@ -156,7 +157,8 @@ class Model:
             "finished": None,
             "progress": {},
             "checkpoints": [],
-            "epoch": 0,
+            "root": job_id,
+            "restarted_from": None,
             "history": [],
         }
         job["history"].append((None, job["state"], "submit", 0))
@@ -238,6 +240,45 @@ class Model:
             raise Refused(TransitionNotAllowed)
         self._move(job, "fail", "Failed", now, failed=True)
         self._free(job, fenced=True)
+
+    def restart(self, job_id: int, chosen: tuple[int, int] | None, now: int) -> Row | None:
+        """The checkpoint to go on from, or nothing; a refusal leaves all as it was.
+
+        One is chosen by its job and epoch. The new job is added by `restarted`, when its id is known.
+        """
+        job = self.known(job_id)
+        before = deepcopy(job)
+        self._settle(job, now, unheld=False)
+        try:
+            return self._restorable(job_id, job, chosen)
+        except Refused:
+            job.update(before)
+            raise
+
+    def _restorable(self, job_id: int, job: Row, chosen: tuple[int, int] | None) -> Row | None:
+        others = [other for other in self.jobs.values() if other["state"] not in TERMINAL]
+        if job["state"] not in ("Failed", "Stopped") or any(other["restarted_from"] == job_id for other in others):
+            raise Refused(RestartNotAllowed)
+        point = self.newest(job)
+        if chosen is not None:
+            owner = self.jobs[chosen[0]]
+            if owner["root"] != job["root"]:
+                raise Refused(CheckpointNotFound)
+            (point,) = [found for found in owner["checkpoints"] if found["epoch"] == chosen[1]]
+            if point["status"] != "completed":
+                raise Refused(RestartNotAllowed)
+        if job["key"] is not None and any(other["key"] == job["key"] for other in others):
+            raise Refused(DuplicateJob)
+        return point
+
+    def restarted(self, job_id: int, new_id: int, point: Row | None, tasks: int | None, now: int) -> None:
+        """The new job, with a checkpoint of its own that holds what the chosen one does."""
+        old = self.jobs[job_id]
+        same = {"kind": old["kind"], "key": old["key"], "node_id": old["node"], "priority": old["priority"]}
+        new = self.submit(new_id, now, hold=False, delay=0, max_attempts=old["max_attempts"], **same)
+        new.update(parallelism=tasks or old["parallelism"], root=old["root"], restarted_from=job_id)
+        if point is not None:
+            new["checkpoints"].append({**deepcopy(point), "epoch": self._next_epoch(new), "token": 0})
 
     def delete(self, job_id: int) -> bool:
         """Whether there was such a job."""
@@ -334,17 +375,22 @@ class Model:
         """The epoch of the checkpoint."""
         job = self._held(job_id, token)
         self._write(job, buffered)
-        job["epoch"] += 1
+        epoch = self._next_epoch(job)
         job["checkpoints"].append(
             {
-                "epoch": job["epoch"],
+                "epoch": epoch,
                 "status": "in_progress",
                 "token": token,
                 "state": None,
                 "progress": deepcopy(job["progress"]),
             }
         )
-        return int(job["epoch"])
+        return epoch
+
+    def _next_epoch(self, job: Row) -> int:
+        """It grows through all jobs of the lineage."""
+        lineage = [other for other in self.jobs.values() if other["root"] == job["root"]]
+        return 1 + max((point["epoch"] for other in lineage for point in other["checkpoints"]), default=0)
 
     def complete_checkpoint(
         self, job_id: int, token: int, buffered: dict[str, Any], epoch: int | None, state: int

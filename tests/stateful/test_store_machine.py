@@ -330,6 +330,70 @@ class StoreMachine(RuleBasedStateMachine):
             for call in (self.store.schedule, self.store.stop, self.store.get):
                 self.both("removed", lambda: self.model.known(job_id), lambda call=call: call(job_id))  # type: ignore[misc]
 
+    @precondition(has_room)
+    @precondition(is_any_job)
+    @rule(
+        after=AFTER,
+        index=INDEX,
+        whichever=st.sampled_from([False, False, False, True]),
+        named=st.sampled_from([None, None, 0, 1, 3]),
+        tasks=st.sampled_from([None, None, 2]),
+        rival=st.booleans(),
+        again=st.booleans(),
+        claimed=st.booleans(),
+    )
+    def restart(
+        self,
+        after: float,
+        index: int,
+        whichever: bool,
+        named: int | None,
+        tasks: int | None,
+        rival: bool,
+        again: bool,
+        claimed: bool,
+    ) -> None:
+        """One that has ended, mostly; after a rival took its key, or twice, which is refused while the first lives."""
+        self.time_passes(after)
+        ended = sorted(self.model.jobs.keys() - set(self.live()))
+        job_id = pick(ended, index) if ended and not whichever else self.a_job(index)
+        key = self.model.jobs[job_id]["key"]
+        if rival and key is not None:
+            self.submit(
+                delay=0, claimed=False, kind="load", key=key, hold=False, node_id="", priority=0, max_attempts=1
+            )
+        self.restart_one(job_id, named, tasks)
+        if again:
+            self.restart_one(job_id, named, tasks)
+        if claimed:
+            self.claim_for("worker-a", None, 5)
+
+    def restart_one(self, job_id: int, named: int | None, tasks: int | None) -> None:
+        root = self.model.jobs[job_id]["root"]
+        points = [
+            (owner, point["epoch"])
+            for owner, row in sorted(self.model.jobs.items(), key=lambda found: (found[1]["root"] == root, found[0]))
+            for point in row["checkpoints"]
+        ]
+        chosen = pick(points, named) if points and named is not None else None
+        given = None
+        if chosen is not None:
+            (given,) = [point for point in self.store.checkpoints(chosen[0]) if point.epoch == chosen[1]]
+        now = self.now
+        answers = self.both(
+            "restart",
+            lambda: self.model.restart(job_id, chosen, now),
+            lambda: self.store.restart(job_id, given, parallelism=tasks),
+        )
+        if answers is None:
+            return
+        point, job = answers
+        assert job.id > max([*self.model.jobs, *self.model.gone])
+        self.model.restarted(job_id, job.id, point, tasks, now)
+        self.met(
+            "restart: from " + ("nothing" if point is None else "a checkpoint" if given is None else "a named one")
+        )
+
     def prune(self, word: str, age: int | None) -> None:
         wanted, removed = self.agreed(
             "prune",
@@ -384,7 +448,8 @@ class StoreMachine(RuleBasedStateMachine):
             newest = self.model.newest(row)
             assert (None if run.restored is None else run.restored.state) == (newest and newest["state"])
             self.works.append(Worked(run, row["progress"]))
-            self.met("claim: a job" + (" with a checkpoint" if newest else ""))
+            restart = " that restarts another" if row["restarted_from"] is not None and row["attempt"] == 1 else ""
+            self.met("claim: a job" + restart + (" with a checkpoint" if newest else ""))
 
     @precondition(is_any_live)
     @rule(after=AFTER, index=INDEX, report=REPORTS, verb=st.sampled_from(VERBS), times=TIMES)
@@ -518,6 +583,9 @@ class StoreMachine(RuleBasedStateMachine):
             "target": job.rescale_to,
             "finished": job.finished_us,
             "failed": job.failure is not None,
+            "key": job.key,
+            "root": job.root_id,
+            "restarted_from": job.restarted_from,
         }
         assert stored == {name: row[name] for name in stored}, f"job {job.id}"
         assert job.seq == len(row["history"])
@@ -556,6 +624,9 @@ EXPECTED: Final = {
     *("stop checkpoint", "stop immediate", "stop force", "stop checkpoint again", "stop immediate again"),
     *("stop force again", "stop checkpoint of what has ended", "operator fail", "delete", "delete: JobNotTerminal"),
     *("rescale", "rescale: TransitionNotAllowed"),
+    *("restart: from nothing", "restart: from a checkpoint", "restart: from a named one", "restart: RestartNotAllowed"),
+    *("restart: CheckpointNotFound", "restart: DuplicateJob"),
+    *("claim: a job that restarts another", "claim: a job that restarts another with a checkpoint"),
     *("removed: JobNotFound", "prune: some", "sweep: some", "wait", "time passes"),
     *("claim: a job", "claim: a job with a checkpoint"),
     *(f"holder: {verb}" for verb in VERBS if not verb.endswith("_stop")),

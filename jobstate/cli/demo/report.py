@@ -1,4 +1,4 @@
-"""How the demo ended, held against a plain walk of the folder and the audit of the store."""
+"""How the demo ended, held against a plain walk of the folder, the notes of the workers and the audit of the store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Protocol
 
 import jobstate
 from jobstate.cli.demo.files import Tally, read
-from jobstate.cli.demo.work import part_of
+from jobstate.cli.demo.journal import Read, lost_runs, read_again
+from jobstate.cli.demo.work import CHECKPOINT_EVERY
 
 
 class Played(Protocol):
@@ -18,9 +19,11 @@ class Played(Protocol):
 
     jobs: list[jobstate.Job]
     names: dict[int, str]
+    files: dict[int, int]
     to_stop: int
     to_crash: int
     killed: str | None
+    restart: jobstate.Job | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,7 @@ class Verdict:
     """What came out, and each claim of the demo with whether it held."""
 
     endings: list[Ending]
-    reported: Tally
-    remainder: list[Path]
-    remaining: Tally
-    walked: Tally
+    totals: list[tuple[str, Tally]]
     audit: jobstate.AuditReport
     claims: list[tuple[str, bool]]
 
@@ -51,29 +51,64 @@ class Verdict:
         return all(held for _, held in self.claims)
 
 
-def judge(store: jobstate.JobStore, played: Played, folder: Path, exclude: tuple[str, ...]) -> Verdict:
-    """Compare what the jobs reported with what is there."""
-    endings = [_ending(store, store.get(job), played.names[job.id]) for job in played.jobs]
-    reported = sum((ending.reported for ending in endings), Tally())
+def judge(
+    store: jobstate.JobStore, played: Played, reads: Sequence[Read], folder: Path, exclude: tuple[str, ...]
+) -> Verdict:
+    """Compare what the jobs reported, and what their workers noted, with what is there."""
+    restarts = [] if played.restart is None else [played.restart]
+    endings = [_ending(store, store.get(job), played.names[job.id]) for job in (*played.jobs, *restarts)]
     by_id = {ending.job.id: ending for ending in endings}
     stopped, crashed = by_id[played.to_stop], by_id[played.to_crash]
-    remainder = part_of(stopped.job).files()[stopped.reported.files :]
-    remaining = sum((read(path) for path in remainder), Tally())
-    walked = walk(folder, exclude)
+    restart = None if played.restart is None else by_id[played.restart.id]
+    completed = [ending for ending in endings if ending.job.state is jobstate.State.COMPLETED]
+    counted, walked = sum((ending.reported for ending in completed), Tally()), walk(folder, exclude)
+    again = _read_again(store, played, reads)
     audit = store.audit()
-    unstopped = [ending.job for ending in endings if ending is not stopped]
-    recovered = any(event.trigger == jobstate.Trigger.RECOVER for event in store.events(crashed.job))
+    totals = [(f"job {stopped.job.id}, which was stopped", stopped.reported)]
+    if restart is not None:
+        totals.append((f"job {restart.job.id}, which restarted it", restart.reported))
+    totals += [("all completed jobs", counted), ("a plain walk counts", walked)]
     claims = [
-        (f"job {stopped.job.id} was stopped half way", stopped.job.state is jobstate.State.STOPPED and bool(remainder)),
         (
-            f"{played.killed} was killed and its job {crashed.job.id} claimed again",
-            recovered and played.killed is not None,
+            f"job {stopped.job.id} was stopped half way, after {stopped.reported.files:,} of "
+            f"{played.files[stopped.job.id]:,} files",
+            stopped.job.state is jobstate.State.STOPPED and stopped.reported.files < played.files[stopped.job.id],
         ),
-        ("every other job completed", all(job.state is jobstate.State.COMPLETED for job in unstopped)),
-        ("reported and remaining together are what a plain walk counts", reported + remaining == walked),
+        (
+            f"{played.killed} was killed, and its job {crashed.job.id} claimed again",
+            played.killed is not None and bool(lost_runs(store.events(crashed.job))),
+        ),
+        _went_on(stopped, restart, reads),
+        ("every other job completed", len(completed) == len(endings) - 1),
+        (
+            "no file was left out, and none read again that a checkpoint held"
+            if again is None
+            else f"no file was left out; {again:,} read again, none that a checkpoint held",
+            again is not None,
+        ),
+        ("the completed jobs counted what a plain walk counts: nothing remains", counted == walked),
         (f"the audit of {audit.jobs} jobs and {audit.events} events found nothing", audit.ok),
     ]
-    return Verdict(endings, reported, remainder, remaining, walked, audit, claims)
+    return Verdict(endings, totals, audit, claims)
+
+
+def _went_on(stopped: Ending, restart: Ending | None, reads: Sequence[Read]) -> tuple[str, bool]:
+    if restart is None:
+        return "the stopped job was restarted", False
+    places = [read.place for read in reads if read.job_id == restart.job.id]
+    went_on = restart.job.restarted_from == stopped.job.id and min(places, default=-1) == stopped.reported.files
+    return f"job {restart.job.id} restarted it from its checkpoint, at the next file", went_on
+
+
+def _read_again(store: jobstate.JobStore, played: Played, reads: Sequence[Read]) -> int | None:
+    """How many files were read again, or None where that was not needed."""
+    found = []
+    for job in played.jobs:
+        lineage = [job.id, *([played.restart.id] if played.restart and job.id == played.to_stop else [])]
+        lost = {run for job_id in lineage for run in lost_runs(store.events(job_id))}
+        found.append(read_again(reads, lineage, played.files[job.id], lost, CHECKPOINT_EVERY))
+    known = [again for again in found if again is not None]
+    return sum(known) if len(known) == len(found) else None
 
 
 def walk(folder: Path, exclude: tuple[str, ...]) -> Tally:
@@ -95,7 +130,8 @@ def _ending(store: jobstate.JobStore, job: jobstate.Job, name: str) -> Ending:
         sum(table.total_size_bytes for table in tables),
         sum(table.current_block + 1 for table in tables if table.current_block is not None),
     )
-    return Ending(job, name, history_line(store.events(job)), reported)
+    origin = "" if job.restarted_from is None else f"restarts job {job.restarted_from}: "
+    return Ending(job, name, origin + history_line(store.events(job)), reported)
 
 
 def history_line(events: Sequence[jobstate.Event]) -> str:

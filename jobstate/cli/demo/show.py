@@ -17,7 +17,6 @@ import jobstate
 from jobstate.cli.demo.report import Verdict
 
 _NOTES_SHOWN: Final = 6
-_REMAINDER_SHOWN: Final = 5
 _PLAIN_WIDTH: Final = 10_000
 
 
@@ -64,6 +63,10 @@ class Board:
             self._live = Live(self._picture(), console=self._console, refresh_per_second=10, transient=True)
             self._live.start()
 
+    def goes_on(self, job_id: int, restart_id: int) -> None:
+        """What one job had done another goes on from: it is shown, and counted, as the other's."""
+        self._done[restart_id] = self._done.pop(job_id, 0)
+
     def event(self, event: jobstate.Event) -> None:
         """A job moved."""
         if event.to_state in jobstate.TERMINAL:
@@ -103,13 +106,9 @@ class Board:
             histories.add_row(f"job {ending.job.id}", Text(ending.name), Text(ending.history))
         out.print(histories)
         out.print("\nTotals", style="bold")
-        out.print(f"  reported by the jobs  {verdict.reported}")
-        out.print(f"  left by the stopped   {verdict.remaining}")
-        for path in verdict.remainder[:_REMAINDER_SHOWN]:
-            out.print(f"    {path.relative_to(self._folder)}", markup=False, overflow="ellipsis", no_wrap=True)
-        if len(verdict.remainder) > _REMAINDER_SHOWN:
-            out.print(f"    and {len(verdict.remainder) - _REMAINDER_SHOWN:,} more")
-        out.print(f"  a plain walk counts   {verdict.walked}")
+        width = max(len(what) for what, _ in verdict.totals)
+        for what, tally in verdict.totals:
+            out.print(f"  {what:{width}}  {tally}")
         out.print("\nVerdict", style="bold")
         for claim, held in verdict.claims:
             out.print(f"  {'yes' if held else 'NO '}  {claim}", style="green" if held else "bold red", markup=False)

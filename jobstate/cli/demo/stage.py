@@ -1,4 +1,4 @@
-"""The play: submit the jobs, start the workers, stop one job, kill one worker, and see how it ends."""
+"""The play: submit the jobs, start the workers, stop one job and restart it, kill one worker, see how it ends."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from typing import Final
 
 import jobstate
 from jobstate.cli.demo.files import INSTALLED, default_folder, parts
+from jobstate.cli.demo.journal import noted
 from jobstate.cli.demo.report import judge
 from jobstate.cli.demo.show import Board
 from jobstate.cli.demo.work import KIND, descriptor
 from jobstate.domain.errors import InvalidRequest
 
 WORKERS: Final = 4
+WORKER: Final = "jobstate.cli.demo.work"
+"""The module that a worker process runs."""
 OPERATOR: Final = "demo:operator"
 _LOOK: Final = 0.05
 _PATIENCE: Final = 120.0
@@ -30,7 +33,7 @@ _PATIENCE: Final = 120.0
 
 @dataclass
 class Cast:
-    """The jobs, which of them are to be stopped and to lose their worker, and the worker processes."""
+    """The jobs, by id their names and files, which is to be stopped and which to lose its worker, and the workers."""
 
     jobs: list[jobstate.Job]
     names: dict[int, str]
@@ -40,19 +43,23 @@ class Cast:
     workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     killed: str | None = None
     stopped: bool = False
+    restart: jobstate.Job | None = None
+    """The job that goes on with the stopped one."""
 
 
 def play(folder: Path | None, db: Path | None, pace: float) -> bool:
     """The whole demo; whether everything held."""
     exclude = INSTALLED if folder is None else ()
     folder = (default_folder() if folder is None else folder).resolve()
-    with _database(db) as path, jobstate.open(path, actor=OPERATOR) as store, Board(folder, path) as board:
-        cast = _submit(store, folder, exclude, pace)
-        board.begin(cast.names, cast.files)
-        with _workers(cast, path):
-            _watch(store, cast, board)
-        verdict = judge(store, cast, folder, exclude)
-        board.end(verdict, kept=db is not None)
+    with tempfile.TemporaryDirectory(prefix="jobstate-demo-") as scratch:
+        path = Path(scratch, "jobs.db") if db is None else db.resolve()
+        with jobstate.open(path, actor=OPERATOR) as store, Board(folder, path) as board:
+            cast = _submit(store, folder, exclude, pace)
+            board.begin(cast.names, cast.files)
+            with _workers(cast, path, scratch):
+                _watch(store, cast, board)
+            verdict = judge(store, cast, noted(Path(scratch)), folder, exclude)
+            board.end(verdict, kept=db is not None)
     return verdict.held
 
 
@@ -88,15 +95,16 @@ def _submit(store: jobstate.JobStore, folder: Path, exclude: tuple[str, ...], pa
 def _watch(store: jobstate.JobStore, cast: Cast, board: Board) -> None:
     """Until every job has ended: show what happens, and do the two accidents when their jobs are half way."""
     cursor = min(event.id for event in store.events(cast.jobs[0])) - 1
-    ours = set(cast.names)
     last_change = time.monotonic()
-    while ours - board.ended:
+    while cast.names.keys() - board.ended:
         time.sleep(_LOOK)
         for event in store.watch(after=cursor, timeout=0):
             cursor, last_change = event.id, time.monotonic()
-            if event.job_id in ours:
+            if event.job_id in cast.names:
                 board.event(event)
-        running = [job for job in store.iterate(jobstate.LIVE) if job.id in ours and job.worker_id is not None]
+        if cast.to_stop in board.ended and cast.restart is None:
+            _restart(store, cast, board)
+        running = [job for job in store.iterate(jobstate.LIVE) if job.id in cast.names and job.worker_id is not None]
         board.progress(running, {job.id: store.progress(job) for job in running})
         for job in running:
             _accident(store, cast, job, board)
@@ -106,9 +114,7 @@ def _watch(store: jobstate.JobStore, cast: Cast, board: Board) -> None:
 
 
 def _accident(store: jobstate.JobStore, cast: Cast, job: jobstate.Job, board: Board) -> None:
-    half_way = any(point.token == job.lease_token for point in store.checkpoints(job, limit=1)) and (
-        sum(table.files_count for table in store.progress(job).values()) >= cast.files[job.id] // 2
-    )
+    half_way = sum(table.files_count for table in store.progress(job).values()) >= cast.files[job.id] // 2
     if not half_way or job.state is not jobstate.State.RUNNING:
         return
     if job.id == cast.to_crash and cast.killed is None and job.worker_id in cast.workers:
@@ -121,15 +127,25 @@ def _accident(store: jobstate.JobStore, cast: Cast, job: jobstate.Job, board: Bo
         board.say(f"stop job {job.id} ({cast.names[job.id]}), half way")
 
 
+def _restart(store: jobstate.JobStore, cast: Cast, board: Board) -> None:
+    """Go on with the stopped job; one that came to another end instead is left for the verdict to tell."""
+    if store.get(cast.to_stop).state is not jobstate.State.STOPPED:
+        return
+    restart = cast.restart = store.restart(cast.to_stop, reason="the demo goes on with it")
+    cast.names[restart.id], cast.files[restart.id] = cast.names[cast.to_stop], cast.files[cast.to_stop]
+    board.goes_on(cast.to_stop, restart.id)
+    board.say(f"restart job {cast.to_stop} as job {restart.id}, from its last checkpoint")
+
+
 @contextmanager
-def _workers(cast: Cast, database: Path) -> Iterator[None]:
+def _workers(cast: Cast, database: Path, journals: str) -> Iterator[None]:
     """Four worker processes, which end with the block."""
     # Importing must not add files to the folder that is being counted.
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         for number in range(1, WORKERS + 1):
             node = f"worker-{number}"
-            command = [sys.executable, "-m", "jobstate.cli.demo.work", str(database), node]
+            command = [sys.executable, "-m", WORKER, str(database), node, journals]
             cast.workers[node] = subprocess.Popen(command, env=environment)
         yield
     finally:
@@ -145,13 +161,3 @@ def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-@contextmanager
-def _database(db: Path | None) -> Iterator[Path]:
-    """The file that the user named, or one that goes with the demo."""
-    if db is not None:
-        yield db.resolve()
-        return
-    with tempfile.TemporaryDirectory(prefix="jobstate-demo-") as folder:
-        yield Path(folder, "jobs.db")

@@ -9,10 +9,12 @@ from typing import Any, Final
 
 import jobstate
 from jobstate.cli.demo.files import Part, read, table_of
+from jobstate.cli.demo.journal import Journal
 
 KIND: Final = "demo.count"
 LEASE: Final = 2.0
 CHECKPOINT_EVERY: Final = 20
+"""Files from one checkpoint to the next."""
 _LONGEST_HOLD: Final = 60.0
 
 
@@ -27,20 +29,26 @@ def part_of(job: jobstate.Job) -> Part:
     return Part(Path(told["folder"]), told["recursive"], tuple(told["exclude"]))
 
 
-def count(run: jobstate.Run) -> None:
-    """The handler: go on behind the last checkpoint, one file after the other."""
+def count(run: jobstate.Run, journal: Journal) -> None:
+    """The handler: go on behind the last checkpoint, one file after the other; when it is to stop, take a last one."""
     told = run.job.descriptor
     files = part_of(run.job).files()
-    state = run.restored.state if run.restored else 0
-    for done in range(state, len(files)):
-        if done == told.get("hold_at") and run.job.attempt <= told["hold_attempts"]:
-            run.checkpoint(state=done)
+    for place in range(start_of(run), len(files)):
+        if place == told.get("hold_at") and run.job.restarted_from is None and run.job.attempt <= told["hold_attempts"]:
             _hold(run)
-        run.raise_if_stopping()
-        _report(run, files[done])
+        if run.stopping:
+            run.checkpoint(state=place)
+            run.raise_if_stopping()
+        journal.note(run, place)
+        _report(run, files[place])
         time.sleep(told["pace"])
-        if (done + 1) % CHECKPOINT_EVERY == 0:
-            run.checkpoint(state=done + 1)
+        if (place + 1) % CHECKPOINT_EVERY == 0:
+            run.checkpoint(state=place + 1)
+
+
+def start_of(run: jobstate.Run) -> int:
+    """The place of the first file that the run has to read."""
+    return int(run.restored.state) if run.restored else 0
 
 
 def _report(run: jobstate.Run, path: Path) -> None:
@@ -56,13 +64,22 @@ def _report(run: jobstate.Run, path: Path) -> None:
 
 def _hold(run: jobstate.Run) -> None:
     """Wait half way, so that the stop and the crash of the demo meet a job at work on any machine."""
+    run.flush()
     until = time.monotonic() + _LONGEST_HOLD
-    while time.monotonic() < until:
-        run.raise_if_stopping()
+    while time.monotonic() < until and not run.stopping:
         time.sleep(0.01)
 
 
+def serve(database: str, node: str, journals: str) -> None:
+    """Work until told to end."""
+    journal = Journal(Path(journals), node)
+    try:
+        with jobstate.open(database) as jobs:
+            worker = jobs.worker(node, kinds=[KIND], lease=LEASE, shutdown_timeout=2)
+            worker.serve({KIND: lambda run: count(run, journal)})
+    finally:
+        journal.close()
+
+
 if __name__ == "__main__":
-    database, node = sys.argv[1:]
-    with jobstate.open(database) as jobs:
-        jobs.worker(node, kinds=[KIND], lease=LEASE, shutdown_timeout=2).serve({KIND: count})
+    serve(*sys.argv[1:])

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from peewee import SQL, NodeList, Select, fn
+from peewee import SQL, Alias, Asc, Case, Desc, NodeList, Select, fn
 
 from jobstate.domain.lifecycle import LIVE, TERMINAL, State
+from jobstate.repository import Order, SortKey
 from jobstate.storage.compiled import Param, among, literal, sql
 from jobstate.storage.queries.terms import by_index, rows_of, union_all, whole_jobs
 from jobstate.storage.tables import IS_ENDED, IS_LIVE, Tables
@@ -38,6 +39,7 @@ class ListQueries:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self.page = cache(self._page)
+        self.ordered = cache(self._ordered)
         self.ended = cache(self._ended)
 
     def _page(self, asked: Asked) -> str:
@@ -58,6 +60,45 @@ class ListQueries:
         newest = union_all(lanes).order_by(SQL("1 DESC")).limit(Param("limit"))
         return sql(whole.where(jobs.id.in_(newest)).order_by(jobs.id.desc()))
 
+    def _ordered(self, asked: Asked, order: Order) -> str:
+        """Whole jobs, sorted, from some place on.
+
+        What is sorted are keys and ids; descriptors are read for the rows of the answer alone.
+        """
+        jobs = self._tables.jobs
+        lanes = [
+            rows_of(lane.limit(Param("through")), f"lane{number}")
+            for number, lane in enumerate(self._lanes(asked, order))
+        ]
+        merged = union_all(lanes).order_by(*_terms(order, SQL("id"), SQL("sort_key")))
+        chosen = merged.limit(Param("limit")).offset(Param("offset")).alias("chosen")
+        whole = whole_jobs(self._tables).where(jobs.id.in_(Select([chosen], [SQL("chosen.id")])))
+        return sql(whole.order_by(*_terms(order, jobs.id, self._key(order, jobs))))
+
+    def _lanes(self, asked: Asked, order: Order) -> Iterator[Any]:
+        """Ids with their keys, in order; of each lane at most as many as the last place asked for."""
+        everything = asked.states == frozenset(State)
+        for index, condition, states in [("", "", State)] if everything else _state_lanes(asked.states):
+            job, spec = self._tables.jobs.alias("job"), self._tables.specs.alias("spec")
+            sources = [by_index(job, index) if index else job, *([spec] if asked.reads_spec else [])]
+            key = self._key(order, job)
+            lane = Select(sources, [job.id, Alias(key, "sort_key")])
+            if index:
+                lane = lane.where(SQL(condition) & among(job.state, states))
+            if asked.reads_spec:
+                lane = lane.where(spec.job_id == job.id)
+            yield _filtered(lane, asked, job, spec).order_by(*_terms(order, job.id, key))
+
+    def _key(self, order: Order, job: Any) -> Any:
+        """What a job is sorted by."""
+        if order.by is SortKey.STATE:
+            places = zip(State, order.ranks, strict=True)
+            return Case(job.state, [(literal(state.value), literal(place)) for state, place in places])
+        if order.by is SortKey.RUN_ID:
+            numbered = self._tables.specs.alias("numbered")
+            return numbered.select(numbered.run_id).where(numbered.job_id == job.id)
+        return getattr(job, order.by.value)
+
     def _ended(self, state: State, *, older: bool, count: bool) -> str:
         """The oldest jobs that a prune of one state removes, or how many there are in all."""
         jobs = self._tables.jobs
@@ -68,6 +109,13 @@ class ListQueries:
         if count:
             return sql(Select([source], [fn.COUNT(literal(1))]).where(chosen))
         return sql(Select([source], [jobs.id]).where(chosen).order_by(jobs.id).limit(Param("limit")))
+
+
+def _terms(order: Order, number: Any, key: Any) -> list[Any]:
+    """What to sort by: the key, where there is none last in either direction, then the id in the same direction."""
+    direction = Desc if order.falling else Asc
+    by_key = [] if order.by is SortKey.ID else [direction(key, nulls="LAST")]
+    return [*by_key, direction(number)]
 
 
 def _filtered(query: Any, asked: Asked, job: Any, spec: Any) -> Any:

@@ -113,6 +113,14 @@ class ReportQueries:
         )
         self.checkpoint_of_job = sql(checkpoints.select(*whole).where((checkpoints.id == Param("number")) & of_job))
         self.checkpoint = sql(checkpoints.select(*whole).where(checkpoints.id == Param("id")))
-        self.checkpoints = sql(
-            checkpoints.select(*whole).where(of_job).order_by(checkpoints.epoch.desc()).limit(Param("limit"))
-        )
+        others = checkpoints.status != literal(CheckpointState.COMPLETED.value)
+        self.checkpoints = {
+            wanted: sql(
+                checkpoints.select(*whole)
+                .where(chosen)
+                .order_by(checkpoints.epoch.desc())
+                .limit(Param("limit"))
+                .offset(Param("offset"))
+            )
+            for wanted, chosen in ((None, of_job), (True, of_job & completed), (False, of_job & others))
+        }

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, NamedTuple
 
-from peewee import fn
+from peewee import SQL, Select, fn
 
-from jobstate.domain.logs import TROUBLE, LogFilter, LogLevel
+from jobstate.domain.logs import TROUBLE, LogLevel
 from jobstate.storage.compiled import Param, among, literal, sql
-from jobstate.storage.tables import Tables
+from jobstate.storage.queries.terms import by_index
+from jobstate.storage.tables import IS_TROUBLE, Tables
 
 METRICS: Final = (
     *("operator_id", "subtask_index", "kind", "name", "at"),
@@ -20,12 +22,25 @@ LOGS: Final = ("number", "at", "level", "operator_id", "task_index", "message", 
 OUTPUT: Final = ("operator_id", "number", "at", "record")
 
 
+class AskedLogs(NamedTuple):
+    """Which entries are asked for; but for the levels, the values are bound at each run."""
+
+    levels: tuple[LogLevel, ...]
+    operator: bool
+    task: bool
+    since: bool
+    until: bool
+    before: bool
+    after: bool
+
+
 class TelemetryQueries:
     """The SQL of `jobstate.storage.telemetry`."""
 
     def __init__(self, tables: Tables) -> None:
         metrics, logs, output = tables.metrics, tables.logs, tables.output
         self._logs = logs
+        self.logs = cache(self._read_logs)
         self.write_metrics = sql(
             metrics.insert({getattr(metrics, name): Param(name) for name in ("job_id", *METRICS)}).on_conflict(
                 conflict_target=[metrics.job_id, metrics.operator_id, metrics.subtask_index],
@@ -73,35 +88,29 @@ class TelemetryQueries:
             _paged(output.select(*rows).where(emitted).order_by(output.at, output.operator_id, output.number), **page)
         )
 
-    def logs(self, wanted: LogFilter, *, forward: bool, bounded: bool) -> str:
-        """The statement that reads entries: those after a number, oldest first, or the newest, below one if `bounded`.
-
-        Its text depends on what is filtered, so that SQLite sees which index serves.
-        """
-        logs = self._logs
+    def _read_logs(self, asked: AskedLogs) -> str:
+        """The newest entries, or those next to one; warnings and errors by the index that holds only them."""
+        logs = self._logs.alias("entry")
+        troubled = set(asked.levels) <= set(TROUBLE)
         chosen = logs.job_id == Param("id")
-        if forward:
-            chosen &= logs.number > Param("after")
-        elif bounded:
-            chosen &= logs.number < Param("before")
-        if set(wanted.levels) == set(TROUBLE):
-            chosen &= among(logs.level, TROUBLE)
-        elif len(wanted.levels) == 1:
-            if wanted.levels[0] in TROUBLE:
-                chosen &= among(logs.level, TROUBLE)
-            chosen &= logs.level == literal(wanted.levels[0].value)
-        elif set(wanted.levels) < set(LogLevel):
-            chosen &= among(logs.level, wanted.levels)
-        for name in ("operator_id", "task_index"):
-            if getattr(wanted, name) is not None:
-                chosen &= getattr(logs, name) == Param(name)
-        if wanted.since_us is not None:
-            chosen &= logs.at >= Param("since")
-        if wanted.until_us is not None:
-            chosen &= logs.at < Param("until")
-        order = logs.number.asc() if forward else logs.number.desc()
-        query = logs.select(*(getattr(logs, name) for name in LOGS)).where(chosen).order_by(order)
-        return sql(query.limit(Param("limit")))
+        if troubled:
+            chosen = SQL(IS_TROUBLE) & chosen
+        if len(asked.levels) < len(LogLevel):
+            chosen &= among(logs.level, asked.levels)
+        for wanted, condition in (
+            (asked.after, logs.number > Param("after")),
+            (asked.before, logs.number < Param("before")),
+            (asked.operator, logs.operator_id == Param("operator_id")),
+            (asked.task, logs.task_index == Param("task_index")),
+            (asked.since, logs.at >= Param("since")),
+            (asked.until, logs.at < Param("until")),
+        ):
+            if wanted:
+                chosen &= condition
+        source = by_index(logs, "job_logs_trouble") if troubled else logs
+        query = Select([source], [getattr(logs, name) for name in LOGS]).where(chosen)
+        order = logs.number.asc() if asked.after else logs.number.desc()
+        return sql(query.order_by(order).limit(Param("limit")))
 
 
 def _once(table: Any, columns: Sequence[str]) -> str:
