@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from jobstate.cli.render import size
-from jobstate.cli.text import Cell, Column, counted, grid, hanging, styled
+from jobstate.cli.render import field_lines, size
+from jobstate.cli.text import Cell, Column, counted, grid
 from jobstate.domain.metrics import Counters, JobMetrics, OperatorKind, OperatorMetrics, Quantiles
 from jobstate.wire.metrics import GROUPS
 
@@ -22,7 +22,8 @@ _HELD_UP: Final = 0.5
 
 def job_lines(metrics: JobMetrics, width: int) -> Iterator[str]:
     """The totals of a job, and its operators."""
-    yield from _totals(metrics.totals, metrics.throughput, metrics.latency, metrics.backpressure, width)
+    fields = _totals(metrics.totals, metrics.throughput, metrics.latency, metrics.backpressure)
+    yield from field_lines(fields, width, _NAMES)
     yield ""
     wide = width >= _WIDE
     head = [Column("OPERATOR", 2), *([Column("NAME", 1)] if wide else []), Column("KIND")]
@@ -44,9 +45,12 @@ def operator_lines(operator: OperatorMetrics, width: int) -> Iterator[str]:
     """The totals of an operator, and its subtasks."""
     name = "" if operator.name is None else f" ({operator.name})"
     tasks = counted(len(operator.subtasks), "subtask")
-    yield _field("operator", f"{operator.operator_id}{name}, a {operator.kind.value} of {tasks}", width)
-    yield from _totals(operator.counters, operator.throughput, operator.latency, operator.backpressure, width)
-    yield _field("idle", percent(operator.idle_percent), width)
+    fields = [
+        ("operator", f"{operator.operator_id}{name}, a {operator.kind.value} of {tasks}", ""),
+        *_totals(operator.counters, operator.throughput, operator.latency, operator.backpressure),
+        ("idle", percent(operator.idle_percent), ""),
+    ]
+    yield from field_lines(fields, width, _NAMES)
     yield ""
     wide = width >= _WIDE
     head = [Column("SUBTASK", right=True), *_counted_columns(wide=wide), Column("HELD UP", right=True)]
@@ -84,21 +88,15 @@ def took(milliseconds: float) -> str:
 
 
 def _totals(
-    totals: Counters, throughput: float, latency: Quantiles | None, backpressure: float, width: int
-) -> Iterator[str]:
-    yield _field("records", f"{totals.records_in:,} in, {totals.records_out:,} out", width)
-    yield _field("bytes", f"{size(totals.bytes_in)} in, {size(totals.bytes_out)} out", width)
-    yield _field("errors", f"{totals.errors:,}, and {counted(totals.warnings, 'warning')}", width)
-    yield _field("throughput", f"{rate(throughput)} records/s", width)
-    if latency is not None:
-        parts = zip(Quantiles._fields, latency, strict=True)
-        yield _field("latency", ", ".join(f"{name} {took(part)}" for name, part in parts), width)
-    yield _field("backpressure", percent(100 * backpressure), width)
-
-
-def _field(name: str, value: str, width: int) -> str:
-    line = hanging(f"{name.ljust(_NAMES)}  ", value, width)
-    return styled(name, "bold") + line[len(name) :]
+    totals: Counters, throughput: float, latency: Quantiles | None, backpressure: float
+) -> Iterator[tuple[str, str, str]]:
+    parts = [] if latency is None else zip(Quantiles._fields, latency, strict=True)
+    yield "records", f"{totals.records_in:,} in, {totals.records_out:,} out", ""
+    yield "bytes", f"{size(totals.bytes_in)} in, {size(totals.bytes_out)} out", ""
+    yield "errors", f"{totals.errors:,}, and {counted(totals.warnings, 'warning')}", ""
+    yield "throughput", f"{rate(throughput)} records/s", ""
+    yield "latency", ", ".join(f"{name} {took(part)}" for name, part in parts), ""
+    yield "backpressure", percent(100 * backpressure), ""
 
 
 def _counted_columns(*, wide: bool) -> list[Column]:

@@ -97,5 +97,6 @@ class Words(click.ParamType):  # type: ignore[type-arg]
 
 
 JOB_ID: Final = JobId()
+CHECKPOINT: Final = Number("a checkpoint", "chk_")
 DURATION: Final = Duration()
 MOMENT: Final = Moment()

@@ -49,7 +49,7 @@ def logs(
     *,
     follow: bool,
 ) -> None:
-    """Show what a job says, the newest at the bottom."""
+    """Show what a job says, newest at the bottom."""
     if follow and (until is not None or before is not None):
         raise click.UsageError("--follow goes on with what is new; leave out --until and --before")
     wanted: dict[str, Any] = {"level": _levels(level), "operator_id": operator_id, "task_index": task_index}
@@ -73,7 +73,7 @@ def logs(
 def errors(
     session: Session, job_id: int, level: str | None, operator_id: str | None, limit: int, before: int | None
 ) -> None:
-    """Show the warnings and errors of a job, the newest at the bottom.
+    """Show the warnings and errors of a job, newest at the bottom.
 
     What made a run fail is among them, with its traceback.
     """

@@ -19,6 +19,7 @@ from jobstate.domain.errors import (
     JobNotTerminal,
     JobStateError,
     LeaseLost,
+    RestartNotAllowed,
     TransitionNotAllowed,
 )
 from jobstate.system import user
@@ -38,7 +39,7 @@ def exit_code(error: JobStateError) -> int:
     """What a command that met this error ends with."""
     if isinstance(error, LookupError):
         return NOT_FOUND
-    if isinstance(error, JobNotTerminal | TransitionNotAllowed | DuplicateJob | LeaseLost):
+    if isinstance(error, JobNotTerminal | TransitionNotAllowed | RestartNotAllowed | DuplicateJob | LeaseLost):
         return CONFLICT
     if isinstance(error, InvalidRequest):
         return USAGE

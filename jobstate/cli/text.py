@@ -53,7 +53,7 @@ def columns() -> int:
 def styled(text: str, look: str) -> str:
     """Text that looks so, on a terminal that has colours and whose user wants them."""
     wanted = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
-    if not look or not wanted:
+    if not text or not look or not wanted:
         return text
     words = look.split()
     colour = next((word for word in words if word not in {"bold", "dim"}), None)

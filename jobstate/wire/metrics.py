@@ -28,15 +28,10 @@ GROUPS: Final = {
 """What the operators of each kind are called together."""
 
 
-def totals_document(metrics: JobMetrics) -> dict[str, int]:
-    """The six totals of a job: what its sources read, what its sinks wrote, and what went wrong anywhere."""
-    return metrics.totals._asdict()
-
-
 def metrics_document(metrics: JobMetrics) -> Document:
     """What a job has counted, and each of its operators in short."""
     return {
-        **totals_document(metrics),
+        **metrics.totals._asdict(),
         **_latency(metrics.latency),
         "throughput": _number(metrics.throughput),
         "backpressure": _number(metrics.backpressure),
