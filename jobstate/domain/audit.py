@@ -58,8 +58,8 @@ def _history_faults(events: Sequence[Event]) -> Iterator[str]:
     first = events[0]
     if first.seq != 1 or first.from_state is not None or first.trigger != SUBMIT or first.to_state not in INITIAL:
         yield "its history does not begin with its submission"
-    if (first.token, first.attempt) != (0, 0):
-        yield "its submission has a token or an attempt"
+    if first.attempt != 0 or first.token < 0:
+        yield "its submission has an attempt, or no token to go on from"
     held = False
     for before, event in pairwise(events):
         if event.seq != before.seq + 1:

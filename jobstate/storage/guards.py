@@ -30,6 +30,8 @@ _HOT_TRIGGERS: Final = (Trigger.CLAIM, Trigger.COMPLETE)
 _INITIAL: Final = sorted(INITIAL, reverse=True)  # Scheduled, the frequent one, first
 _FIXED_COLUMNS: Final = tuple(column_of(field) for field in FIXED_FIELDS if field != "id")
 _FIXED: Final = f"id, {', '.join(_FIXED_COLUMNS[:-1])} and {_FIXED_COLUMNS[-1]} never change"
+_LAST_FIRST_TOKEN: Final = 2**62
+"""A restart goes on from the tokens of its lineage; there must be some left."""
 _ONE_ENTRY: Final = "a change of state writes one history entry and moves the lease as its trigger says"
 
 
@@ -146,7 +148,10 @@ def _insert_faults(jobs: str) -> list[tuple[str, str]]:
     return [
         (" AND ".join(f"NEW.state <> '{state}'" for state in _INITIAL), f"a job begins in one of {', '.join(INITIAL)}"),
         (f"NEW.seq <> 1 OR NEW.trigger <> '{SUBMIT}'", "the history of a job begins with its submission"),
-        ("NEW.attempt <> 0 OR NEW.lease_token <> 0 OR NEW.clean <> 0", "a job begins unclaimed"),
+        (
+            f"NEW.attempt <> 0 OR NEW.clean <> 0 OR NEW.lease_token NOT BETWEEN 0 AND {_LAST_FIRST_TOKEN}",
+            "a job begins unclaimed",
+        ),
         # INSERT OR REPLACE would delete the row that stands in its way, without asking any delete guard.
         # Before it is numbered, a row has the id -1. A larger id would use up the numbers.
         ("NEW.id <> -1", "ids are counted by the database, from 1"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from jobstate.domain.errors import DuplicateJob, GuardViolation, JobNotFound
 from jobstate.domain.job import By, Job, NewJob, same_submission
@@ -22,6 +22,17 @@ from jobstate.storage.reports import SqlReports
 from jobstate.storage.rows import job_of, submitted_job, version_of
 
 _CREATED, _SCHEDULED = (state.value for state in (State.CREATED, State.SCHEDULED))  # reading `.value` costs a call
+
+
+class _Origin(NamedTuple):
+    """Where a restart comes from: the first job of its lineage, the one before it, and the newest token of them all.
+
+    Its own tokens go on from there: who fences what the jobs of a lineage write elsewhere sees them only rise.
+    """
+
+    root_id: int
+    restarted_from: int
+    token: int
 
 
 class SqlJobs:
@@ -93,7 +104,8 @@ class SqlJobs:
             held = connection.execute(self._sql.find_key, {"key": new.key}).fetchone()
             if new.key is not None and held is not None:
                 raise DuplicateJob(new.key, job_of(held).id, "it took the key since")
-            restarted = self._submit(connection, new, now, by, job)
+            (token,) = connection.execute(self._sql.newest_token, {"root_id": job.root_id}).fetchone()
+            restarted = self._submit(connection, new, now, by, _Origin(job.root_id, job.id, token))
             if checkpoint is not None:
                 self._reports().copy(connection, checkpoint, restarted)
             return restarted
@@ -134,7 +146,7 @@ class SqlJobs:
             return connection.execute(self._sql.forget_deletions, {"before": before}).rowcount
 
     def _submit(
-        self, connection: sqlite3.Connection, new: NewJob, now: int, by: By, restarted: Job | None = None
+        self, connection: sqlite3.Connection, new: NewJob, now: int, by: By, origin: _Origin | None = None
     ) -> Job:
         # Taken apart once: each field asked for by name costs more than all of them this way.
         kind, descriptor, node_id, key, pipeline_id, labels, priority, at, hold, parallelism, attempts, retry = new
@@ -146,13 +158,15 @@ class SqlJobs:
         run_id = None if pipeline_id is None else self._next_run(connection, pipeline_id)
         state = State.CREATED if hold else State.SCHEDULED
         name = _CREATED if hold else _SCHEDULED
-        row = (name, kind, node_id, priority, available, key, parallelism, *by, now)
+        token = 0 if origin is None else origin.token
+        row = (name, kind, node_id, priority, available, key, parallelism, token, *by, now)
         job_id = connection.execute(self._sql.insert_job, row).lastrowid
         assert job_id is not None
-        origin = (job_id, None) if restarted is None else (restarted.root_id, restarted.id)
-        spec = (pipeline_id, run_id, *origin, attempts, retry, labels, descriptor)
+        lineage = (job_id, None) if origin is None else (origin.root_id, origin.restarted_from)
+        spec = (pipeline_id, run_id, *lineage, attempts, retry, labels, descriptor)
         connection.execute(self._sql.insert_spec, (job_id, *spec))
-        return submitted_job((job_id, state, kind, node_id, priority, available, key, parallelism), now, by, spec)
+        first = (job_id, state, kind, node_id, priority, available, key, parallelism)
+        return submitted_job(first, token, now, by, spec)
 
     def _next_run(self, connection: sqlite3.Connection, pipeline_id: str) -> int:
         """The next number of a run of this pipeline, under the write lock."""

@@ -35,13 +35,13 @@ def job_of(row: Row) -> Job:
     return Job._make((*values, False))
 
 
-def submitted_job(first: tuple[Any, ...], now: int, by: By, spec: tuple[Any, ...]) -> Job:
+def submitted_job(first: tuple[Any, ...], token: int, now: int, by: By, spec: tuple[Any, ...]) -> Job:
     """The job whose two rows were just written, from the values of its first and of its last fields."""
     # fmt: off
     return _job_made((
         *first,
         None,  # rescale_to
-        0, 0, 0,  # attempt, failures, lease_token
+        0, 0, token,  # attempt, failures, lease_token
         None, None, None,  # worker_id, lease_expires_us, claimed_us
         False,  # clean
         None, None, None, None,  # the stop

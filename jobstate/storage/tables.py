@@ -389,6 +389,8 @@ def indexes(prefix: str) -> tuple[str, ...]:
         # A second restart looks for the first.
         f"CREATE INDEX {prefix}job_specs_restarted ON {prefix}job_specs (restarted_from) "
         "WHERE restarted_from IS NOT NULL",
+        # Its tokens go on from those of the whole lineage.
+        f"CREATE INDEX {prefix}job_specs_lineage ON {prefix}job_specs (root_id) WHERE restarted_from IS NOT NULL",
         f"CREATE UNIQUE INDEX {prefix}job_events_seq ON {prefix}job_events (job_id, seq)",
         f"CREATE INDEX {prefix}deletions_at ON {prefix}deletions (at)",
         f"CREATE UNIQUE INDEX {prefix}job_checkpoints_epoch ON {prefix}job_checkpoints (root_id, epoch)",

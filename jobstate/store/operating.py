@@ -108,12 +108,13 @@ class Operating(StorePart):
         """Go on with a job that failed or was stopped, as a new job; the old one keeps its history and checkpoints.
 
         The new job is asked for the same, takes the key along, is the next run of the same pipeline, and names the old
-        one in `restarted_from`. Its first run starts from the checkpoint, with the progress that it was taken at.
+        one in `restarted_from`. Its first run starts from the checkpoint, with the progress that it was taken at. Its
+        tokens go on from those of the lineage, so that a late write of an old worker is told from one of the new.
 
         Args:
             job: The old job.
-            checkpoint_id: Any completed checkpoint of the old job or of those that it restarts; None: the newest of the
-                old job, or from nothing where it has none.
+            checkpoint_id: Any completed checkpoint of the lineage (the old job, those that it restarts, others that
+                restart them); None: the newest of the old job, or from nothing where it has none.
             parallelism: Another number of tasks; None: as before.
             actor: Who restarts it.
             reason: Why.

@@ -15,7 +15,7 @@ from jobstate import (
     State,
 )
 from jobstate.testing.clock import ManualClock
-from tests.contract.situations import PATIENT, SCENES, claimed, everything, running, scene, submitted
+from tests.contract.situations import AT_ONCE, PATIENT, SCENES, claimed, everything, running, scene, submitted
 
 RESTARTABLE = ("Stopped", "Failed")
 
@@ -186,3 +186,29 @@ def test_what_is_no_checkpoint_or_number_of_tasks_is_refused_by_name(
     with pytest.raises(InvalidRequest) as refused:
         store.restart(found.id, **arguments)  # type: ignore[arg-type]
     assert refused.value.field == field
+
+
+def test_tokens_rise_through_a_lineage_so_that_late_writes_of_the_old_worker_can_be_refused(store: JobStore) -> None:
+    tokens = []
+    first = job = submitted(store, retry=AT_ONCE, max_attempts=9)
+    for _ in range(3):
+        tokens.append(claimed(store, job).token)
+        store.stop(job, mode="force")
+        job = store.restart(job)
+    for _ in range(2):
+        run = claimed(store, job)
+        tokens.append(run.token)
+        run.release()
+    store.stop(job, mode="force")
+    tokens.append(claimed(store, store.restart(first)).token)  # not from the newest of the lineage, but above it
+    assert tokens == sorted(set(tokens))
+    assert store.audit().ok
+
+
+def test_a_restart_is_submitted_with_the_token_that_its_own_go_on_from(store: JobStore) -> None:
+    run = running(store)
+    run.fail("disk gone", retryable=False)
+    again = store.restart(run)
+    assert again == store.get(again)
+    assert (again.lease_token, store.events(again)[0].token) == (run.token, run.token)
+    assert claimed(store, again).token == run.token + 1

@@ -73,8 +73,10 @@ HOSTILE: Final[dict[str, str]] = {
     "insert_with_another_trigger": f"INSERT INTO jobs ({NEW_JOB}) VALUES (NULL, {_FRESH.replace('submit', 'claim')})",
     "insert_with_an_attempt": f"INSERT INTO jobs ({NEW_JOB}) VALUES (NULL, "
     "'Scheduled', 'extract', '', 0, 0, NULL, 1, 1, 0, 1, 0, 1, 1, 1, 'submit', 'sql')",
-    "insert_with_a_token": f"INSERT INTO jobs ({NEW_JOB}) VALUES (NULL, "
-    "'Scheduled', 'extract', '', 0, 0, NULL, 1, 0, 0, 7, 0, 1, 1, 1, 'submit', 'sql')",
+    "insert_with_a_token_below_all": f"INSERT INTO jobs ({NEW_JOB}) VALUES (NULL, "
+    "'Scheduled', 'extract', '', 0, 0, NULL, 1, 0, 0, -1, 0, 1, 1, 1, 'submit', 'sql')",
+    "insert_with_the_last_token": f"INSERT INTO jobs ({NEW_JOB}) VALUES (NULL, "
+    "'Scheduled', 'extract', '', 0, 0, NULL, 1, 0, 0, 9223372036854775807, 0, 1, 1, 1, 'submit', 'sql')",
     "insert_held_while_scheduled": f"INSERT INTO jobs ({NEW_JOB}, worker_id, lease_expires_at) "
     f"VALUES (NULL, {_FRESH}, 'w9', 9)",
     "insert_finished_while_scheduled": f"INSERT INTO jobs ({NEW_JOB}, finished_at) VALUES (NULL, {_FRESH}, 9)",

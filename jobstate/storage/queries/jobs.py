@@ -15,12 +15,23 @@ class JobQueries:
 
     def __init__(self, tables: Tables) -> None:
         jobs, specs, pipelines, gone = tables.jobs, tables.specs, tables.pipelines, tables.deletions
-        given = ("state", "kind", "node_id", "priority", "available_at", "key", "parallelism", "actor", "reason")
+        given = (
+            "state",
+            "kind",
+            "node_id",
+            "priority",
+            "available_at",
+            "key",
+            "parallelism",
+            "lease_token",
+            "actor",
+            "reason",
+        )
         insert_job = sql(
             jobs.insert(
                 {
                     **{getattr(jobs, name): Param(name) for name in given},
-                    **{getattr(jobs, name): literal(0) for name in ("attempt", "failures", "lease_token", "clean")},
+                    **{getattr(jobs, name): literal(0) for name in ("attempt", "failures", "clean")},
                     jobs.created_at: Param("now"),
                     jobs.updated_at: Param("now"),
                     jobs.seq: literal(1),
@@ -49,6 +60,12 @@ class JobQueries:
             Select([by_index(specs, "job_specs_restarted")], [specs.job_id])
             .join(jobs, on=(jobs.id == specs.job_id))
             .where((specs.restarted_from == Param("id")) & SQL(IS_LIVE))
+        )
+        lineage = Select([by_index(specs, "job_specs_lineage")], [specs.job_id]).where(
+            (specs.root_id == Param("root_id")) & SQL("restarted_from IS NOT NULL")
+        )
+        self.newest_token = sql(
+            jobs.select(fn.MAX(jobs.lease_token)).where((jobs.id == Param("root_id")) | jobs.id.in_(lineage))
         )
         write_version = sql(
             jobs.update({getattr(jobs, column_of(f)): Param(column_of(f)) for f in MUTABLE_FIELDS}).where(
