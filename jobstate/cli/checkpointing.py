@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from jobstate.cli import text
 from jobstate.cli.parameters import CHECKPOINT, JOB_ID
 from jobstate.cli.render import ago, blocks, field_lines, now, readable, size, span, when
-from jobstate.cli.session import Session, file_command
+from jobstate.cli.session import Session, command
 from jobstate.cli.text import Cell, Column
 from jobstate.domain.checkpoints import Checkpoint, CheckpointState
 from jobstate.wire import pipeline
@@ -31,19 +31,19 @@ _OF_A_LIST: Final = ("limit", "completed")
     "-l", "--limit", default=50, show_default=True, type=click.IntRange(1, 1000), help="Most checkpoints to show."
 )
 @click.option("--completed/--all", default=False, help="Only those to go on from; or failed and unfinished ones too.")
-@file_command
+@command
 def checkpoints(session: Session, job_id: int, checkpoint_id: int | None, limit: int, *, completed: bool) -> None:
     """Show the checkpoints of a job, newest first, or one of them."""
     context = click.get_current_context()
     if checkpoint_id is not None:
         if any(context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in _OF_A_LIST):
             raise click.UsageError("one checkpoint is no list; leave out --limit, --completed and --all")
-        with session.open_file() as store:
+        with session.open() as store:
             one = store.checkpoint(job_id, checkpoint_id)
         details = _details(one, now(), text.columns())
         session.answer(pipeline.checkpoint_document(one), lambda: click.echo("\n".join(details)))
         return
-    with session.open_file() as store:
+    with session.open() as store:
         found = store.checkpoint_slice(job_id, limit=limit, completed=True if completed else None)
 
     def say() -> None:

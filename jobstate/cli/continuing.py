@@ -6,7 +6,7 @@ import click
 
 from jobstate.cli import render
 from jobstate.cli.parameters import CHECKPOINT, JOB_ID
-from jobstate.cli.session import Session, file_command
+from jobstate.cli.session import Session, command
 from jobstate.cli.text import counted
 from jobstate.domain.checkpoints import Checkpoint
 from jobstate.domain.job import Job
@@ -28,7 +28,7 @@ _REASON = click.option("--reason", metavar="TEXT", help="Why, for the history.")
 )
 @click.option("--parallelism", type=int, metavar="N", help="Another number of tasks.")
 @_REASON
-@file_command
+@command
 def restart(
     session: Session, job_id: int, checkpoint_id: int | None, parallelism: int | None, reason: str | None
 ) -> None:
@@ -37,7 +37,7 @@ def restart(
     Prints the id of the new job. It is asked for the same as the old one, which stays as it is, and starts from its
     newest completed checkpoint.
     """
-    with session.open_file() as store:
+    with session.open() as store:
         job = store.restart(job_id, checkpoint_id, parallelism=parallelism, reason=reason)
         copies = [found for found in store.checkpoints(job) if found.token == job.lease_token]
     copied = copies[0] if copies else None
@@ -50,13 +50,13 @@ def restart(
 @click.argument("job_id", metavar="ID", type=JOB_ID)
 @click.argument("parallelism", metavar="N", type=int)
 @_REASON
-@file_command
+@command
 def rescale(session: Session, job_id: int, parallelism: int, reason: str | None) -> None:
     """Ask for another number of tasks.
 
     The worker that has the job answers when it runs so. A job that nobody runs gets the number at once.
     """
-    with session.open_file() as store:
+    with session.open() as store:
         job = store.rescale(job_id, parallelism, reason=reason)
     session.answer(amp.job_document(job, _AMPCTL), lambda: click.echo(_rescaled(job)))
 

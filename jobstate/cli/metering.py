@@ -8,7 +8,7 @@ import click
 
 from jobstate.cli import figures, text
 from jobstate.cli.parameters import JOB_ID
-from jobstate.cli.session import Session, file_command
+from jobstate.cli.session import Session, command
 from jobstate.wire import metrics as wire
 
 
@@ -16,7 +16,7 @@ from jobstate.wire import metrics as wire
 @click.argument("job_id", metavar="ID", type=JOB_ID)
 @click.option("--operator", "operator_id", metavar="ID", help="Only this operator, with each of its subtasks.")
 @click.option("--groups", is_flag=True, help="Only sources, transforms and sinks, each together.")
-@file_command
+@command
 def metrics(session: Session, job_id: int, operator_id: str | None, *, groups: bool) -> None:
     """Show what a job counted, by operator.
 
@@ -26,11 +26,11 @@ def metrics(session: Session, job_id: int, operator_id: str | None, *, groups: b
         raise click.UsageError("--operator and --groups show two things; give one of them")
     width = text.columns()
     if operator_id is not None:
-        with session.open_file() as store:
+        with session.open() as store:
             operator = store.operator_metrics(job_id, operator_id)
         session.answer(wire.operator_document(operator), lambda: _say(figures.operator_lines(operator, width)))
         return
-    with session.open_file() as store:
+    with session.open() as store:
         counted = store.metrics(job_id)
     if not counted.operators and not session.as_json:
         click.echo(f"job {job_id} has counted nothing yet", err=True)

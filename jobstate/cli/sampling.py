@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from jobstate.cli import text
 from jobstate.cli.parameters import JOB_ID
-from jobstate.cli.session import Session, file_command
+from jobstate.cli.session import Session, command
 from jobstate.cli.text import Cell, Column
 from jobstate.repository import OutputPage
 from jobstate.wire import output as wire
@@ -33,7 +33,7 @@ _NARROWEST: Final = 10
     show_default=True,
     help="How: for people, for programs, or for spreadsheets.",
 )
-@file_command
+@command
 def output(session: Session, job_id: int, operator_id: str | None, limit: int, offset: int, shape: str) -> None:
     """Show rows that a job writes, in the order in which it did.
 
@@ -42,7 +42,7 @@ def output(session: Session, job_id: int, operator_id: str | None, limit: int, o
     chosen = click.get_current_context().get_parameter_source("shape") is ParameterSource.COMMANDLINE
     if session.as_json and chosen and shape != "json":
         raise click.UsageError(f"--json and --format {shape} say two things; give one of them")
-    with session.open_file() as store:
+    with session.open() as store:
         page = store.output(job_id, operator_id=operator_id, limit=limit, offset=offset)
     if session.as_json or shape == "json":
         session.document(wire.output_document(page, operator_id))

@@ -12,7 +12,7 @@ import jobstate
 from jobstate.cli import text
 from jobstate.cli.entries import entry_lines, extent
 from jobstate.cli.parameters import JOB_ID, MOMENT, Number, Words
-from jobstate.cli.session import Session, file_command
+from jobstate.cli.session import Session, command
 from jobstate.domain.logs import LogEntry, LogLevel
 from jobstate.repository import LogPage
 from jobstate.wire import logs as wire
@@ -35,7 +35,7 @@ _BEFORE: Final = click.option("-b", "--before", type=_ENTRY, metavar="ENTRY", he
 @_LIMIT
 @_BEFORE
 @click.option("-f", "--follow", is_flag=True, help="Go on with what it says until it ends; with --json, a line each.")
-@file_command
+@command
 def logs(
     session: Session,
     job_id: int,
@@ -53,7 +53,7 @@ def logs(
     if follow and (until is not None or before is not None):
         raise click.UsageError("--follow goes on with what is new; leave out --until and --before")
     wanted: dict[str, Any] = {"level": _levels(level), "operator_id": operator_id, "task_index": task_index}
-    with session.open_file() as store:
+    with session.open() as store:
         page = store.logs(job_id, since=since, until=until, limit=limit, before=before, **wanted)
         if follow:
             _follow(session, store, job_id, page, since, wanted)
@@ -69,7 +69,7 @@ def logs(
 @_OPERATOR
 @_LIMIT
 @_BEFORE
-@file_command
+@command
 def errors(
     session: Session, job_id: int, level: str | None, operator_id: str | None, limit: int, before: int | None
 ) -> None:
@@ -77,7 +77,7 @@ def errors(
 
     What made a run fail is among them, with its traceback.
     """
-    with session.open_file() as store:
+    with session.open() as store:
         page = store.errors(job_id, level=_levels(level), operator_id=operator_id, limit=limit, before=before)
     chosen = level is not None or operator_id is not None or before is not None
     nothing = "no entries match" if chosen else f"job {job_id} has met no errors"
@@ -101,7 +101,7 @@ def _say(page: LogPage, nothing: str, *, filtered: bool) -> None:
 
 def _follow(
     session: Session,
-    store: jobstate.JobStore,
+    store: jobstate.JobStore | jobstate.JobClient,
     job_id: int,
     page: LogPage,
     since: datetime | None,

@@ -51,6 +51,7 @@ _IN_PATH: Final[Mapping[str, str]] = {
     "checkpoint_id": "INVALID_CHECKPOINT_ID",
     "event_id": "INVALID_EVENT_ID",
     "node_id": "INVALID_NODE_ID",
+    "operator_id": "INVALID_OPERATOR_ID",
 }
 _WORDS: Final[Mapping[str, str]] = {
     "missing": "is required",

@@ -326,5 +326,3 @@ def test_an_operator_that_counted_nothing_is_refused_by_name(store: JobStore) ->
     assert (refused.value.job_id, refused.value.operator_id) == (job.id, "out")
     with pytest.raises(JobNotFound):
         store.operator_metrics(99, "out")
-    with pytest.raises(InvalidRequest, match="operator_id"):
-        store.operator_metrics(job, "")
