@@ -18,10 +18,17 @@ _HOMES: Final = {
     "inspect": "looking:inspect_job",
     "progress": "looking:show_progress",
     "events": "looking:show_events",
+    "logs": "saying:logs",
+    "errors": "saying:errors",
+    "metrics": "metering:metrics",
+    "output": "sampling:output",
+    "checkpoints": "checkpointing:checkpoints",
     "submit": "changing:submit",
     "schedule": "changing:schedule",
     "stop": "changing:stop",
+    "rescale": "continuing:rescale",
     "fail": "changing:fail",
+    "restart": "continuing:restart",
     "rm": "changing:remove",
     "prune": "changing:prune",
     "wait": "waiting:wait",
@@ -99,11 +106,12 @@ def cli() -> None:
 @NO_ADMIN_URL
 @click.option("--pace", default=2.0, show_default=True, type=click.FloatRange(0, 1000), help="Milliseconds per file.")
 def demo(folder: str | None, db: str | None, admin_url: str | None, pace: float) -> None:
-    """Count the files of FOLDER; stop a job, restart it, kill a worker.
+    """Count the files of FOLDER while jobs stop and a worker dies.
 
-    Four worker processes do it. FOLDER is the Python standard library of this machine unless it is given. Ends with
-    exit code 0 only if every job came to its right end, none lost or repeated what a checkpoint held, the totals equal
-    those of a plain walk of FOLDER, and the audit found nothing.
+    Four worker processes do it; one job is stopped half way and restarted, one worker is killed. FOLDER is the Python
+    standard library of this machine unless it is given. Ends with exit code 0 only if every job came to its right end,
+    none lost or repeated what a checkpoint held, the totals equal those of a plain walk of FOLDER, and the audit found
+    nothing.
     """
     refuse_url()
     from pathlib import Path
