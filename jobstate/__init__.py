@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from jobstate.domain.errors import JobStateError as JobStateError
     from jobstate.domain.errors import JobStopping as JobStopping
     from jobstate.domain.errors import LeaseLost as LeaseLost
+    from jobstate.domain.errors import OperatorNotFound as OperatorNotFound
     from jobstate.domain.errors import RestartNotAllowed as RestartNotAllowed
     from jobstate.domain.errors import SchemaMismatch as SchemaMismatch
     from jobstate.domain.errors import StoreBusy as StoreBusy
@@ -93,9 +94,9 @@ _HOMES = {
     "jobstate.domain.checkpoints": "Checkpoint CheckpointState OperatorState",
     "jobstate.domain.errors": (
         "CheckpointNotFound DuplicateJob EventNotFound Fatal GuardViolation InvalidRequest JobNotFound JobNotTerminal "
-        "JobStateError JobStopping LeaseLost RestartNotAllowed SchemaMismatch StoreBusy StoreClosed StoreCorrupt "
-        "StoreError StoreForked StoreFull StoreReadOnly StoreUnavailable TransitionNotAllowed UnsupportedSQLite "
-        "WaitTimeout WorkerNotFound"
+        "JobStateError JobStopping LeaseLost OperatorNotFound RestartNotAllowed SchemaMismatch StoreBusy StoreClosed "
+        "StoreCorrupt StoreError StoreForked StoreFull StoreReadOnly StoreUnavailable TransitionNotAllowed "
+        "UnsupportedSQLite WaitTimeout WorkerNotFound"
     ),
     "jobstate.domain.job": "Event Failure FailureKind Job Lease Stop StopMode StopOutcome",
     "jobstate.domain.lifecycle": "LIFECYCLE LIVE TERMINAL State Trigger",

@@ -13,7 +13,8 @@ import jobstate
 from jobstate.cli import render
 from jobstate.cli.bars import counting
 from jobstate.cli.looking import labels_of
-from jobstate.cli.session import DURATION, JOB_ID, Session, Words, command
+from jobstate.cli.parameters import DURATION, JOB_ID, Words
+from jobstate.cli.session import Session, command
 from jobstate.cli.text import counted
 from jobstate.domain.removal import PRUNE_WORDS
 from jobstate.wire import amp, instants

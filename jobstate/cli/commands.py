@@ -18,10 +18,17 @@ _HOMES: Final = {
     "inspect": "looking:inspect_job",
     "progress": "looking:show_progress",
     "events": "looking:show_events",
+    "logs": "saying:logs",
+    "errors": "saying:errors",
+    "metrics": "metering:metrics",
+    "output": "sampling:output",
+    "checkpoints": "checkpointing:checkpoints",
     "submit": "changing:submit",
     "schedule": "changing:schedule",
     "stop": "changing:stop",
+    "rescale": "continuing:rescale",
     "fail": "changing:fail",
+    "restart": "continuing:restart",
     "rm": "changing:remove",
     "prune": "changing:prune",
     "wait": "waiting:wait",
@@ -35,7 +42,20 @@ _HOMES: Final = {
     "migrate": "upkeep:migrate",
     "demo": "commands:demo",
 }
+_TAKING_A_VALUE: Final = frozenset({"--db", "--admin-url", "--auth-token", "--actor"})
+_EVERYWHERE: Final = _TAKING_A_VALUE | {"--json"}
 _ALIASES: Final = {"ls": "list", "get": "inspect", "remove": "rm"}
+
+
+def behind_the_command(args: list[str]) -> list[str]:
+    """`--db FILE list` turned into `list --db FILE`."""
+    before: list[str] = []
+    rest = list(args)
+    while rest and rest[0].partition("=")[0] in _EVERYWHERE:
+        valued = rest[0] in _TAKING_A_VALUE
+        before += rest[: 1 + valued]
+        rest = rest[1 + valued :]
+    return [*rest[:1], *before, *rest[1:]] if rest and not rest[0].startswith("-") else rest
 
 
 class Commands(click.Group):
@@ -55,6 +75,10 @@ class Commands(click.Group):
         module, _, name = home.partition(":")
         found: click.Command = getattr(import_module(f"jobstate.cli.{module}"), name)
         return found
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The options of every command may stand before its name too."""
+        return super().parse_args(ctx, behind_the_command(args))
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; an error of jobstate becomes its message and exit code."""
@@ -82,11 +106,12 @@ def cli() -> None:
 @NO_ADMIN_URL
 @click.option("--pace", default=2.0, show_default=True, type=click.FloatRange(0, 1000), help="Milliseconds per file.")
 def demo(folder: str | None, db: str | None, admin_url: str | None, pace: float) -> None:
-    """Count the files of FOLDER, stop a job half way and restart it, kill a worker.
+    """Count the files of FOLDER while jobs stop and a worker dies.
 
-    Four worker processes do it. FOLDER is the Python standard library of this machine unless it is given. Ends with
-    exit code 0 only if every job came to its right end, none lost or repeated what a checkpoint held, the totals of
-    progress and metrics equal those of a plain walk of FOLDER, and the audit found nothing.
+    Four worker processes do it; one job is stopped half way and restarted, one worker is killed. FOLDER is the Python
+    standard library of this machine unless it is given. Ends with exit code 0 only if every job came to its right end,
+    none lost or repeated what a checkpoint held, the totals of progress and metrics equal those of a plain walk of
+    FOLDER, and the audit found nothing.
     """
     refuse_url()
     from pathlib import Path

@@ -11,18 +11,23 @@ from click.core import ParameterSource
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
 from jobstate.cli.text import printable
-from jobstate.domain.lifecycle import LIFECYCLE, LIVE, TERMINAL, State, Trigger
+from jobstate.domain.lifecycle import LIVE, TERMINAL, State, Trigger, sources
+from jobstate.domain.rescaling import RESCALABLE
+from jobstate.domain.restarting import RESTARTABLE
 
 _SHOWN: Final = 50
 _LISTING: Final = {"33", "63", "64"}
 """The values of COMP_TYPE at which bash shows what there is to choose from, instead of typing it."""
 
 
-def _able(trigger: Trigger) -> frozenset[State]:
-    return frozenset(state for state, row in LIFECYCLE.items() if trigger in row)
-
-
-_STATES: Final = {"stop": LIVE, "rm": TERMINAL, "schedule": _able(Trigger.SCHEDULE), "fail": _able(Trigger.FAIL)}
+_STATES: Final = {
+    "stop": LIVE,
+    "rm": TERMINAL,
+    "schedule": sources(Trigger.SCHEDULE),
+    "fail": sources(Trigger.FAIL),
+    "restart": RESTARTABLE,
+    "rescale": RESCALABLE,
+}
 """In which states a job is worth to be offered to a command; to the others it is in any."""
 
 

@@ -14,7 +14,8 @@ import click
 import jobstate
 from jobstate.cli import render, text
 from jobstate.cli.bars import TableBars
-from jobstate.cli.session import JOB_ID, Session, Words, command
+from jobstate.cli.parameters import JOB_ID, Words
+from jobstate.cli.session import Session, command
 from jobstate.wire import amp
 from jobstate.wire.vocabulary import Dialect, filter_words, selected
 
@@ -80,7 +81,7 @@ def list_jobs(
 @click.argument("job_id", metavar="ID", type=JOB_ID)
 @command
 def inspect_job(session: Session, job_id: int) -> None:
-    """Show everything about one job; as JSON when the output is piped."""
+    """Show everything about one job; as JSON when it is piped."""
     with session.open() as store:
         job = store.get(job_id)
     replace(session, as_json=session.as_json or not sys.stdout.isatty()).answer(
@@ -110,7 +111,7 @@ def show_progress(session: Session, job_id: int, *, follow: bool) -> None:
 @click.argument("job_id", metavar="ID", type=JOB_ID)
 @command
 def show_events(session: Session, job_id: int) -> None:
-    """Show the history of a job: what happened, who did it, and why."""
+    """Show the history of a job: what happened, who did it, why."""
     with session.open() as store:
         events = store.events(job_id)
     document = {"job_id": job_id, "events": [amp.event_document(event) for event in events]}

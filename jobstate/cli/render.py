@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -82,10 +82,7 @@ def job_grid(jobs: Sequence[Job], present: datetime, width: int) -> Iterator[str
 
 def job_details(job: Job, present: datetime, width: int) -> Iterator[str]:
     """One job, a field a line; what is not there is left out."""
-
-    def at(instant: datetime | None) -> str:
-        return "" if instant is None else f"{instant:%Y-%m-%d %H:%M:%S} UTC ({ago(instant, present)})"
-
+    at = functools.partial(when, present=present)
     stop, failure = job.stop, job.failure
     fields: list[tuple[str, str, str]] = [
         ("id", str(job.id), ""),
@@ -111,18 +108,34 @@ def job_details(job: Job, present: datetime, width: int) -> Iterator[str]:
         ("stop until", "" if stop is None or job.is_terminal else at(stop.deadline), ""),
         ("stop ended", "" if stop is None or stop.outcome is None else stop.outcome.value, ""),
         ("failure", "" if failure is None else failure.message, "red" if job.state in _BROKEN else ""),
-        ("descriptor", _readable(job.descriptor_json, width - _NAMES - 2), ""),
+        ("descriptor", readable(job.descriptor_json, width - _NAMES - 2), ""),
     ]
+    yield from field_lines(fields, width, _NAMES)
+
+
+def field_lines(fields: Iterable[tuple[str, str, str]], width: int, names: int) -> Iterator[str]:
+    """Fields (name, value, how the value looks), a line each and folded; those without a value are left out.
+
+    Args:
+        fields: The fields.
+        width: Of the terminal.
+        names: The width of the longest name.
+    """
     for name, value, look in fields:
         if value:
-            first, *rest = folded(value, max(width - _NAMES - 2, 20))
-            yield f"{styled(name.ljust(_NAMES), 'bold')}  {styled(first, look)}"
-            yield from (f"{' ' * _NAMES}  {styled(line, look)}".rstrip() for line in rest)
+            first, *rest = folded(value, max(width - names - 2, 20))
+            yield f"{styled(name.ljust(names), 'bold')}  {styled(first, look)}"
+            yield from (f"{' ' * names}  {styled(line, look)}".rstrip() for line in rest)
 
 
-def _readable(document: str, width: int) -> str:
-    """A JSON object in one line where it fits, else a field a line."""
-    if cells(document) <= width:
+def when(instant: datetime | None, present: datetime) -> str:
+    """An instant, and how long ago that was."""
+    return "" if instant is None else f"{instant:%Y-%m-%d %H:%M:%S} UTC ({ago(instant, present)})"
+
+
+def readable(document: str, width: int) -> str:
+    """JSON in one line where it fits or is no object, else a field a line."""
+    if cells(document) <= width or not document.startswith("{"):
         return document
     write = functools.partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
     return "{" + ",\n ".join(f"{write(name)}:{write(value)}" for name, value in json.loads(document).items()) + "}"

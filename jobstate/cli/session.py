@@ -19,10 +19,10 @@ from jobstate.domain.errors import (
     JobNotTerminal,
     JobStateError,
     LeaseLost,
+    RestartNotAllowed,
     TransitionNotAllowed,
 )
 from jobstate.system import user
-from jobstate.wire.durations import seconds_in
 from jobstate.wire.errors import code_of
 
 DEFAULT_DB: Final = "jobstate.db"
@@ -39,7 +39,7 @@ def exit_code(error: JobStateError) -> int:
     """What a command that met this error ends with."""
     if isinstance(error, LookupError):
         return NOT_FOUND
-    if isinstance(error, JobNotTerminal | TransitionNotAllowed | DuplicateJob | LeaseLost):
+    if isinstance(error, JobNotTerminal | TransitionNotAllowed | RestartNotAllowed | DuplicateJob | LeaseLost):
         return CONFLICT
     if isinstance(error, InvalidRequest):
         return USAGE
@@ -76,9 +76,13 @@ class Session:
     def answer(self, document: Any, say: Callable[[], None]) -> None:
         """One JSON document on standard output, or what people like to read."""
         if self.as_json:
-            click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+            self.document(document)
         else:
             say()
+
+    def document(self, document: Any) -> None:
+        """One JSON document on standard output."""
+        click.echo(json.dumps(document, ensure_ascii=False, indent=2))
 
     def line(self, document: Any, text: str) -> None:
         """One of many answers, as it comes: a line of JSON, or a line of text."""
@@ -224,54 +228,3 @@ def _named(option: str) -> ParameterSource | None:
 
 def _actor(given: str | None) -> str:
     return given or f"cli:{user()}"
-
-
-class JobId(click.ParamType):  # type: ignore[type-arg]
-    """A job's id, on the command line."""
-
-    name = "id"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number; anything else is a usage error."""
-        text = str(value)
-        if not text.isascii() or not text.isdigit() or not 0 < int(text[:20]) < 2**63:
-            self.fail(f"{value!r} is not the id of a job, which is a number from 1 on", param, ctx)
-        return int(text)
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-        """The ids that a shell offers."""
-        from jobstate.cli.completing import job_ids
-
-        return job_ids(ctx, param, incomplete, DEFAULT_DB)
-
-
-class Duration(click.ParamType):  # type: ignore[type-arg]
-    """A duration such as `90`, `1.5h`, `7d`, in seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The seconds; a bare number is seconds already."""
-        try:
-            return seconds_in(self.name, str(value))
-        except InvalidRequest as error:
-            self.fail(error.problem, param, ctx)
-
-
-class Words(click.ParamType):  # type: ignore[type-arg]
-    """Words with commas; which ones there are, a shell is told."""
-
-    name = "words"
-
-    def __init__(self, known: Callable[[], Iterable[str]]) -> None:
-        self._known = known
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-        """The words that a shell offers."""
-        from jobstate.cli.completing import words
-
-        return words(self._known(), incomplete)
-
-
-JOB_ID: Final = JobId()
-DURATION: Final = Duration()

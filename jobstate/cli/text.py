@@ -53,7 +53,7 @@ def columns() -> int:
 def styled(text: str, look: str) -> str:
     """Text that looks so, on a terminal that has colours and whose user wants them."""
     wanted = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
-    if not look or not wanted:
+    if not text or not look or not wanted:
         return text
     words = look.split()
     colour = next((word for word in words if word not in {"bold", "dim"}), None)
@@ -85,9 +85,9 @@ def cells(text: str) -> int:
     return cell_len(text)
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 job`, `2,000 jobs`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str, several: str = "") -> str:
+    """`1 job`, `2,000 jobs`; `several` where more than one are not called so."""
+    return f"{number:,} {noun if number == 1 else several or f'{noun}s'}"
 
 
 def cut(text: str, width: int) -> str:

@@ -19,7 +19,7 @@ _AMPCTL = Dialect.AMPCTL
 @click.command("sweep")
 @file_command
 def sweep(session: Session) -> None:
-    """Settle what is overdue: lost leases, and stops that nobody ends."""
+    """Settle what is overdue: lost leases, stops that nobody ends."""
     with session.open_file() as store:
         settled: list[Job] = []
         while some := store.sweep():

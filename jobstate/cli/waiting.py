@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from jobstate.cli import render
-from jobstate.cli.session import DURATION, JOB_ID, Session, Words, command
+from jobstate.cli.parameters import DURATION, JOB_ID, Words
+from jobstate.cli.session import Session, command
 from jobstate.wire import amp
 from jobstate.wire.vocabulary import Dialect, filter_words, selected
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from jobstate.cli.session import DURATION, Session, file_command
+from jobstate.cli.parameters import DURATION
+from jobstate.cli.session import Session, file_command
 from jobstate.system import host, pid
 
 
@@ -25,7 +26,7 @@ from jobstate.system import host, pid
 def worker(
     session: Session, handlers: str, node: str | None, concurrency: int, lease: float, *, until_idle: bool
 ) -> None:
-    """Run jobs until SIGINT or SIGTERM, then hand back what is held.
+    """Run jobs until SIGINT or SIGTERM, then hand back the rest.
 
     MODULE:HANDLERS names a dict in a module that maps kinds of jobs to functions, which are called with the run. The
     module is looked for in the current folder too.

@@ -6,35 +6,31 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final
 
 from jobstate import arguments
 from jobstate.arguments import Duration, JobRef, StateFilter
 from jobstate.client import queries
+from jobstate.client.continuing import Continuing
+from jobstate.client.part import MAX_PAGE, job_path
 from jobstate.client.queries import RECORD
+from jobstate.client.reporting import Reporting
 from jobstate.client.waiting import wait
 from jobstate.domain import checked
 from jobstate.domain.errors import InvalidRequest, WorkerNotFound
 from jobstate.domain.job import By, Event, Job, StopMode
 from jobstate.domain.lifecycle import TERMINAL, State
-from jobstate.domain.ranges import TableProgress
 from jobstate.domain.removal import prunable
 from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, RetryPolicy
 from jobstate.domain.stopping import StopResult
 from jobstate.repository import Page, WorkerInfo
 from jobstate.wire import records
 
-if TYPE_CHECKING:
-    from jobstate.client.connection import Connection
-
-MAX_PAGE: Final = 1000
 _PRUNE_TAKES: Final = 3600.0
 """Seconds that a server may take to remove millions of jobs."""
 
-Value = TypeVar("Value")
 
-
-class JobClient:
+class JobClient(Reporting, Continuing):
     """The jobs of a store elsewhere, through the `jobstate serve` that has it. Safe to use from several threads.
 
     The verbs are those of `JobStore`, with the same arguments, values and errors; each is one request. What is not
@@ -44,10 +40,6 @@ class JobClient:
     may be carried out twice is repeated when its connection breaks or the store is busy: looking, stopping, deleting,
     submitting with a key. Another one whose connection broke may have been carried out, and the error says so.
     """
-
-    def __init__(self, connection: Connection, by: By) -> None:
-        self._connection = connection
-        self._by = by
 
     def __enter__(self) -> JobClient:
         return self
@@ -141,14 +133,14 @@ class JobClient:
             JobNotFound: There is no such job.
             TransitionNotAllowed: It is past that.
         """
-        path, by = f"{_path(job)}/schedule", self._acting(actor, reason)
+        path, by = f"{job_path(job)}/schedule", self._acting(actor, reason)
         return self._connection.read(self._connection.ask("PUT", path, RECORD, by=by), records.job_of)
 
     # Looking.
 
     def get(self, job: JobRef) -> Job:
         """The job as it stands now. Raises JobNotFound."""
-        return self._look(_path(job), records.job_of, RECORD)
+        return self._look(job_path(job), records.job_of, RECORD)
 
     def list(
         self,
@@ -223,20 +215,16 @@ class JobClient:
             if after is None:
                 return
 
-    def progress(self, job: JobRef) -> dict[str, TableProgress]:
-        """How far the job got, by the tables it writes; empty before it reported any. Raises JobNotFound."""
-        return self._look(f"{_path(job)}/progress", records.progress_of, RECORD)
-
     def events(self, job: JobRef) -> Sequence[Event]:
         """The whole history of the job, oldest first. Raises JobNotFound."""
         return self._look(
-            f"{_path(job)}/events", lambda document: [records.event_of(event) for event in document["events"]]
+            f"{job_path(job)}/events", lambda document: [records.event_of(event) for event in document["events"]]
         )
 
     def event(self, job: JobRef, event_id: int) -> Event:
         """One entry of the history of the job. Raises JobNotFound, EventNotFound."""
         checked.integer("event_id", event_id, 1, checked.MAX_ID)
-        return self._look(f"{_path(job)}/events/{event_id}", records.event_of)
+        return self._look(f"{job_path(job)}/events/{event_id}", records.event_of)
 
     def workers(self) -> Sequence[WorkerInfo]:
         """The workers that said they are there, by name; one that was killed stays until its name is used again."""
@@ -279,7 +267,7 @@ class JobClient:
         """
         seconds = None if timeout is None else checked.seconds_of("timeout", timeout)
         query = {**RECORD, "mode": arguments.stop_mode(mode).value, "timeout_seconds": seconds}
-        answer = self._connection.ask("PUT", f"{_path(job)}/stop", query, by=self._acting(actor, reason), safe=True)
+        answer = self._connection.ask("PUT", f"{job_path(job)}/stop", query, by=self._acting(actor, reason), safe=True)
         return self._connection.read(answer, records.stop_of)
 
     def fail(self, job: JobRef, reason: str, *, actor: str | None = None) -> Job:
@@ -289,7 +277,7 @@ class JobClient:
             JobNotFound: There is no such job.
             TransitionNotAllowed: It has ended, or was never let into the queue.
         """
-        path, message = f"{_path(job)}/fail", checked.reason(reason)
+        path, message = f"{job_path(job)}/fail", checked.reason(reason)
         if message is None:
             raise InvalidRequest("reason", "must say why the job is given up")
         answer = self._connection.ask("PUT", path, RECORD, by=self._acting(actor, message))
@@ -304,7 +292,7 @@ class JobClient:
         Raises:
             JobNotTerminal: It is live; nothing was changed.
         """
-        answer = self._connection.ask("DELETE", _path(job), by=self._acting(actor, reason), safe=True)
+        answer = self._connection.ask("DELETE", job_path(job), by=self._acting(actor, reason), safe=True)
         return self._connection.number(answer, "X-Deleted-Count") > 0
 
     def prune(
@@ -388,21 +376,6 @@ class JobClient:
         only = None if job is None else arguments.job_id(job)
         limit = None if timeout is None else checked.seconds_of("timeout", timeout)
         return watch(self._connection, after, only, limit)
-
-    def _look(self, path: str, make: Callable[[Any], Value], query: Mapping[str, object] | None = None) -> Value:
-        return self._connection.read(self._connection.ask("GET", path, query, safe=True), make)
-
-    def _acting(self, actor: str | None, reason: str | None) -> By:
-        if actor is None and reason is None:
-            return self._by
-        return By(
-            self._by.actor if actor is None else checked.text("actor", actor),
-            self._by.reason if reason is None else checked.reason(reason),
-        )
-
-
-def _path(job: JobRef) -> str:
-    return f"/jobs/{arguments.job_id(job)}"
 
 
 def _page_of(document: Any) -> Page:

@@ -7,7 +7,9 @@ from typing import Final, NamedTuple
 
 from jobstate.domain import checked
 from jobstate.domain.lifecycle import State
+from jobstate.domain.logs import LogFilter, LogLevel
 from jobstate.wire import labels as label_text
+from jobstate.wire.instants import written
 from jobstate.wire.vocabulary import Dialect, selected
 
 RECORD: Final = {"view": "record"}
@@ -34,6 +36,21 @@ def labels(wanted: Mapping[str, str] | None) -> str | None:
         return None
     checked.labels_text(wanted)
     return label_text.written(wanted)
+
+
+def log_query(wanted: LogFilter) -> dict[str, object]:
+    """Which entries of a log are wanted, as whole values."""
+    since, until = (
+        None if moment is None else written(checked.instant(moment)) for moment in (wanted.since_us, wanted.until_us)
+    )
+    return {
+        **RECORD,
+        "level": None if set(wanted.levels) == set(LogLevel) else ",".join(wanted.levels),
+        "operator_id": wanted.operator_id,
+        "task_index": wanted.task_index,
+        "since": since,
+        "until": until,
+    }
 
 
 def text(field: str, value: str | None) -> str | None:

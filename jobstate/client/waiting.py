@@ -26,7 +26,7 @@ def wait(connection: Connection, job_id: int, wanted: frozenset[State], timeout:
     clock = connection.clock
     began = due = clock.monotonic()
     away_since: float | None = None
-    found = _asked(connection, job_id, wanted, 0.0, safe=True)  # at once: is there a server, and the job?
+    found = asked(connection, job_id, wanted, 0.0, safe=True)  # at once: is there a server, and the job?
     while isinstance(found, WaitTimeout):
         waited = clock.monotonic() - began
         if found.state in TERMINAL or (timeout is not None and waited >= timeout):
@@ -37,7 +37,7 @@ def wait(connection: Connection, job_id: int, wanted: frozenset[State], timeout:
             clock.sleep(min(_PAUSE, early, piece))
         due = clock.monotonic() + piece
         try:
-            found = _asked(connection, job_id, wanted, piece, safe=False)
+            found = asked(connection, job_id, wanted, piece, safe=False)
             away_since = None
         except (ServerUnreachable, StoreBusy, StoreUnavailable):
             now = clock.monotonic()
@@ -47,10 +47,10 @@ def wait(connection: Connection, job_id: int, wanted: frozenset[State], timeout:
     return found
 
 
-def _asked(
+def asked(
     connection: Connection, job_id: int, wanted: frozenset[State], seconds: float, *, safe: bool
 ) -> Job | WaitTimeout:
-    """The job, if it gets into one of the states; else where it stands."""
+    """The job, if it gets into one of the states within so many seconds; else where it stands. Raises JobNotFound."""
     query = {**RECORD, "until": words(wanted).text, "timeout": f"{seconds:.6f}"}
     try:
         answer = connection.ask("GET", f"/jobs/{job_id}/wait", query, safe=safe, lasting=seconds)

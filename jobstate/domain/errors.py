@@ -87,6 +87,21 @@ class CheckpointNotFound(JobStateError, LookupError):
         )
 
 
+class OperatorNotFound(JobStateError, LookupError):
+    """No operator of this name has counted anything for the job."""
+
+    def __init__(self, job_id: int, operator_id: str) -> None:
+        super().__init__(job_id, operator_id)
+        self.job_id = job_id
+        self.operator_id = operator_id
+
+    def __str__(self) -> str:
+        return (
+            f"job {self.job_id} has no metrics of an operator {self.operator_id!r}; "
+            "look at those of the job to see which there are"
+        )
+
+
 class LeaseLost(JobStateError):
     """The caller no longer holds the lease it names: it ran out, or someone took it. Nothing was written."""
 

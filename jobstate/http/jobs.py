@@ -13,6 +13,7 @@ from jobstate.domain.job import Job, StopMode
 from jobstate.http.describing import answers
 from jobstate.http.following import Changes
 from jobstate.http.parameters import (
+    RECORD,
     ActingStore,
     Age,
     Cursor,
@@ -36,12 +37,11 @@ from jobstate.wire.durations import seconds_in
 from jobstate.wire.vocabulary import Dialect, selected
 
 DELETION: Final = answers({204: None}, 400, 409, headers={"X-Deleted-Count": "1; 0 where it was absent."})
-_RECORD = "record"
 
 
 def job_answer(job: Job, dialect: Dialect, view: str, status: int = 200) -> JSONResponse:
     """A job, as its document or whole."""
-    return JSONResponse(records.job_record(job) if view == _RECORD else amp.job_document(job, dialect), status)
+    return JSONResponse(records.job_record(job) if view == RECORD else amp.job_document(job, dialect), status)
 
 
 def submitted_status(job: Job) -> int:
@@ -83,7 +83,7 @@ def add_job_routes(app: FastAPI, dialect: Dialect, views: Views) -> None:
             pipeline_id=pipeline_id,
             labels=None if label is None else labels.read("label", label),
         )
-        if view == _RECORD:
+        if view == RECORD:
             found = [records.job_record(job) for job in page.jobs]
             return JSONResponse({"jobs": found, "next_cursor": page.next_cursor})
         return JSONResponse(amp.page_document(page.jobs, page.next_cursor, dialect))
@@ -140,7 +140,7 @@ def add_job_routes(app: FastAPI, dialect: Dialect, views: Views) -> None:
     )
     def get_progress(store: Store, job_id: JobId, view: View = "document") -> Response:
         """See how far a job got, per table that it writes."""
-        if view == _RECORD:
+        if view == RECORD:
             return JSONResponse(records.progress_record(store.progress(job_id)))
         job = store.get(job_id)
         return JSONResponse(amp.progress_document(job, store.progress(job), dialect))
@@ -155,7 +155,7 @@ def add_job_routes(app: FastAPI, dialect: Dialect, views: Views) -> None:
     ) -> Response:
         """Ask a job to stop; the answer is empty. One that is stopping or has ended stays as it is."""
         result = store.stop(job_id, mode=mode, timeout=timeout_seconds)
-        return JSONResponse(records.stop_record(result)) if view == _RECORD else Response()
+        return JSONResponse(records.stop_record(result)) if view == RECORD else Response()
 
     @app.put("/jobs/{job_id}/schedule", tags=["jobs"], responses=answers({200: a_job}, 400, 404, 409))
     def schedule_job(store: ActingStore, job_id: JobId, view: View = "document") -> Response:

@@ -65,7 +65,7 @@ JobId = Annotated[_Id, Path(description="The id of a job.")]
 EventId = Annotated[_Id, Path(description="The id of a history entry.")]
 NodeId = Annotated[_Word, Path(description="The name of a worker.")]
 
-Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Most jobs to return."), Integer]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Most to return."), Integer]
 Cursor = Annotated[_Id | Absent, Query(description="Go on behind this id: `next_cursor` of the page before.")]
 After = Annotated[_Cursor | Absent, Query(description="Begin behind this event; left out: from now on.")]
 OnlyJob = Annotated[_Id | Absent, Query(description="Only this job.")]
@@ -88,6 +88,7 @@ PruneWord = Annotated[
 ]
 StopSeconds = Annotated[_Seconds | Absent, Query(description="How long the worker may take, in seconds.")]
 Flag = Annotated[bool, Query(), BeforeValidator(boolean)]
+RECORD: Final = "record"
 View = Annotated[
     Literal["document", "record"],
     Query(description="`record`: the value whole, as it is stored, for the Python client."),

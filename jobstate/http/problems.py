@@ -25,6 +25,7 @@ _LONGEST_FIELDS: Final = 4096
 _STATUS: Final[Mapping[str, int]] = {
     "JOB_NOT_FOUND": 404,
     "CHECKPOINT_NOT_FOUND": 404,
+    "OPERATOR_NOT_FOUND": 404,
     "EVENT_NOT_FOUND": 404,
     "WORKER_NOT_FOUND": 404,
     "WAIT_TIMEOUT": 408,
@@ -50,6 +51,7 @@ _IN_PATH: Final[Mapping[str, str]] = {
     "checkpoint_id": "INVALID_CHECKPOINT_ID",
     "event_id": "INVALID_EVENT_ID",
     "node_id": "INVALID_NODE_ID",
+    "operator_id": "INVALID_OPERATOR_ID",
 }
 _WORDS: Final[Mapping[str, str]] = {
     "missing": "is required",

@@ -9,9 +9,9 @@ from jobstate import arguments
 from jobstate.arguments import CheckpointRef, JobRef, LevelFilter
 from jobstate.domain import checked
 from jobstate.domain.checkpoints import Checkpoint
-from jobstate.domain.errors import CheckpointNotFound, InvalidRequest
+from jobstate.domain.errors import CheckpointNotFound, OperatorNotFound
 from jobstate.domain.logs import TROUBLE
-from jobstate.domain.metrics import JobMetrics, Quantiles, job_metrics
+from jobstate.domain.metrics import JobMetrics, OperatorMetrics, Quantiles, job_metrics
 from jobstate.domain.ranges import TableProgress
 from jobstate.repository import LogPage, OutputPage, Place, Slice
 from jobstate.store.base import MAX_OFFSET, MAX_PAGE
@@ -69,6 +69,13 @@ class Reports(Looking):
         running_at = self._now() if found.worker_id is not None else None
         return job_metrics(reported, _quantiles, running_at)
 
+    def operator_metrics(self, job: JobRef, operator_id: str) -> OperatorMetrics:
+        """What one operator of the job has counted. Raises JobNotFound, OperatorNotFound."""
+        found = [operator for operator in self.metrics(job).operators if operator.operator_id == operator_id]
+        if not found:
+            raise OperatorNotFound(arguments.job_id(job), operator_id)
+        return found[0]
+
     def logs(
         self,
         job: JobRef,
@@ -93,7 +100,8 @@ class Reports(Looking):
             until: Only what was said before that instant.
             limit: 1..1000.
             before: Only entries with smaller numbers: the next page of older ones.
-            after: Only entries with larger numbers, and oldest first: what has come since.
+            after: Only entries with larger numbers, and oldest first: what has come since; up to `before`, where both
+                are given.
 
         Returns:
             The entries, and how many the job has written in all. Of the older ones only some are kept.
@@ -103,8 +111,6 @@ class Reports(Looking):
             InvalidRequest: An argument is not as described.
         """
         checked.integer("limit", limit, 1, MAX_PAGE)
-        if before is not None and after is not None:
-            raise InvalidRequest("after", "cannot be given together with before")
         wanted = arguments.log_filter(level, operator_id, task_index, since, until)
         place = Place(
             limit + 1,

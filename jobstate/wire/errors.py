@@ -14,6 +14,7 @@ from jobstate.domain.errors import (
     JobNotTerminal,
     JobStateError,
     LeaseLost,
+    OperatorNotFound,
     RestartNotAllowed,
     StoreBusy,
     StoreError,
@@ -29,6 +30,7 @@ CODES: Final[Mapping[type[JobStateError], str]] = {
     InvalidRequest: "INVALID_REQUEST",
     JobNotFound: "JOB_NOT_FOUND",
     CheckpointNotFound: "CHECKPOINT_NOT_FOUND",
+    OperatorNotFound: "OPERATOR_NOT_FOUND",
     EventNotFound: "EVENT_NOT_FOUND",
     WorkerNotFound: "WORKER_NOT_FOUND",
     JobNotTerminal: "JOB_CONFLICT",
@@ -55,6 +57,7 @@ _MADE_AGAIN: Final[Mapping[str, Callable[..., JobStateError]]] = {
         for kind in (
             JobNotFound,
             CheckpointNotFound,
+            OperatorNotFound,
             EventNotFound,
             WorkerNotFound,
             DuplicateJob,

@@ -37,7 +37,11 @@ class Reporting:
     """
 
     _lost = False
+    # Made when they are first needed: most runs are over before.
     _logger: RunLog | None = None
+    _metrics: MetricsBuffer | None = None
+    _logs: Journal[LogEntry] | None = None
+    _output: Journal[OutputRow] | None = None
 
     def __init__(self, context: Context, claimed: Claimed) -> None:
         self.job: Job = claimed.job
@@ -45,9 +49,6 @@ class Reporting:
         self._context = context
         self._claimed = claimed
         self._buffer = ProgressBuffer(claimed.progress)
-        self._metrics: MetricsBuffer | None = None
-        self._logs: Journal[LogEntry] | None = None
-        self._output: Journal[OutputRow] | None = None
         self._writing = threading.RLock()
 
     @property

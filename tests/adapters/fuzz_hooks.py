@@ -27,7 +27,9 @@ def filter_body(_context: Any, body: Any) -> bool:
 
 @schemathesis.hook
 def filter_query(_context: Any, query: dict[str, Any]) -> bool:
-    """The same for labels, behind their backslashes."""
+    """The same for names, and for labels behind their backslashes."""
+    if not _printable(query or {}):
+        return False
     try:
         return _printable(labels.read("label", str((query or {}).get("label", "a=b"))))
     except ValueError:

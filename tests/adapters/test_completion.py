@@ -86,6 +86,8 @@ def test_words_for_states_are_completed_also_behind_a_comma(db: Path) -> None:
         ("rm", TERMINAL),
         ("schedule", {State.CREATED}),
         ("fail", LIVE - {State.CREATED}),
+        ("restart", {State.FAILED, State.STOPPED}),
+        ("rescale", LIVE - {State.STOP_REQUESTED, State.STOPPING}),
     ],
 )
 def test_the_ids_that_a_command_could_do_something_with_are_completed_newest_first(

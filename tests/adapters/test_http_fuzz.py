@@ -28,6 +28,9 @@ def test_a_fuzzer_over_the_whole_description_finds_nothing(dialect: Dialect, pha
         for number in range(5):
             store.submit("extract", {"number": number}, key=f"key-{number}", hold=number == 0)
         (run,) = store.claim("worker-01", lease=3600)
+        run.metrics("source_1", kind="source", records_in=10, latency_ms=[1.5, 2.5])
+        run.log.warning("slow", operator_id="source_1", task_index=0, details={"seconds": 5}, record="x")
+        run.emit("sink_1", {"id": 1})
         run.checkpoint(operators=[jobstate.OperatorState("source_1", 10, "Source", {0: 10})])
         run.fail("disk gone", retryable=False)
         with serving(store, settings) as server:
@@ -60,5 +63,5 @@ def test_a_fuzzer_over_the_whole_description_finds_nothing(dialect: Dialect, pha
                 timeout=280,
             )
         assert found.returncode == 0, found.stdout[-20_000:] + found.stderr
-        assert "26 selected / 26 total" in found.stdout
+        assert "32 selected / 32 total" in found.stdout
         assert store.audit().ok

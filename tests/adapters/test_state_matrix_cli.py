@@ -9,8 +9,9 @@ import pytest
 import jobstate
 from jobstate import State
 from jobstate.cli.session import CONFLICT, USAGE
+from jobstate.domain.actions import Action, allowed_actions
 from jobstate.domain.errors import JobNotTerminal
-from jobstate.domain.lifecycle import LIFECYCLE, TERMINAL, Trigger
+from jobstate.domain.lifecycle import LEASED, LIFECYCLE, TERMINAL, Trigger
 from jobstate.domain.removal import PRUNE_WORDS
 from jobstate.wire import amp
 from jobstate.wire.errors import code_of
@@ -89,6 +90,44 @@ def test_the_command_line_schedules_and_fails_jobs_where_the_table_allows_it(
         assert shell.entries() == before
     else:
         assert str(not_allowed(job_id, state, trigger)) in shell(*line, code=CONFLICT).stderr
+        assert shell.entries() == before
+
+
+@pytest.mark.parametrize("state", State)
+def test_the_command_line_restarts_a_job_that_failed_or_was_stopped_once_and_no_other(
+    shell: Shell, state: State
+) -> None:
+    job_id = shell.young[state]
+    before = shell.entries()
+    if Action.RESTART in allowed_actions(state):
+        document = shell.json("restart", job_id, "--reason", "again", "--parallelism", 3)
+        after = shell.entries()
+        restarted = after[document["id"]]
+        assert document == {**document_of(restarted), "restored_checkpoint": None}
+        assert (document["restarted_from"], document["state"], document["parallelism"]) == (job_id, QUEUED.value, 3)
+        assert after == {**before, document["id"]: restarted}
+        before = after
+    refused = shell("restart", job_id, code=CONFLICT).stderr
+    assert f"job {job_id} is {state} and cannot be restarted: " in refused
+    assert shell.entries() == before
+
+
+@pytest.mark.parametrize("state", State)
+def test_the_command_line_rescales_a_job_where_the_rules_allow_it(shell: Shell, state: State) -> None:
+    job_id = shell.young[state]
+    before = shell.entries()
+    if Action.RESCALE in allowed_actions(state):
+        document = shell.json("rescale", job_id, 5, "--reason", "more")
+        after = shell.entries()
+        assert document == document_of(after[job_id])
+        assert after == {**before, job_id: after[job_id]} != before
+        asked = state in LEASED
+        assert after[job_id].job.state is (State.RESCALING if asked else state)
+        assert (after[job_id].job.rescale_to, after[job_id].job.parallelism) == ((5, 1) if asked else (None, 5))
+        assert shell.json("rescale", job_id, 5) == document
+        assert shell.entries() == after
+    else:
+        assert str(not_allowed(job_id, state, Trigger.RESCALE)) in shell("rescale", job_id, 5, code=CONFLICT).stderr
         assert shell.entries() == before
 
 

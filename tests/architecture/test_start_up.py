@@ -49,10 +49,15 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> str:
     path: Path = tmp_path_factory.mktemp("start") / "jobs.db"
     with jobstate.open(path, durability="normal") as store:
         store.submit("extract", {"dataset": "eth/mainnet"})
+        (run,) = store.claim("worker-01")
+        run.metrics("source_1", records_in=1)
+        run.log.warning("slow", details={"seconds": 5})
+        run.emit("sink_1", {"id": 1})
+        run.flush()
     return str(path)
 
 
-@pytest.mark.parametrize("line", ["list", "progress 1", "stop 1"])
+@pytest.mark.parametrize("line", ["list", "progress 1", "stop 1", "logs 1", "errors 1", "metrics 1", "output 1"])
 def test_a_short_command_imports_the_store_and_little_else(db: str, line: str) -> None:
     assert modules_of(*line.split(), "--db", db) & NEVER == set()
 

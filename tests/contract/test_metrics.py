@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from jobstate import Counters, InvalidRequest, JobMetrics, JobNotFound, JobStore, LeaseLost, OperatorKind, Run
+from jobstate import (
+    Counters,
+    InvalidRequest,
+    JobMetrics,
+    JobNotFound,
+    JobStore,
+    LeaseLost,
+    OperatorKind,
+    OperatorNotFound,
+    Run,
+)
 from jobstate.domain.metrics import THROUGHPUT_WINDOW_US, MetricGroup
 from jobstate.testing.clock import ManualClock
 from tests.contract.situations import AT_ONCE, LEASE, claimed, running, submitted
@@ -300,3 +310,19 @@ def test_metrics_go_with_their_job(store: JobStore) -> None:
     assert store.audit().ok
     with pytest.raises(JobNotFound):
         store.metrics(run)
+
+
+def test_one_operator_is_that_of_the_job(store: JobStore) -> None:
+    run = running(store)
+    run.metrics("in", kind="source", records_in=3)
+    run.metrics("out", kind="sink", records_out=2)
+    assert reported(run, store).operators[1] == store.operator_metrics(run, "out")
+
+
+def test_an_operator_that_counted_nothing_is_refused_by_name(store: JobStore) -> None:
+    job = submitted(store)
+    with pytest.raises(OperatorNotFound, match="'out'") as refused:
+        store.operator_metrics(job, "out")
+    assert (refused.value.job_id, refused.value.operator_id) == (job.id, "out")
+    with pytest.raises(JobNotFound):
+        store.operator_metrics(99, "out")

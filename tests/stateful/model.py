@@ -28,6 +28,8 @@ TERMINAL = {"Stopped", "Completed", "Failed"}
 RUNNING = {"Running", "Rescaling"}
 FAILABLE = {"Scheduled", "Running", "Rescaling", "Recovering", "StopRequested", "Stopping"}
 SEVERITY = ["checkpoint", "immediate", "force"]
+SAID = "said"
+"""Under this name, among the tables of a report, is what was written to the log."""
 
 Row = dict[str, Any]
 
@@ -156,6 +158,7 @@ class Model:
             "clean": False,
             "finished": None,
             "progress": {},
+            "said": [],
             "checkpoints": [],
             "root": job_id,
             "restarted_from": None,
@@ -352,8 +355,11 @@ class Model:
         return str(job["state"]) if job is not None and ended else None
 
     def _write(self, job: Row, buffered: dict[str, Any]) -> None:
-        if buffered:
-            job["progress"].update(buffered)
+        """Numbers are absolute, and make the work unclean; what is said is added, and does not."""
+        numbers = {table: told for table, told in buffered.items() if table != SAID}
+        job["said"] += buffered.get(SAID, [])
+        if numbers:
+            job["progress"].update(numbers)
             job["clean"] = False
 
     def heartbeat(self, job_id: int, token: int, lease: int, now: int) -> str | None:
@@ -454,6 +460,7 @@ class Model:
             return
         job = self._holder(job_id, token)
         self._write(job, buffered)
+        job["said"].append("failed")
         if job["state"] in PENDING and retryable:
             job["failed"] = True
             self._finish(job, "worker_failed", now)

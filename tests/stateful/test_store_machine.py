@@ -31,7 +31,7 @@ from jobstate import LIFECYCLE, Checkpoint, Event, Job, JobStore, RetryPolicy, R
 from jobstate.domain import checked
 from jobstate.domain.audit import audit_job
 from jobstate.testing.clock import ManualClock
-from tests.stateful.model import PENDING, TERMINAL, Model, Refused, Row
+from tests.stateful.model import PENDING, SAID, TERMINAL, Model, Refused, Row
 
 Thing = TypeVar("Thing")
 LONG: Final = os.environ.get("JOBSTATE_HYPOTHESIS") == "long"
@@ -90,19 +90,26 @@ class Worked:
         self.token = run.token
         self.progress = dict(progress)
         self.unwritten: set[str] = set()
+        self.said: list[str] = []
         self.stops: str | None = None
         self.point: Checkpoint | None = None
         """The checkpoint that was begun last."""
 
     @property
     def buffered(self) -> dict[str, Any]:
-        return {table: self.progress[table] for table in self.unwritten}
+        numbers = {table: self.progress[table] for table in self.unwritten}
+        return {**numbers, SAID: [*self.said]} if self.said else numbers
 
     def report(self, table: str, first: int, last: int) -> None:
-        files, blocks = self.progress.get(table, (0, frozenset()))
-        self.progress[table] = (files + 1, blocks | set(range(first, last + 1)))
+        files, blocks, records = self.progress.get(table, (0, frozenset(), 0))
+        added = range(first, last + 1)
+        self.progress[table] = (files + 1, blocks | set(added), records + len(added))
         self.unwritten.add(table)
         self.run.add_range(table, first, last, files=1)
+        self.run.metrics(table, kind="sink", records_out=len(added))
+        if first == last:
+            self.said.append(f"{table} {first}")
+            self.run.log.info("%s %d", table, first)
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -514,10 +521,10 @@ class StoreMachine(RuleBasedStateMachine):
             "flush": (lambda: model.flush(*at, buffered), run.flush),
             "checkpoint": (lambda: model.checkpoint(*at, buffered, 7), lambda: run.checkpoint(state=7).epoch),
             "complete": (lambda: model.complete(*at, buffered, self.now), run.complete),
-            "fail": (lambda: model.fail(*at, buffered, self.now, retryable=True), lambda: run.fail("disk gone")),
+            "fail": (lambda: model.fail(*at, buffered, self.now, retryable=True), lambda: run.fail("failed")),
             "fail for good": (
                 lambda: model.fail(*at, buffered, self.now, retryable=False),
-                lambda: run.fail("bad input", retryable=False),
+                lambda: run.fail("failed", retryable=False),
             ),
             "release": (lambda: model.release(*at, buffered, 3, self.now), lambda: run.release(3)),
             "begin_stop": (lambda: model.begin_stop(*at, buffered, self.now), run.begin_stop),
@@ -546,6 +553,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert answer.epoch == wanted
         if verb not in ("heartbeat", "fail_checkpoint"):
             work.unwritten.clear()
+            work.said.clear()
             assert verb != "checkpoint" or answer == wanted
 
     # After every step.
@@ -604,12 +612,19 @@ class StoreMachine(RuleBasedStateMachine):
     def reports_agree(self, job_id: int, row: Row) -> None:
         progress = self.store.progress(job_id)
         assert progress.keys() == row["progress"].keys()
-        for table, (files, blocks) in row["progress"].items():
+        counted = {
+            operator.operator_id: operator.counters.records_out for operator in self.store.metrics(job_id).operators
+        }
+        assert counted == {table: records for table, (_, _, records) in row["progress"].items()}
+        for table, (files, blocks, _) in row["progress"].items():
             current = min(blocks)
             while current + 1 in blocks:
                 current += 1
             assert progress[table].files_count == files
             assert (progress[table].start_block, progress[table].current_block) == (min(blocks), current)
+        said = self.store.logs(job_id, limit=1000)
+        assert [entry.message for entry in said] == row["said"][::-1]
+        assert [entry.number for entry in said] == list(range(len(row["said"]), 0, -1))
         kept = [(point.epoch, point.status, point.state) for point in self.store.checkpoints(job_id)]
         assert kept == [(point["epoch"], point["status"], point["state"]) for point in reversed(row["checkpoints"])]
 

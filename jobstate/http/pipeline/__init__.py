@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from jobstate.http.pipeline.checkpoints import add_checkpoint_routes
 from jobstate.http.pipeline.jobs import add_pipeline_job_routes
+from jobstate.http.pipeline.telemetry import add_telemetry_routes
 from jobstate.http.pipeline.verbs import add_verb_routes
 
 
@@ -13,4 +14,5 @@ def add_pipeline_routes(app: FastAPI) -> None:
     """Add all of them."""
     add_pipeline_job_routes(app)
     add_checkpoint_routes(app)
+    add_telemetry_routes(app)
     add_verb_routes(app)

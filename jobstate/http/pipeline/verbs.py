@@ -6,7 +6,7 @@ from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 
 from jobstate.http.describing import answers
-from jobstate.http.parameters import ActingStore
+from jobstate.http.parameters import RECORD, ActingStore, View
 from jobstate.http.pipeline.parameters import ROOT, JobName
 from jobstate.http.pipeline.schemas import (
     RescaleAnswer,
@@ -16,7 +16,8 @@ from jobstate.http.pipeline.schemas import (
     StopAnswer,
     StopWish,
 )
-from jobstate.wire import pipeline
+from jobstate.http.schemas import JobRecord
+from jobstate.wire import pipeline, records
 
 _OF_JOB = f"{ROOT}/jobs/{{job_id}}"
 
@@ -31,14 +32,23 @@ def add_verb_routes(app: FastAPI) -> None:
         result = store.stop(job_id, mode=chosen.mode, timeout=chosen.timeout_seconds)
         return JSONResponse(pipeline.stop_document(result))
 
-    @app.post(f"{_OF_JOB}/restart", tags=["pipelines"], responses=answers({200: RestartAnswer}, 400, 404, 409))
-    def restart_pipeline_job(store: ActingStore, job_id: JobName, wish: RestartWish | None = None) -> Response:
+    @app.post(
+        f"{_OF_JOB}/restart", tags=["pipelines"], responses=answers({200: RestartAnswer | JobRecord}, 400, 404, 409)
+    )
+    def restart_pipeline_job(
+        store: ActingStore, job_id: JobName, wish: RestartWish | None = None, view: View = "document"
+    ) -> Response:
         """Go on with a job that failed or was stopped, as a new job."""
         chosen = wish or RestartWish()
         restarted = store.restart(job_id, chosen.checkpoint_id, parallelism=chosen.parallelism)
-        return JSONResponse(pipeline.restart_document(restarted))
+        return JSONResponse(records.job_record(restarted) if view == RECORD else pipeline.restart_document(restarted))
 
-    @app.post(f"{_OF_JOB}/rescale", tags=["pipelines"], responses=answers({200: RescaleAnswer}, 400, 404, 409))
-    def rescale_pipeline_job(store: ActingStore, job_id: JobName, wish: RescaleWish) -> Response:
+    @app.post(
+        f"{_OF_JOB}/rescale", tags=["pipelines"], responses=answers({200: RescaleAnswer | JobRecord}, 400, 404, 409)
+    )
+    def rescale_pipeline_job(
+        store: ActingStore, job_id: JobName, wish: RescaleWish, view: View = "document"
+    ) -> Response:
         """Ask for another number of tasks; a job that nobody runs gets it at once."""
-        return JSONResponse(pipeline.rescale_document(store.rescale(job_id, wish.parallelism)))
+        job = store.rescale(job_id, wish.parallelism)
+        return JSONResponse(records.job_record(job) if view == RECORD else pipeline.rescale_document(job))

@@ -22,7 +22,7 @@ import rich.progress
 from rich.cells import cell_len
 
 import jobstate.doctor
-from jobstate.cli import changing, looking, upkeep, waiting
+from jobstate.cli import changing, checkpointing, continuing, looking, metering, sampling, saying, upkeep, waiting
 from jobstate.cli.commands import cli
 from jobstate.system import SystemClock
 
@@ -30,7 +30,18 @@ ENVIRONMENT: Final = {"TERM": "xterm-256color", "LANG": "C.UTF-8", "JOBSTATE_ACT
 PLACE: Final = "/srv/jobs"
 """What the folder in which a command runs is called, whatever it is called."""
 CRASHED: Final = 99
-_IMPORTED_BEFORE: Final = (changing, looking, upkeep, waiting, rich.progress)
+_IMPORTED_BEFORE: Final = (
+    changing,
+    checkpointing,
+    continuing,
+    looking,
+    metering,
+    sampling,
+    saying,
+    upkeep,
+    waiting,
+    rich.progress,
+)
 """So that not every child has to."""
 WRAPPED: Final = "↩"
 """Stands behind a line that the terminal broke because it was too long."""

@@ -11,6 +11,7 @@ from typing import Final
 import jobstate
 from jobstate import JobStore, RetryPolicy
 from jobstate.testing.clock import ManualClock
+from tests.adapters.golden import pipeline
 
 NIGHT: Final = datetime(2026, 3, 14, 2, 0, tzinfo=UTC)
 """When the commands are run: the operator was woken up."""
@@ -110,6 +111,7 @@ STORIES: Final[dict[str, Callable[[JobStore, ManualClock], None]]] = {
     "trouble": _trouble,
     "unguarded": _trouble,
     "empty": _empty,
+    "pipeline": lambda store, clock: pipeline.tell(store, clock, NIGHT),
 }
 
 
@@ -117,7 +119,7 @@ def tell(name: str, folder: Path) -> Path:
     """Write the store of that name."""
     path = folder / f"{name}.db"
     clock = ManualClock(NIGHT - timedelta(days=10))
-    with jobstate.open(path, clock=clock, actor="cli:ben", durability="normal") as store:
+    with jobstate.open(path, clock=clock, actor="cli:ben", durability="normal", keep_logs=pipeline.KEEP_LOGS) as store:
         STORIES[name](store, clock)
     if name == "unguarded":
         connection = sqlite3.connect(path)

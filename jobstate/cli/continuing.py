@@ -1,0 +1,73 @@
+"""Commands by which a job goes on in another way: restart, rescale."""
+
+from __future__ import annotations
+
+import click
+
+from jobstate.cli import render
+from jobstate.cli.parameters import CHECKPOINT, JOB_ID
+from jobstate.cli.session import Session, command
+from jobstate.cli.text import counted
+from jobstate.domain.checkpoints import Checkpoint
+from jobstate.domain.job import Job
+from jobstate.wire import amp
+from jobstate.wire.vocabulary import Dialect
+
+_AMPCTL = Dialect.AMPCTL
+_REASON = click.option("--reason", metavar="TEXT", help="Why, for the history.")
+
+
+@click.command("restart")
+@click.argument("job_id", metavar="ID", type=JOB_ID)
+@click.option(
+    "--checkpoint",
+    "checkpoint_id",
+    type=CHECKPOINT,
+    metavar="CHECKPOINT",
+    help="A completed checkpoint of it or of those that it restarts.  [default: its newest]",
+)
+@click.option("--parallelism", type=int, metavar="N", help="Another number of tasks.")
+@_REASON
+@command
+def restart(
+    session: Session, job_id: int, checkpoint_id: int | None, parallelism: int | None, reason: str | None
+) -> None:
+    """Go on with a job that failed or was stopped, as a new one.
+
+    Prints the id of the new job. It is asked for the same as the old one, which stays as it is, and starts from its
+    newest completed checkpoint.
+    """
+    with session.open() as store:
+        job = store.restart(job_id, checkpoint_id, parallelism=parallelism, reason=reason)
+        copies = [found for found in store.checkpoints(job) if found.token == job.lease_token]
+    copied = copies[0] if copies else None
+    document = {**amp.job_document(job, _AMPCTL), "restored_checkpoint": None if copied is None else copied.id}
+    session.answer(document, lambda: click.echo(job.id))
+    click.echo(f"job {job.id} restarts job {job_id} from {_beginning(copied)}", err=True)
+
+
+@click.command("rescale")
+@click.argument("job_id", metavar="ID", type=JOB_ID)
+@click.argument("parallelism", metavar="N", type=int)
+@_REASON
+@command
+def rescale(session: Session, job_id: int, parallelism: int, reason: str | None) -> None:
+    """Ask for another number of tasks.
+
+    The worker that has the job answers when it runs so. A job that nobody runs gets the number at once.
+    """
+    with session.open() as store:
+        job = store.rescale(job_id, parallelism, reason=reason)
+    session.answer(amp.job_document(job, _AMPCTL), lambda: click.echo(_rescaled(job)))
+
+
+def _beginning(copied: Checkpoint | None) -> str:
+    if copied is None:
+        return "the beginning, as that has no completed checkpoint"
+    return f"its checkpoint completed {render.ago(copied.finish_time, render.now())}, kept as {copied.id}"
+
+
+def _rescaled(job: Job) -> str:
+    if job.rescale_to is not None:
+        return f"job {job.id} is {job.state}: from {job.parallelism} to {counted(job.rescale_to, 'task')}"
+    return f"job {job.id} is {job.state}, with {counted(job.parallelism, 'task')}"

@@ -1,0 +1,48 @@
+"""What every part of `JobClient` stands on: the connection, who acts, and how a value is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from jobstate import arguments
+from jobstate.arguments import JobRef
+from jobstate.domain import checked
+from jobstate.domain.job import By
+
+if TYPE_CHECKING:
+    from jobstate.client.connection import Connection
+
+MAX_PAGE: Final = 1000
+MAX_OFFSET: Final = 10_000
+
+Value = TypeVar("Value")
+
+
+class ClientPart:
+    """A part of the client; see `JobClient`."""
+
+    def __init__(self, connection: Connection, by: By) -> None:
+        self._connection = connection
+        self._by = by
+
+    def _look(self, path: str, make: Callable[[Any], Value], query: Mapping[str, object] | None = None) -> Value:
+        return self._connection.read(self._connection.ask("GET", path, query, safe=True), make)
+
+    def _acting(self, actor: str | None, reason: str | None) -> By:
+        if actor is None and reason is None:
+            return self._by
+        return By(
+            self._by.actor if actor is None else checked.text("actor", actor),
+            self._by.reason if reason is None else checked.reason(reason),
+        )
+
+
+def job_path(job: JobRef) -> str:
+    """Where a job is."""
+    return f"/jobs/{arguments.job_id(job)}"
+
+
+def run_path(job: JobRef) -> str:
+    """Where what is asked of a job as a run of a pipeline is."""
+    return f"/api/v1{job_path(job)}"
