@@ -42,7 +42,20 @@ _HOMES: Final = {
     "migrate": "upkeep:migrate",
     "demo": "commands:demo",
 }
+_TAKING_A_VALUE: Final = frozenset({"--db", "--admin-url", "--auth-token", "--actor"})
+_EVERYWHERE: Final = _TAKING_A_VALUE | {"--json"}
 _ALIASES: Final = {"ls": "list", "get": "inspect", "remove": "rm"}
+
+
+def behind_the_command(args: list[str]) -> list[str]:
+    """`--db FILE list` turned into `list --db FILE`."""
+    before: list[str] = []
+    rest = list(args)
+    while rest and rest[0].partition("=")[0] in _EVERYWHERE:
+        valued = rest[0] in _TAKING_A_VALUE
+        before += rest[: 1 + valued]
+        rest = rest[1 + valued :]
+    return [*rest[:1], *before, *rest[1:]] if rest and not rest[0].startswith("-") else rest
 
 
 class Commands(click.Group):
@@ -62,6 +75,10 @@ class Commands(click.Group):
         module, _, name = home.partition(":")
         found: click.Command = getattr(import_module(f"jobstate.cli.{module}"), name)
         return found
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The options of every command may stand before its name too."""
+        return super().parse_args(ctx, behind_the_command(args))
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; an error of jobstate becomes its message and exit code."""

@@ -67,14 +67,14 @@ def spelling(dialect: Dialect) -> Mapping[State, str]:
 
 def filter_words(dialect: Dialect) -> list[str]:
     """The words that `selected` knows, in their plainest spelling."""
-    return sorted({_plain(word) for word in (*STATE_WORDS, *_SPELLINGS[dialect].values())})
+    return sorted({_plain(word) for word in (*STATE_WORDS, *_SPELLINGS[dialect].values())} | _BORROWED.keys())
 
 
 def selected(words: str | Iterable[str], dialect: Dialect, field: str = "status") -> frozenset[State]:
     """The states that filter words select together: a comma list, or several of them.
 
-    A word that the dialect shows selects every state that it shows so; any other known word exactly that state; then
-    there are `active`, `all`, `terminal` and `error`. Case, `-` and `_` do not matter.
+    A word that the dialect shows selects every state that it shows so; any other word of the store or of another
+    dialect exactly that state; then there are `active`, `all`, `terminal` and `error`. Case, `-` and `_` do not matter.
 
     Raises:
         InvalidRequest: An unknown or empty word; a misspelt filter must not look like an empty list.
@@ -83,7 +83,7 @@ def selected(words: str | Iterable[str], dialect: Dialect, field: str = "status"
     found: frozenset[State] = frozenset()
     for word in (part for text in texts for part in text.split(",")):
         shown = frozenset(state for state in State if _plain(spelled(state, dialect)) == _plain(word))
-        states = shown or states_named(word)
+        states = shown or states_named(word) or _BORROWED.get(_plain(word))
         if not states:
             raise InvalidRequest(field, f"has no word {word.strip()!r}; use {', '.join(filter_words(dialect))}")
         found |= states
@@ -92,3 +92,9 @@ def selected(words: str | Iterable[str], dialect: Dialect, field: str = "status"
 
 def _plain(word: str) -> str:
     return word.strip().lower().replace("-", "").replace("_", "")
+
+
+_BORROWED: Final[Mapping[str, frozenset[State]]] = {
+    _plain(word): frozenset({state}) for state, word in _PIPELINE_SHOWS.items() if states_named(word) is None
+}
+"""Words that only the pipeline dialect has, for the others."""

@@ -13,6 +13,7 @@ from jobstate.domain.logs import LogLevel
 
 FIELDS: Final = ("operator_id", "task_index", "details", "record")
 """What an entry may say beside its message."""
+_NAME: Final = "jobstate.run"
 _NOTED: Final = "jobstate_noted"
 
 
@@ -76,6 +77,15 @@ class RunHandler(logging.Handler):
             self.handleError(record)
 
 
+class _PassingOn(logging.Handler):
+    """Passes records on to the logger of that name, as far as its level, its filters and its handlers want them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger = logging.getLogger(_NAME)
+        if logger.hasHandlers() and logger.isEnabledFor(record.levelno):
+            logger.handle(record)
+
+
 class RunLog(logging.LoggerAdapter[logging.Logger]):
     """`run.log`: writes to the log of its job, and passes records on to the logger `jobstate.run`.
 
@@ -84,9 +94,9 @@ class RunLog(logging.LoggerAdapter[logging.Logger]):
     """
 
     def __init__(self, run: Logged) -> None:
-        own = logging.Logger("jobstate.run", logging.INFO)
-        own.parent = logging.getLogger("jobstate.run")
+        own = logging.Logger(_NAME, logging.INFO)
         own.addHandler(RunHandler(run))
+        own.addHandler(_PassingOn())
         super().__init__(own)
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:

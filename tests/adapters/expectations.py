@@ -45,13 +45,18 @@ def plain(word: str) -> str:
 
 def wanted(word: str, dialect: Dialect) -> frozenset[State]:
     """What a filter word selects: what the dialect shows so, else a group, else exactly the state of that name."""
-    shown = frozenset(state for state in State if plain(spelled(state, dialect)) == plain(word))
-    return shown or GROUPS.get(plain(word)) or frozenset(state for state in State if plain(state) == plain(word))
+    shown, foreign = (
+        frozenset(state for state in State if plain(spelled(state, spelling)) == plain(word))
+        for spelling in (dialect, Dialect.PIPELINE)
+    )
+    named = frozenset(state for state in State if plain(state) == plain(word))
+    return shown or GROUPS.get(plain(word)) or named or foreign
 
 
 def known_words(dialect: Dialect) -> list[str]:
     """Every filter word of the dialect, in one spelling."""
-    words = [*GROUPS, *(spelled(state, dialect) for state in State), *(state.value for state in State)]
+    spelled_so = [spelled(state, spelling) for state in State for spelling in (dialect, Dialect.PIPELINE)]
+    words = [*GROUPS, *spelled_so, *(state.value for state in State)]
     return list({plain(word): word for word in words}.values())
 
 

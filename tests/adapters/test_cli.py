@@ -96,6 +96,42 @@ def _of(shell: Shell, state: State) -> int:
     return next(job_id for job_id, found in states(shell).items() if found is state)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--db {db} list --json",
+        "--db={db} --json list",
+        "--json --actor me --db {db} job list",
+        "job --db {db} --json list",
+        "--json list --db {db}",
+    ],
+)
+def test_options_of_every_command_may_stand_before_its_name(tmp_path: Path, line: str) -> None:
+    db = tmp_path / "jobs.db"
+    with jobstate.open(db) as store:
+        store.submit("extract")
+    answer = CliRunner().invoke(cli, line.format(db=db).split())
+    assert (answer.exit_code, answer.stderr) == (0, "")
+    assert [job["id"] for job in json.loads(answer.stdout)["jobs"]] == [1]
+
+
+def test_the_actor_may_be_named_before_the_command(shell: Shell) -> None:
+    shell("--actor", "ana", "submit", "extract")
+    assert shell.json("--actor=bea", "stop", "1")["id"] == 1
+    assert [event["actor"] for event in shell.json("events", "1")["events"]] == ["ana", "bea"]
+
+
+@pytest.mark.parametrize("line", ["--db", "--db jobs.db", "--json", "--db jobs.db --help", "--actor"])
+def test_options_without_a_command_ask_for_one_or_show_the_help(shell: Shell, line: str) -> None:
+    answer = CliRunner().invoke(cli, line.split())
+    assert "COMMAND [ARGS]" in answer.output
+    assert answer.exit_code == (0 if "--help" in line else 2)
+
+
+def test_an_option_that_a_command_does_not_have_is_refused_before_it_too(shell: Shell) -> None:
+    assert "No such option" in shell("--json", "demo", code=2).stderr
+
+
 def test_the_documented_filters_of_its_json_work(shell: Shell, ids: dict[str, int]) -> None:
     document = shell.json("list", "--status", "all")
     completed = [job for job in document["jobs"] if job["status"] == "COMPLETED"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -231,6 +233,32 @@ def test_what_the_log_of_a_run_passes_on_is_not_written_twice(
         logging.getLogger().removeHandler(handler)
     assert [entry.message for entry in store.logs(run)] == ["once"]
     assert [record.getMessage() for record in caplog.records] == ["once"]
+
+
+def test_an_application_decides_what_it_hears_of_the_log_of_a_run(
+    store: JobStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = running(store)
+    heard = logging.getLogger("jobstate.run")
+    try:
+        heard.setLevel(logging.ERROR)
+        run.log.warning("not heard")
+        run.log.error("heard")
+    finally:
+        heard.setLevel(logging.NOTSET)
+    assert [record.getMessage() for record in caplog.records] == ["heard"]
+    assert told(run, store) == ["heard", "not heard"]
+
+
+def test_a_log_that_nobody_listens_to_is_silent() -> None:
+    script = (
+        "import jobstate\n"
+        "with jobstate.open(':memory:') as jobs:\n"
+        "    jobs.submit('x')\n"
+        "    jobs.claim('w')[0].log.error('for the job alone')\n"
+    )
+    spoken = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert (spoken.stdout, spoken.stderr) == ("", "")
 
 
 def test_a_log_is_bounded_and_says_so_and_old_errors_stay_longer(open_store: OpenStore) -> None:

@@ -43,6 +43,8 @@ def test_each_dialect_spells_a_state_as_the_contract_says(state: State) -> None:
         ("stop_requested", {State.STOP_REQUESTED}),
         ("Stop-Requested", {State.STOP_REQUESTED}),
         ("stopping", {State.STOPPING}),
+        ("Scheduling", {State.SCHEDULED}),
+        ("finished", {State.COMPLETED}),
         ("completed, stopped", {State.COMPLETED, State.STOPPED}),
         ("scheduled,running,error", {*State} - {State.COMPLETED, State.STOPPED, State.STOP_REQUESTED, State.STOPPING}),
     ],
