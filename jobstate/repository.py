@@ -209,8 +209,19 @@ class Jobs(Protocol):
     def delete(self, job_id: int, now: int, by: By) -> bool:
         """Remove a job that has ended; False when there is none, JobNotTerminal when it is live."""
 
-    def prune(self, states: frozenset[State], finished_before: int | None, limit: int, now: int, by: By) -> int:
-        """Remove up to `limit` jobs in these terminal states in one transaction; how many."""
+    def prune(
+        self,
+        states: frozenset[State],
+        finished_before: int | None,
+        limit: int,
+        now: int,
+        by: By,
+        entries: int | None = None,
+    ) -> int:
+        """Remove up to `limit` jobs in these terminal states in one transaction; how many.
+
+        With `entries`, no more jobs than have so many log entries together, but one.
+        """
 
     def prunable(self, states: frozenset[State], finished_before: int | None) -> int:
         """How many jobs such a prune would remove in all."""

@@ -119,7 +119,15 @@ class SqlJobs:
             self._remove(connection, [job_id], now, by)
             return True
 
-    def prune(self, states: frozenset[State], finished_before: int | None, limit: int, now: int, by: By) -> int:
+    def prune(
+        self,
+        states: frozenset[State],
+        finished_before: int | None,
+        limit: int,
+        now: int,
+        by: By,
+        entries: int | None = None,
+    ) -> int:
         # Read before the write lock is taken: a job that has ended never changes, at most somebody else removes it.
         ids: list[int] = []
         for state in sorted(states):
@@ -130,6 +138,8 @@ class SqlJobs:
             ]
         if not ids:
             return 0
+        if entries is not None:
+            ids = self._lighter(ids, entries)
         with self._engine.transaction() as connection:
             return self._remove(connection, ids, now, by)
 
@@ -176,6 +186,16 @@ class SqlJobs:
             return int(rows[0][0])
         connection.execute(self._sql.first_run, values)
         return 1
+
+    def _lighter(self, ids: list[int], entries: int) -> list[int]:
+        """The first of these jobs, as far as their logs have no more entries together; at least one."""
+        together, number = 0, 0
+        for _, newest in self._engine.read(self._sql.log_lengths, {"ids": json.dumps(ids)}):
+            together += newest
+            if number and together > entries:
+                break
+            number += 1
+        return ids[:number]
 
     def _remove(self, connection: sqlite3.Connection, ids: list[int], now: int, by: By) -> int:
         values = {"ids": json.dumps(ids), "now": now, "actor": by.actor, "reason": by.reason}

@@ -19,6 +19,8 @@ from jobstate.store.base import StorePart
 
 ATOMIC_PRUNE: Final = 10_000
 PRUNE_BATCH: Final = 500
+PRUNE_ENTRIES: Final = 50_000
+"""A batch is smaller where its jobs have more log entries together: they go in the same transaction."""
 DELETIONS_KEPT: Final = timedelta(days=90)
 _SWEPT_AT_ONCE: Final = 1000
 
@@ -183,10 +185,10 @@ class Operating(StorePart):
         while self._settle(_SWEPT_AT_ONCE):
             pass
         total = jobs.prunable(states, before)
-        batch = ATOMIC_PRUNE if total <= ATOMIC_PRUNE else PRUNE_BATCH
+        batch, entries = (ATOMIC_PRUNE, None) if total <= ATOMIC_PRUNE else (PRUNE_BATCH, PRUNE_ENTRIES)
         removed = 0
         while removed < total:
-            gone = jobs.prune(states, before, batch, now, by)
+            gone = jobs.prune(states, before, batch, now, by, entries)
             if gone == 0 and jobs.prunable(states, before) == 0:  # someone else may be pruning too
                 break
             removed += gone

@@ -223,6 +223,25 @@ def _prune_in(
     assert [job.id for job in store.iterate("all")] == [kept]
 
 
+def test_a_batch_of_a_large_prune_is_smaller_where_jobs_said_much(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import jobstate.store.operating as module
+
+    monkeypatch.setattr(module, "ATOMIC_PRUNE", 5)
+    monkeypatch.setattr(module, "PRUNE_BATCH", 4)
+    monkeypatch.setattr(module, "PRUNE_ENTRIES", 10)
+    for entries in (1, 1, 1, 1, 1, 5, 5, 1, 30, 2, 2):
+        run = running(store)
+        for number in range(entries):
+            run.log.info("%d", number)
+        run.complete()
+    told: list[int] = []
+    assert store.prune(progress=lambda done, _: told.append(done)) == 11
+    assert told == [4, 6, 8, 9, 11]
+    assert store.audit().ok
+
+
 def test_an_error_in_the_middle_of_a_large_prune_leaves_whole_jobs(
     store: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,6 +84,9 @@ class JobQueries:
             .group_by(jobs.state)
         )
         chosen = Select([json_rows("ids")], [SQL("value")])
+        logs = tables.logs
+        newest = logs.select(fn.COALESCE(fn.MAX(logs.number), literal(0))).where(logs.job_id == SQL("value"))
+        self.log_lengths = sql(Select([json_rows("ids")], [SQL("value"), newest]))
         record = jobs.select(jobs.id, jobs.kind, jobs.state, Param("now"), Param("actor"), Param("reason")).where(
             jobs.id.in_(chosen) & SQL(IS_ENDED)
         )
