@@ -39,7 +39,9 @@ def restart(
     """
     with session.open() as store:
         job = store.restart(job_id, checkpoint_id, parallelism=parallelism, reason=reason)
-        copies = [found for found in store.checkpoints(job) if found.token == job.lease_token]
+        copies = [
+            found for found in store.checkpoints(job) if found.token <= job.lease_token
+        ]  # not of a run of its own
     copied = copies[0] if copies else None
     document = {**amp.job_document(job, _AMPCTL), "restored_checkpoint": None if copied is None else copied.id}
     session.answer(document, lambda: click.echo(job.id))

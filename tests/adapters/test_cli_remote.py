@@ -33,6 +33,16 @@ UPKEEP = ["sweep", "audit", "doctor", "backup {folder}/copy.db", "migrate", "wor
 SHARED = [
     *("list", "inspect 1", "progress 1", "progress 1 --follow", "events 1", "submit load", "schedule 1", "stop 1"),
     *("fail 1 --reason x", "rm 1", "prune", "wait 1", "watch", "watch --after 0", "stop 1 2 --json"),
+    *(
+        "logs 1",
+        "logs 1 --follow",
+        "errors 1",
+        "metrics 1",
+        "metrics 1 --operator a",
+        "output 1",
+        "output 1 --format csv",
+    ),
+    *("checkpoints 1", "checkpoints 1 chk_1", "restart 1", "rescale 1 2"),
 ]
 
 
@@ -65,6 +75,15 @@ def places(tmp_path: Path) -> Iterator[Places]:
         working.add_range("blocks", 0, 4, files=2, size_bytes=123456)
         working.add_range("logs", 3, 3)
         working.add_range("logs", 7, 9)
+        working.metrics("source_1", kind="source", name="Kafka", subtask=1, records_in=2**40, latency_ms=[1.5, 2.5])
+        working.metrics("../sink 1", kind="sink", records_out=10, errors=1, backpressure=0.5)
+        for number in range(4):
+            working.log.info("entry %d", number, operator_id="source_1", task_index=number, details={"ü": number})
+        working.log.error("broken", details="two\n  lines", record="{")
+        working.emit("../sink 1", {"id": 1, "a": "=1"})
+        working.emit("out", "ü")
+        working.checkpoint(state={"a": 1}, backend="files", location="s3://x")
+        working.begin_checkpoint()
         working.flush()
         ids["working"] = working.id
         store.submit("taken", {"a": 1}, key="k", labels={"team": "data", "a,b": "c=d"}, pipeline_id="p")
@@ -101,6 +120,46 @@ LINES = [
     "events {Stopped}",
     "events {Failed}",
     "events 99",
+    "logs {working}",
+    "logs {working} --level info,error --limit 2",
+    "logs {working} --operator source_1 --task 2",
+    "logs {working} --since 1h --until 2999-01-01T00:00:00Z --before 3",
+    "logs {Completed}",
+    "logs {Failed} --follow",
+    "logs 99",
+    "logs 99 --follow",
+    "logs {working} --level loud",
+    "errors {working}",
+    "errors {working} --level warning",
+    "errors {Failed}",
+    "errors 99",
+    "metrics {working}",
+    "metrics {working} --groups",
+    "metrics {working} --operator source_1",
+    "metrics {working} --operator nobody",
+    "metrics {Created}",
+    "metrics 99",
+    "output {working}",
+    "output {working} --operator out",
+    "output {working} --limit 1 --offset 1",
+    "output {Created}",
+    "output 99",
+    "checkpoints {working}",
+    "checkpoints {working} --completed",
+    "checkpoints {working} chk_99",
+    "checkpoints {Created}",
+    "checkpoints 99",
+    "restart {Failed}",
+    "restart {Stopped} --parallelism 7 --reason again",
+    "restart {Failed} --checkpoint chk_99",
+    "restart {Running}",
+    "restart {Completed}",
+    "restart 99",
+    "rescale {Running} 5",
+    "rescale {Created} 5 --reason more",
+    "rescale {Stopping} 5",
+    "rescale {Running} 0",
+    "rescale 99 5",
     "submit load",
     """submit load {{"a":"ü"}} --node w --key new --pipeline p --label x=y --priority -2 --parallelism 3""",
     "submit load --max-attempts 9",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -268,7 +270,13 @@ def test_following_a_log_outlives_its_server(tmp_path: Path) -> None:
             port = server.port
             told = jobstate.connect(server.url).follow_logs(1)
             assert next(told).message == "one"
+        said: list[str] = []
+        reader = threading.Thread(target=lambda: said.extend(entry.message for entry in told))
+        reader.start()
+        time.sleep(1.5)  # longer than a call by itself outlasts
+        assert reader.is_alive()
         run.log.info("two")
         run.complete()
         with serving(store, Settings(sweep_every=3600), port=port):
-            assert [entry.message for entry in told] == ["two"]
+            reader.join(timeout=30)
+        assert said == ["two"]

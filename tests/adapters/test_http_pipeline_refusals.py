@@ -23,6 +23,12 @@ OF_A_JOB: Final = [
     ("DELETE", "/api/v1/jobs/{}", None),
     ("GET", "/api/v1/jobs/{}/checkpoints", None),
     ("GET", "/api/v1/jobs/{}/checkpoints/chk_1", None),
+    ("GET", "/api/v1/jobs/{}/metrics", None),
+    ("GET", "/api/v1/jobs/{}/operators/source_1/metrics", None),
+    ("GET", "/api/v1/jobs/{}/metric-groups", None),
+    ("GET", "/api/v1/jobs/{}/logs", None),
+    ("GET", "/api/v1/jobs/{}/errors", None),
+    ("GET", "/api/v1/jobs/{}/output", None),
     ("POST", "/api/v1/jobs/{}/stop", None),
     ("POST", "/api/v1/jobs/{}/restart", None),
     ("POST", "/api/v1/jobs/{}/rescale", RESCALE),
@@ -110,6 +116,60 @@ def test_a_list_of_jobs_refuses_what_it_cannot_mean(untouched: Api, query: str, 
 def test_a_list_of_checkpoints_refuses_what_it_cannot_mean(untouched: Api, query: str, code: str, said: str) -> None:
     job_id = next(iter(untouched.store.iterate("all"))).id
     assert_refused(untouched.ask("GET", f"/api/v1/jobs/{job_id}/checkpoints?{query}"), 400, code, said)
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "said"),
+    [
+        *(
+            (f"{path}?{query}", code, said)
+            for path in ("logs", "errors", "output")
+            for query, code, said in (
+                ("limit=0", "LIMIT_INVALID", "limit: must be at least 1"),
+                ("limit=1001", "LIMIT_TOO_LARGE", "limit: must be at most 1000"),
+                ("limit=ten", INVALID, "limit: must be an integer"),
+                ("operator_id=", INVALID, "operator_id: must not be empty"),
+                ("operator_id=a%00b", INVALID, "operator_id: must be printable text"),
+                ("limit=1&limit=1", INVALID, "limit: is given more than once"),
+                ("view=whole", INVALID, "view: must be 'document' or 'record'"),
+            )
+        ),
+        ("logs?level=loud", INVALID, "level: must be one of info, warn, error, not 'loud'"),
+        ("logs?level=", INVALID, "level: must be one of info, warn, error"),
+        ("logs?level=info,", INVALID, "level: must be one of info, warn, error"),
+        ("errors?level=info", INVALID, "level: must be one of error, warn, not 'info'"),
+        ("logs?task_index=-1", INVALID, "task_index: must be at least 0"),
+        ("logs?task_index=1.0", INVALID, "task_index: must be an integer"),
+        *(
+            (f"logs?{name}={text}", INVALID, f"{name}: ")
+            for name in ("since", "until")
+            for text in ("", "noon", "-1", "1.5", "253402300800000", "9" * 5000, "2026-01-31T12:00:00", "true")
+        ),
+        *(
+            (f"{path}?before={text}", INVALID, "before: must be")
+            for path in ("logs", "errors")
+            for text in ("", "0", "log_0", "chk_1", "-1", "1.0", f"log_{2**63}", "LOG_1", "01")
+        ),
+        ("logs?after=-1", INVALID, "after: must be such as log_7"),
+        ("logs?after=job_1", INVALID, "after: must be such as log_7"),
+        ("output?offset=10001", INVALID, "offset: must be at most 10000"),
+        ("output?format=xml", INVALID, "format: must be 'json' or 'csv'"),
+        ("metrics?view=whole", INVALID, "view: must be 'document' or 'record'"),
+        ("operators/a%00b/metrics", "INVALID_OPERATOR_ID", "operator_id: must be printable text"),
+        (f"operators/{'x' * 256}/metrics", "INVALID_OPERATOR_ID", "operator_id: must have at most 255 characters"),
+    ],
+)
+def test_what_jobs_report_is_not_shown_to_whom_asks_for_what_it_cannot_mean(
+    untouched: Api, path: str, code: str, said: str
+) -> None:
+    job_id = next(iter(untouched.store.iterate("all"))).id
+    assert_refused(untouched.ask("GET", f"/api/v1/jobs/{job_id}/{path}"), 400, code, said)
+
+
+def test_an_operator_that_counted_nothing_is_not_found(untouched: Api) -> None:
+    job_id = next(iter(untouched.store.iterate("all"))).id
+    answer = untouched.ask("GET", f"/api/v1/jobs/{job_id}/operators/source_1/metrics")
+    assert_refused(answer, 404, "OPERATOR_NOT_FOUND", f"job {job_id} has no metrics of an operator 'source_1'")
 
 
 @pytest.mark.parametrize(
@@ -211,6 +271,7 @@ def test_a_page_from_elsewhere_a_body_of_another_sort_and_one_that_is_too_large_
     [
         *("/api", "/api/", "/api/v1", "/api/v1/", "/api/v1/jobs/", "/api/v2/jobs", "/API/v1/jobs", "//api/v1/jobs"),
         *("/api/v1/jobs/job_1/", "/api/v1/jobs/job_1/stop/", "/api/v1/jobs/job_1/stops", "/api/v1/jobs//stop"),
+        *("/api/v1/jobs/job_1/logs/", "/api/v1/jobs/job_1/operators/a", "/api/v1/jobs/job_1/operators//metrics"),
         *("/api/v1/jobs/job_1/checkpoints/", "/api/v1/jobs/job_1/checkpoints/chk_1/x", "/api/v1/../jobs"),
     ],
 )

@@ -49,7 +49,7 @@ def shown(marker: str) -> list[tuple[str, str, str]]:
 
 def test_the_operators_lines_do_what_the_readme_shows(tmp_path: Path) -> None:
     lines = shown("runs as printed")
-    assert len(lines) == 10
+    assert len(lines) == 13
     for command, filtered, expected in lines:
         program, _, arguments = command.partition(" ")
         assert program == "jobstate"
@@ -61,7 +61,7 @@ def test_the_operators_lines_do_what_the_readme_shows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("marker", "count", "left"), [("answers as printed", 7, []), ("answers as printed: pipelines", 8, [2, 1])]
+    ("marker", "count", "left"), [("answers as printed", 7, []), ("answers as printed: pipelines", 10, [2, 1])]
 )
 def test_the_lines_over_http_are_answered_as_the_readme_shows(
     tmp_path: Path, marker: str, count: int, left: list[int]
