@@ -293,6 +293,9 @@ class Telemetry(Protocol):
     def logs(self, job_id: int, wanted: LogFilter, place: Place) -> list[LogEntry]:
         """At most `place.limit` entries of a job, newest first; oldest first where `place.after` is given."""
 
+    def newest_log(self, job_id: int) -> int:
+        """The number of the newest entry of a job; 0 before any."""
+
     def log_extent(self, job_id: int) -> Extent:
         """How many entries a job has written, and how many of them are there."""
 

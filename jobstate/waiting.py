@@ -61,7 +61,7 @@ def watch(context: Context, after: int, job_id: int | None, timeout: float | Non
             clock.sleep(pauses.next())
 
 
-def follow_logs(context: Context, job_id: int, wanted: LogFilter, after: int) -> Iterator[LogEntry]:
+def follow_logs(context: Context, job_id: int, wanted: LogFilter, after: int, by: By) -> Iterator[LogEntry]:
     """Every entry of a job after that one, then each new one, until it has ended; see `JobStore.follow_logs`."""
     clock, repository = context.clock, context.repository
     while True:
@@ -75,6 +75,11 @@ def follow_logs(context: Context, job_id: int, wanted: LogFilter, after: int) ->
             continue
         if job is None or job.is_terminal:
             return
+        if leases.is_overdue(job, clock.now()) and repository.leases.settle(
+            clock.now(), context.settling(by.actor, limit=_SETTLE_BATCH)
+        ):
+            continue
         pauses = Pauses()
-        while repository.version() == seen:
+        clock.sleep(pauses.next())
+        while repository.version() == seen and not leases.is_overdue(job, clock.now()):
             clock.sleep(pauses.next())

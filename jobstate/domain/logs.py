@@ -84,7 +84,9 @@ def details_text(details: object) -> str | None:
     if details is None:
         return None
     if isinstance(details, Mapping):
-        for told in (details, json.loads(json.dumps(dict(details), default=str, skipkeys=True))):
-            with suppress(InvalidRequest):
-                return checked.json_object("details", told, MAX_DETAILS)
+        with suppress(InvalidRequest):
+            return checked.json_object("details", details, MAX_DETAILS)
+        with suppress(InvalidRequest, TypeError, ValueError, RecursionError):
+            plain = json.loads(json.dumps(dict(details), default=str, skipkeys=True))
+            return checked.json_object("details", plain, MAX_DETAILS)
     return json.dumps(shortened(details, MAX_DETAILS), ensure_ascii=False)

@@ -7,6 +7,7 @@ that it restores, so that work which is done again does not count twice.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -266,7 +267,7 @@ def _operator(subtasks: list[SubtaskMetrics], quantify: Quantify, running_at: in
         counters,
         max(subtask.backpressure for subtask in subtasks),
         min(100.0, 100 * idle / observed) if observed else 0.0,
-        sum(
+        math.fsum(
             subtask.throughput_in if newest.kind is OperatorKind.SOURCE else subtask.throughput_out
             for subtask in moving
         ),

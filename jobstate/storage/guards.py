@@ -80,6 +80,12 @@ def guards(prefix: str) -> tuple[str, ...]:
         _on(
             f"{jobs}_delete_cleanup",
             f"AFTER DELETE ON {jobs}",
+            # A restart that is removed leaves its token, above which the next one of the lineage begins.
+            f"UPDATE {prefix}lineages SET newest_token = OLD.lease_token WHERE newest_token < OLD.lease_token AND "
+            f"root_id = (SELECT root_id FROM {specs} WHERE job_id = OLD.id AND restarted_from IS NOT NULL)",
+            f"INSERT INTO {prefix}lineages (root_id, newest_token) SELECT root_id, OLD.lease_token FROM {specs} "
+            f"WHERE job_id = OLD.id AND restarted_from IS NOT NULL AND root_id NOT IN "
+            f"(SELECT root_id FROM {prefix}lineages)",
             *(f"DELETE FROM {child} WHERE job_id = OLD.id" for child in children),
             # A deletion past the library leaves its record too; nobody said who did it, or when.
             f"INSERT INTO {prefix}deletions (id, kind, state, at, actor) "
@@ -123,7 +129,8 @@ def guards(prefix: str) -> tuple[str, ...]:
         ),
         _frozen(specs, "UPDATE", "what was submitted is never changed"),
         _kept(specs, jobs, "a specification goes only with its job"),
-        *_counter_guards(f"{prefix}pipelines"),
+        *_counter_guards(f"{prefix}pipelines", "pipeline_id", "last_run_id", "run numbers only rise"),
+        *_counter_guards(f"{prefix}lineages", "root_id", "newest_token", "the tokens of a lineage only rise"),
         *(
             _frozen(f"{prefix}{table}", verb, "the lifecycle is part of the program")
             for table in ("lifecycle_edges", "meta")
@@ -132,15 +139,14 @@ def guards(prefix: str) -> tuple[str, ...]:
     )
 
 
-def _counter_guards(pipelines: str) -> tuple[str, ...]:
-    """No run number is used twice: the counter only rises, and stays."""
-    message = "run numbers only rise"
-    taken = f"EXISTS (SELECT 1 FROM {pipelines} WHERE pipeline_id = NEW.pipeline_id)"
-    falls = "NEW.last_run_id <= OLD.last_run_id OR NEW.pipeline_id <> OLD.pipeline_id"
+def _counter_guards(table: str, key: str, counter: str, message: str) -> tuple[str, ...]:
+    """No number is used twice: the counter only rises, and stays."""
+    taken = f"EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key})"
+    falls = f"NEW.{counter} <= OLD.{counter} OR NEW.{key} <> OLD.{key}"
     return (
-        _on(f"{pipelines}_insert_guard", f"BEFORE INSERT ON {pipelines}", _refuse_first([(taken, message)])),
-        _on(f"{pipelines}_update_guard", f"BEFORE UPDATE ON {pipelines}", _refuse_first([(falls, message)])),
-        _frozen(pipelines, "DELETE", message),
+        _on(f"{table}_insert_guard", f"BEFORE INSERT ON {table}", _refuse_first([(taken, message)])),
+        _on(f"{table}_update_guard", f"BEFORE UPDATE ON {table}", _refuse_first([(falls, message)])),
+        _frozen(table, "DELETE", message),
     )
 
 

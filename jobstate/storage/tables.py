@@ -108,6 +108,7 @@ class Tables:
     logs: Any
     output: Any
     pipelines: Any
+    lineages: Any
     workers: Any
     deletions: Any
     edges: Any
@@ -306,6 +307,13 @@ def define(prefix: str) -> Tables:
         class Meta:
             without_rowid = True
 
+    class Lineages(Table):
+        """The newest token of the restarts that were removed; it outlives them, so that tokens only rise."""
+
+        table = "lineages"
+        root_id = IntegerField(primary_key=True)
+        newest_token = IntegerField()
+
     class Workers(Table):
         """The workers that said they are there."""
 
@@ -365,6 +373,7 @@ def define(prefix: str) -> Tables:
         Logs,
         Output,
         Pipelines,
+        Lineages,
         Workers,
         Deletions,
         Edges,

@@ -49,6 +49,10 @@ class SqlTelemetry:
         }
         return [_entry_of(row) for row in self._engine.read(self._sql.logs(asked), values)]
 
+    def newest_log(self, job_id: int) -> int:
+        newest: int = self._engine.read(self._sql.newest_log, {"id": job_id})[0][0]
+        return newest
+
     def log_extent(self, job_id: int) -> Extent:
         """Without counting what is not bounded: from the oldest entry that is no error on, all are there."""
         with self._engine.snapshot() as connection:

@@ -66,7 +66,8 @@ class Following(Looking):
     ) -> Iterator[LogEntry]:
         """What the job says, as it says it: every kept entry after that number, oldest first, then each new one.
 
-        A worker writes its entries about once a second. Ends when the job has ended and all was read, or was removed.
+        A worker writes its entries about once a second. Ends when the job has ended and all was read, or was removed;
+        settles the job when it is overdue.
 
         Args:
             job: The job.
@@ -80,4 +81,4 @@ class Following(Looking):
         """
         wanted = arguments.log_filter(level, operator_id, task_index)
         checked.integer("after", after, 0, checked.MAX_ID)
-        return follow_logs(self._context, self.get(job).id, wanted, after)
+        return follow_logs(self._context, self.get(job).id, wanted, after, self._by)

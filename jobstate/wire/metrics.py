@@ -98,5 +98,5 @@ def _latency(latency: Quantiles | None) -> Document:
 
 def _number(value: float) -> float:
     """Rounded; a whole one without a point."""
-    rounded = round(value, _DIGITS)
+    rounded = round(float(value), _DIGITS)  # `sum` of nothing is an integer
     return int(rounded) if rounded.is_integer() else rounded

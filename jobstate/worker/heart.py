@@ -178,7 +178,8 @@ class Heart:
                 if not run.settled:
                     run.flush_if_free()
             except LeaseLost as error:
-                logger.warning("%s", error)
+                if run.lost:
+                    logger.warning("%s", error)
 
     def _snapshot(self) -> list[Run]:
         with self._changed:

@@ -1,13 +1,13 @@
 """What one run says and shows, gathered in memory until it is written: log entries and rows of output.
 
-They are numbered on from what the store holds of the job. Nobody else writes any while the lease stands, so the numbers
-hold, and writing an entry twice (the first time in a transaction that was undone, or was not) leaves one.
+Entries are numbered when they are written, on from what the store holds of the job. Nobody else writes any while the
+lease stands. What is written in a transaction that may yet be undone is kept until the store can be asked again.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final, Generic, TypeVar
@@ -15,58 +15,108 @@ from typing import Final, Generic, TypeVar
 from jobstate.domain.logs import LogEntry
 from jobstate.domain.output import OutputRow
 
-MAX_WAITING: Final = 10_000
-"""How many entries wait to be written at most; beyond that the oldest are lost, and their numbers with them."""
+MAX_LOGS_WAITING: Final = 10_000
+MAX_OUTPUT_WAITING: Final = 1_000
+"""How many entries wait to be written at most; beyond that the oldest are lost."""
 
 Entry = TypeVar("Entry", LogEntry, OutputRow)
 
 
 class Journal(Generic[Entry]):
-    """Entries in the order in which they were made. Safe to use from several threads.
+    """Entries in the order in which they were made. Safe to use from several threads; one at a time writes.
 
     Args:
+        most: How many may wait.
         series_of: What an entry is numbered in: entries of several series are numbered apart.
-        written: The newest number that the store holds, by series; asked once, before the first writing.
+        written: The newest number that the store holds, by series.
+        counts_lost: What is lost takes a number too.
     """
 
-    def __init__(self, series_of: Callable[[Entry], str], written: Callable[[], Mapping[str, int]]) -> None:
+    def __init__(
+        self,
+        most: int,
+        series_of: Callable[[Entry], str],
+        written: Callable[[], Mapping[str, int]],
+        *,
+        counts_lost: bool,
+    ) -> None:
         self._series_of: Callable[[Entry], str] = series_of
         self._written = written
-        self._before: Mapping[str, int] | None = None
-        self._made: dict[str, int] = {}
-        self._waiting: deque[Entry] = deque(maxlen=MAX_WAITING)
+        self._newest: dict[str, int] | None = None
+        """The newest number that was given, by series."""
+        self._waiting: deque[Entry] = deque(maxlen=most)
+        self._unsure: list[Entry] = []
+        """Written, in a transaction that may yet be undone."""
+        self._counts_lost = counts_lost
+        self._lost: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     @property
     def dirty(self) -> bool:
-        """Whether anything is to be written."""
-        return bool(self._waiting)
+        """Whether anything is to be written, or to be made sure of."""
+        return bool(self._waiting or self._unsure)
 
-    def add(self, series: str, make: Callable[[int], Entry]) -> None:
-        """Note an entry, which `make` makes of its number in this run."""
+    def add(self, entry: Entry) -> None:
+        """Note an entry, which is not numbered yet."""
         with self._lock:
-            number = self._made[series] = self._made.get(series, 0) + 1
-            self._waiting.append(make(number))
+            if len(self._waiting) == self._waiting.maxlen:
+                self._lost[self._series_of(self._waiting[0])] += 1
+            self._waiting.append(entry)
 
-    def take(self) -> list[Entry]:
-        """What is to be written, with its numbers in the job; it counts as written until `put_back`."""
-        if not self._waiting:
+    def lost(self) -> int:
+        """How many were lost since this was asked last."""
+        with self._lock:
+            lost = self._lost.total()
+            self._lost.clear()
+            return lost
+
+    def take(self, *, sure: bool) -> list[Entry]:
+        """What is to be written, numbered; it counts as written until `put_back`.
+
+        Args:
+            sure: What the store holds now, it will hold: no transaction is open.
+        """
+        if not self.dirty:
             return []
-        if self._before is None:
-            self._before = self._written()
+        held = self._written() if self._newest is None or self._unsure else {}
         with self._lock:
-            taken = [self._moved(entry, 1) for entry in self._waiting]
+            if self._newest is None:
+                self._newest = dict(held)
+            if self._unsure:
+                kept = [entry for entry in self._unsure if entry.number <= held.get(self._series_of(entry), 0)]
+                undone = [entry for entry in self._unsure if entry.number > held.get(self._series_of(entry), 0)]
+                if undone:
+                    self._newest = dict(held)
+                    self._return(undone)
+                self._unsure = [] if sure else kept
+            if self._counts_lost:
+                for series, lost in self._lost.items():
+                    self._newest[series] = self._newest.get(series, 0) + lost
+                self._lost.clear()
+            taken = [self._numbered(entry, self._newest) for entry in self._waiting]
             self._waiting.clear()
             return taken
 
     def put_back(self, taken: Iterable[Entry]) -> None:
-        """The writing failed, or may be undone: these are to be written again."""
+        """The writing failed: these are to be written again, and their numbers are free."""
         with self._lock:
-            again = [self._moved(entry, -1) for entry in taken]
-            again.extend(self._waiting)
-            self._waiting = deque(again, maxlen=MAX_WAITING)
+            again = list(taken)
+            for entry in again:
+                assert self._newest is not None
+                self._newest[self._series_of(entry)] -= 1
+            self._return(again)
 
-    def _moved(self, entry: Entry, sign: int) -> Entry:
-        """The entry with its number in the job instead of that in the run, or the reverse."""
-        assert self._before is not None
-        return replace(entry, number=entry.number + sign * self._before.get(self._series_of(entry), 0))
+    def doubt(self, taken: Iterable[Entry]) -> None:
+        """These were written, in a transaction that may yet be undone."""
+        with self._lock:
+            self._unsure.extend(taken)
+
+    def _return(self, entries: list[Entry]) -> None:
+        again = deque(entries, maxlen=self._waiting.maxlen)
+        again.extend(self._waiting)
+        self._waiting = again
+
+    def _numbered(self, entry: Entry, newest: dict[str, int]) -> Entry:
+        series = self._series_of(entry)
+        number = newest[series] = newest.get(series, 0) + 1
+        return replace(entry, number=number)

@@ -8,7 +8,6 @@ from collections.abc import MutableMapping
 from contextvars import ContextVar
 from typing import Any, Final, Protocol
 
-from jobstate.domain.errors import JobStateError
 from jobstate.domain.logs import LogLevel
 
 FIELDS: Final = ("operator_id", "task_index", "details", "record")
@@ -73,7 +72,7 @@ class RunHandler(logging.Handler):
             if told["details"] is None and record.exc_info and record.exc_info[0] is not None:
                 told["details"] = "".join(traceback.format_exception(*record.exc_info))
             run.note(_level(record.levelno), record.getMessage(), **told)
-        except (JobStateError, ValueError, TypeError, RecursionError):  # as every handler of `logging` does
+        except Exception:  # noqa: BLE001  (as every handler of `logging` does: what is logged never fails a job)
             self.handleError(record)
 
 

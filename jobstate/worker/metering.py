@@ -117,8 +117,8 @@ class MetricsBuffer:
             total = subtask.counters.plus(counted)
             for field, number in zip(Counters._fields, total, strict=True):
                 checked.integer(field, number, 0, checked.MAX_ID)
-            subtask.counters = total
-            subtask.idle_us += idle_us
+            idle_in_all = checked.integer("idle", subtask.idle_us + idle_us, 0, checked.MAX_ID)
+            subtask.counters, subtask.idle_us = total, idle_in_all
             if held_up is not None:
                 subtask.backpressure = held_up
             if latencies:

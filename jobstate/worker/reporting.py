@@ -12,7 +12,7 @@ from datetime import timedelta
 from jobstate.context import Context
 from jobstate.domain import checked
 from jobstate.domain.checkpoints import Checkpoint
-from jobstate.domain.errors import LeaseLost
+from jobstate.domain.errors import InvalidRequest, LeaseLost
 from jobstate.domain.job import Job, Lease
 from jobstate.domain.logs import MAX_DETAILS, MAX_MESSAGE, LogEntry, LogLevel, details_text, shortened
 from jobstate.domain.metrics import Counters
@@ -21,9 +21,9 @@ from jobstate.domain.ranges import TableProgress
 from jobstate.domain.report import NOTHING, Report
 from jobstate.repository import Claimed
 from jobstate.worker.buffer import ProgressBuffer
-from jobstate.worker.journal import Journal
+from jobstate.worker.journal import MAX_LOGS_WAITING, MAX_OUTPUT_WAITING, Journal
 from jobstate.worker.logs import RunLog
-from jobstate.worker.metering import MetricsBuffer
+from jobstate.worker.metering import MAX_OPERATORS, MetricsBuffer
 
 _LOG = "log"
 
@@ -42,6 +42,7 @@ class Reporting:
     _metrics: MetricsBuffer | None = None
     _logs: Journal[LogEntry] | None = None
     _output: Journal[OutputRow] | None = None
+    _emitting: frozenset[str] = frozenset()
 
     def __init__(self, context: Context, claimed: Claimed) -> None:
         self.job: Job = claimed.job
@@ -50,6 +51,8 @@ class Reporting:
         self._claimed = claimed
         self._buffer = ProgressBuffer(claimed.progress)
         self._writing = threading.RLock()
+        """Held from taking what is to be written until that is decided."""
+        self._making = threading.Lock()
 
     @property
     def id(self) -> int:
@@ -162,18 +165,13 @@ class Reporting:
         record: object = None,
     ) -> None:
         """Write to the log of the job; `log` is what handlers use. What is too long is cut, with a mark."""
-        with self._writing:
-            if self._logs is None:
-                telemetry = self._context.repository.telemetry
-                self._logs = Journal(lambda _: _LOG, lambda: {_LOG: telemetry.log_extent(self.id).total})
-            logs = self._logs
         now = self._context.clock.now()
         told = LogLevel(level)
         operator = None if operator_id is None else checked.text("operator_id", operator_id)
         task = None if task_index is None else checked.integer("task_index", task_index, 0, checked.MAX_ID)
         said, more = shortened(message, MAX_MESSAGE), details_text(details)
         about = None if record is None else shortened(record, MAX_DETAILS)
-        logs.add(_LOG, lambda number: LogEntry(number, now, told, operator, task, said, more, about))
+        self._log_journal().add(LogEntry(0, now, told, operator, task, said, more, about))
 
     def emit(self, operator_id: str, record: object) -> None:
         """Show a row of what an operator writes, for those who want to see it; the newest 1,000 of each are kept.
@@ -186,13 +184,8 @@ class Reporting:
             InvalidRequest: An argument is not as described.
         """
         operator = checked.text("operator_id", operator_id)
-        with self._writing:
-            if self._output is None:
-                telemetry = self._context.repository.telemetry
-                self._output = Journal(lambda row: row.operator_id, lambda: telemetry.emitted(self.id))
-            output = self._output
-        now, row = self._context.clock.now(), record_text(record)
-        output.add(operator, lambda number: OutputRow(operator, number, now, row))
+        row = OutputRow(operator, 0, self._context.clock.now(), record_text(record))
+        self._output_journal(operator).add(row)
 
     def flush(self) -> None:
         """Write what was reported so far. Raises LeaseLost."""
@@ -200,6 +193,8 @@ class Reporting:
             if not self._dirty:
                 return
             taken = self._take()
+            if not taken:
+                return
             try:
                 self._context.repository.reports.record(self.lease, taken)
             except BaseException as error:
@@ -215,25 +210,56 @@ class Reporting:
         """
         if not self._dirty:
             return
-        taken = NOTHING
+        taken, writing = NOTHING, False
         try:
             with self._context.repository.transaction():
-                if not self._writing.acquire(blocking=False):
-                    return
-                try:
-                    taken = self._take()
-                    self._context.repository.reports.record(self.lease, taken)
-                finally:
-                    self._writing.release()
+                writing = self._writing.acquire(blocking=False)
+                if writing:
+                    taken = self._take(sure=True)
+                    if taken:
+                        self._context.repository.reports.record(self.lease, taken)
         except BaseException as error:
             self._failed(error, taken)
             raise
+        finally:
+            if writing:  # only now: until it is committed, nobody may take it for written
+                self._writing.release()
 
     def _metering(self) -> MetricsBuffer:
-        with self._writing:
+        with self._making:
             if self._metrics is None:
                 self._metrics = MetricsBuffer(self._claimed.metrics, self.job.claimed_us or 0)
             return self._metrics
+
+    def _log_journal(self) -> Journal[LogEntry]:
+        with self._making:
+            if self._logs is None:
+                telemetry = self._context.repository.telemetry
+                self._logs = Journal(
+                    MAX_LOGS_WAITING,
+                    lambda _: _LOG,
+                    lambda: {_LOG: telemetry.newest_log(self.id)},
+                    counts_lost=False,  # an entry tells of them
+                )
+            return self._logs
+
+    def _output_journal(self, operator_id: str) -> Journal[OutputRow]:
+        with self._making:
+            if self._output is None:
+                telemetry = self._context.repository.telemetry
+                self._output = Journal(
+                    MAX_OUTPUT_WAITING,
+                    lambda row: row.operator_id,
+                    lambda: telemetry.emitted(self.id),
+                    counts_lost=True,
+                )
+            if operator_id not in self._emitting:
+                if len(self._emitting) >= MAX_OPERATORS:
+                    raise InvalidRequest(
+                        "operator_id", f"would be one of more than {MAX_OPERATORS} operators of one run"
+                    )
+                self._emitting = self._emitting | {operator_id}
+            return self._output
 
     @property
     def _dirty(self) -> bool:
@@ -241,20 +267,41 @@ class Reporting:
             part is not None and part.dirty for part in (self._metrics, self._logs, self._output)
         )
 
-    def _take(self) -> Report:
+    def _take(self, *, sure: bool | None = None) -> Report:
         """All that is to be written; it counts as written until `_failed`."""
         if self._metrics is None and self._logs is None and self._output is None:
             progress = self._buffer.take()
             return Report(progress) if progress else NOTHING
-        logs = [] if self._logs is None else self._logs.take()
-        output = [] if self._output is None else self._output.take()
-        metrics = [] if self._metrics is None else self._metrics.take(self._context.clock.now())
-        return Report(self._buffer.take(), metrics, logs, output, self._context.bounds)
+        if sure is None:
+            sure = not self._context.repository.in_transaction()
+        taken = Report(bounds=self._context.bounds)
+        try:
+            if self._logs is not None:
+                self._tell_of_losses(self._logs)
+                taken = taken._replace(logs=self._logs.take(sure=sure))
+            if self._output is not None:
+                taken = taken._replace(output=self._output.take(sure=sure))
+        except BaseException:
+            self._put_back(taken)
+            raise
+        if self._metrics is not None:
+            taken = taken._replace(metrics=self._metrics.take(self._context.clock.now()))
+        return taken._replace(progress=self._buffer.take())
+
+    def _tell_of_losses(self, logs: Journal[LogEntry]) -> None:
+        lost = logs.lost()
+        if lost:
+            self.note(LogLevel.WARN, f"{lost} entries are lost: they came faster than they could be written")
 
     def _written(self, taken: Report) -> None:
-        """Inside a transaction that may yet be undone, what was written counts as not written: twice is once."""
-        if taken and self._context.repository.in_transaction():
-            self._put_back(taken)
+        """Inside a transaction that may yet be undone, what was written may have to be written again."""
+        if not taken or not self._context.repository.in_transaction():
+            return
+        self._put_back(Report(taken.progress, taken.metrics))  # absolute numbers: twice is once
+        if self._logs is not None:
+            self._logs.doubt(taken.logs)
+        if self._output is not None:
+            self._output.doubt(taken.output)
 
     def _failed(self, error: BaseException, taken: Report) -> None:
         self._put_back(taken)

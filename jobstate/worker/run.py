@@ -18,6 +18,7 @@ from jobstate.domain.leases import Renewal
 from jobstate.domain.lifecycle import STOP_PENDING
 from jobstate.domain.logs import LogLevel
 from jobstate.domain.moves import Decision
+from jobstate.domain.report import Report
 from jobstate.repository import Claimed
 from jobstate.worker.checkpointing import Checkpointing
 from jobstate.worker.logs import Logged, enter, leave
@@ -279,6 +280,13 @@ class Run(Checkpointing):
             self._provisional = True
         else:
             self._end_for_good()
+
+    def _failed(self, error: BaseException, taken: Report) -> None:
+        if isinstance(error, LeaseLost) and self._provisional:  # its own end was kept
+            self._put_back(taken)
+            self._end_for_good()
+        else:
+            super()._failed(error, taken)
 
     def _end_for_good(self) -> None:
         self._settled = True

@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -13,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from jobstate import InvalidRequest, JobNotFound, JobStore, LeaseLost, LogLevel, Run, RunHandler
+from jobstate import InvalidRequest, JobNotFound, JobStore, Lease, LeaseLost, LogLevel, Run, RunHandler, StoreBusy
+from jobstate.domain.report import Report
 from jobstate.testing.clock import ManualClock
-from jobstate.worker.journal import MAX_WAITING
+from jobstate.worker.journal import MAX_LOGS_WAITING
 from tests.contract.conftest import OpenStore
 from tests.contract.situations import AT_ONCE, LEASE, claimed, running, submitted
 
@@ -292,14 +294,132 @@ def test_errors_are_bounded_too(open_store: OpenStore) -> None:
     assert page.entries[0].message == "1499"
 
 
-def test_more_than_can_wait_loses_the_oldest_and_keeps_their_numbers_free(store: JobStore) -> None:
+def test_more_than_can_wait_loses_the_oldest_and_says_so(store: JobStore) -> None:
     run = running(store)
-    for number in range(MAX_WAITING + 5):
+    for number in range(MAX_LOGS_WAITING + 5):
         run.log.info("%d", number)
     run.flush()
-    assert store.logs(run, limit=1).total == MAX_WAITING + 5
-    (oldest,) = store.logs(run, after=0, limit=1)
-    assert oldest.number > 5
+    newest, before = store.logs(run, limit=2)
+    assert newest.message == "5 entries are lost: they came faster than they could be written"
+    assert before.message == f"{MAX_LOGS_WAITING + 4}"
+    page = store.logs(run, after=0, limit=1)
+    assert (page.entries[0].number, page.total, page.retained) == (1, MAX_LOGS_WAITING, MAX_LOGS_WAITING)
+    assert page.entries[0].message == "6"  # the word about the losses took a place too
+
+
+class Odd:
+    """Something that cannot be told in words."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+    __repr__ = __str__
+
+
+def test_a_log_call_never_fails_the_job(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    circle: dict[str, Any] = {}
+    circle["itself"] = circle
+    run = running(store)
+    with run:
+        run.log.info("read %(file)s", {"path": "x"})
+        run.log.info("%s", Odd())
+        run.log.info("odd record", record=Odd())
+        run.log.info("odd details", details={"a": Odd()})
+        run.log.info("task", task_index="first")
+        run.log.info("circle", details=circle)
+    assert store.get(run.id).state == "Completed"
+    assert [entry.message for entry in store.logs(run)] == ["circle"]
+
+
+def test_an_entry_is_not_lost_when_the_store_cannot_be_asked(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = running(store)
+    run.log.info("kept")
+    run.emit("sink", 1)
+    run.metrics("in", records_in=1)
+    telemetry = type(store.repository.telemetry)
+    with monkeypatch.context() as broken:
+        broken.setattr(telemetry, "emitted", _busy)
+        with pytest.raises(StoreBusy):
+            run.flush()
+        with pytest.raises(StoreBusy):
+            run.complete()
+    run.complete()
+    assert [entry.message for entry in store.logs(run)] == ["kept"]
+    assert store.output(run).total == store.metrics(run).totals.records_in == 1
+
+
+def _busy(*_: object) -> dict[str, int]:
+    raise StoreBusy("jobs.db", "it is locked")
+
+
+def test_what_is_written_in_one_transaction_is_written_once(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = running(store)
+    written = 0
+    reports = type(store.repository.reports)
+    record = reports.record
+
+    def counted(self: Any, lease: Lease, report: Report) -> None:
+        nonlocal written
+        written += len(report.logs) + len(report.output)
+        record(self, lease, report)
+
+    monkeypatch.setattr(reports, "record", counted)
+    with store.batch():
+        for number in range(50):
+            run.log.info("%d", number)
+            run.emit("sink", number)
+            run.flush()
+    assert written == 100
+    run.log.info("after")
+    run.flush()
+    assert written == 101
+    assert store.logs(run).total == 51
+    assert store.output(run).total == 50
+
+
+def test_an_inner_transaction_that_was_undone_takes_nothing_of_the_log_along(store: JobStore) -> None:
+    run = running(store)
+    with store.batch():
+        run.log.info("outer")
+        run.flush()
+        with pytest.raises(ZeroDivisionError), store.batch():
+            run.log.info("inner")
+            run.emit("sink", 1)
+            run.flush()
+            raise ZeroDivisionError
+        run.log.info("outer again")
+        run.complete()
+    assert {entry.message for entry in store.logs(run)} == {"outer", "inner", "outer again"}
+    assert [entry.number for entry in store.logs(run)] == [3, 2, 1]
+    assert store.output(run).total == 1
+
+
+def test_saying_something_in_a_transaction_waits_for_no_thread_that_writes(open_store: OpenStore) -> None:
+    """A thread that flushes waits for the store; who holds the store and logs must not wait for that thread."""
+    store = open_store(timeout=5)
+    run = claimed(store, submitted(store), lease=3600)
+    run.log.info("first")
+    inside, done = threading.Event(), threading.Event()
+
+    def flush() -> None:
+        inside.wait()
+        run.flush()
+
+    other = threading.Thread(target=flush)
+    other.start()
+    with store.batch():
+        store.submit("other")
+        inside.set()
+        done.wait(0.3)  # the other thread is at the lock by then
+        began = time.monotonic()
+        run.log.info("second")
+        run.metrics("in", records_in=1)
+        run.emit("sink", 1)
+        assert time.monotonic() - began < 3
+    other.join()
+    run.flush()
+    assert told(run, store) == ["second", "first"]
 
 
 def test_nothing_is_written_under_a_lease_that_is_gone(store: JobStore, clock: ManualClock) -> None:
@@ -368,6 +488,17 @@ def test_following_ends_with_the_job_and_misses_nothing(store: JobStore) -> None
     assert [entry.message for entry in entries] == ["two", "three"]
     assert [entry.message for entry in store.follow_logs(run, level="error")] == ["three"]
     assert [entry.message for entry in store.follow_logs(run, after=2)] == ["three"]
+
+
+def test_following_ends_also_when_the_worker_is_dead_and_nobody_else_looks(store: JobStore, clock: ManualClock) -> None:
+    run = running(store, max_attempts=1)
+    run.log.info("last words")
+    run.flush()
+    entries = store.follow_logs(run)
+    assert next(entries).message == "last words"
+    clock.advance(LEASE)
+    assert list(entries) == []
+    assert store.get(run.id).state == "Failed"
 
 
 def test_following_a_job_that_is_removed_meanwhile_ends(store: JobStore) -> None:

@@ -20,6 +20,7 @@ from jobstate import (
 )
 from jobstate.domain.metrics import THROUGHPUT_WINDOW_US, MetricGroup
 from jobstate.testing.clock import ManualClock
+from jobstate.wire.metrics import groups_document, metrics_document, operator_document
 from tests.contract.situations import AT_ONCE, LEASE, claimed, running, submitted
 
 HOUR = 3600.0
@@ -114,7 +115,11 @@ def test_a_running_job_that_reports_no_more_stands_still_and_one_that_ended_keep
     run.metrics("in", kind="source", records_in=100)
     assert reported(run, store).throughput == 10
     clock.advance(THROUGHPUT_WINDOW_US / 1_000_000)
-    assert store.metrics(run).throughput == 0
+    still = store.metrics(run)
+    assert still.throughput == 0
+    assert metrics_document(still)["throughput"] == 0
+    assert operator_document(still.operators[0])["metrics"]["throughput"] == 0
+    assert groups_document(still)["sources"]["throughput"] == 0
     run.complete()
     assert store.metrics(run).throughput == 10
 
@@ -289,6 +294,15 @@ def test_a_counter_that_would_overflow_is_refused_and_stays(store: JobStore) -> 
     with pytest.raises(InvalidRequest, match="records_in"):
         run.metrics("in", records_out=1, records_in=1)
     assert reported(run, store).operators[0].counters == Counters(2**63 - 1, 1)
+
+
+def test_idle_time_that_would_overflow_is_refused_and_the_worker_lives_on(store: JobStore) -> None:
+    run = running(store)
+    with pytest.raises(InvalidRequest, match="idle"):
+        for _ in range(10):
+            run.metrics("in", idle=timedelta.max)
+    run.flush()
+    assert store.metrics(run).operators[0].subtasks[0].idle_us <= 2**63 - 1
 
 
 def test_the_number_of_operators_is_bounded(store: JobStore) -> None:

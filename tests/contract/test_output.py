@@ -106,3 +106,25 @@ def test_a_caller_that_changes_a_row_afterwards_changes_nothing(store: JobStore)
     run.flush()
     (row,) = store.output(run)
     assert row.record == {"list": [1]}
+
+
+def test_the_number_of_operators_that_show_rows_is_bounded(store: JobStore) -> None:
+    run = running(store)
+    for number in range(1_000):
+        run.emit(f"operator-{number}", number)
+    with pytest.raises(InvalidRequest, match="operator_id"):
+        run.emit("one more", 1)
+    run.emit("operator-7", "again")
+    run.flush()
+    assert store.output(run, operator_id="one more").total == 0
+    assert store.output(run, operator_id="operator-7").total >= 1
+
+
+def test_rows_that_came_too_fast_to_be_written_are_counted_too(store: JobStore) -> None:
+    run = running(store)
+    for number in range(1_500):
+        run.emit("busy" if number % 3 else "other", number)
+    run.flush()
+    assert (store.output(run).total, store.output(run).retained) == (1_500, 1_000)
+    assert store.output(run, operator_id="other").total == 500
+    assert store.output(run, operator_id="busy", limit=1000).rows[-1].record == 1_499

@@ -205,6 +205,27 @@ def test_tokens_rise_through_a_lineage_so_that_late_writes_of_the_old_worker_can
     assert store.audit().ok
 
 
+@pytest.mark.parametrize("gone", ["delete", "prune"])
+def test_tokens_rise_also_above_those_of_restarts_that_were_removed(store: JobStore, gone: str) -> None:
+    first = running(store, retry=AT_ONCE, max_attempts=99)
+    first.fail("disk gone", retryable=False)
+    newest = first.token
+    for claims in (4, 1):
+        again = store.restart(first)
+        for _ in range(claims):
+            run = claimed(store, again)
+            assert run.token > newest
+            newest = run.token
+            run.release()
+        store.stop(again, mode="force")
+        if gone == "delete":
+            store.delete(again)
+        else:
+            assert store.prune("stopped") == 1
+    assert claimed(store, store.restart(first)).token > newest
+    assert store.audit().ok
+
+
 def test_a_restart_is_submitted_with_the_token_that_its_own_go_on_from(store: JobStore) -> None:
     run = running(store)
     run.fail("disk gone", retryable=False)

@@ -17,6 +17,7 @@ import pytest
 
 import jobstate
 from jobstate import JobStore, Run, State
+from jobstate.storage.transaction import Transaction
 from tests.contract.conftest import OpenStore
 
 
@@ -48,6 +49,62 @@ def test_a_handler_may_checkpoint_inside_a_batch_while_the_heart_flushes(jobs: J
     in_time(lambda: jobs.worker("w", until_idle=True).serve({"work": handler}))
     assert time.monotonic() - began < 5
     assert jobs.get(job).state is State.COMPLETED
+
+
+def test_a_checkpoint_beside_a_flush_that_fails_at_its_commit_holds_all_the_same(
+    jobs: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a flush has taken was not written yet; a checkpoint that found nothing left to write lost it for good."""
+    (run,) = jobs.claim("w", kinds=[jobs.submit("work").kind])
+    run.add_range("rows", 0, 99)
+    run.metrics("read", records_in=100)
+    run.log.info("read")
+    commit, committing = Transaction._commit, threading.Event()
+
+    def full(self: Transaction) -> None:
+        if threading.current_thread() is not flushing:
+            commit(self)
+            return
+        committing.set()
+        time.sleep(0.2)
+        raise jobstate.StoreFull("jobs.db", "the disk is full")
+
+    def flush() -> None:
+        with pytest.raises(jobstate.StoreFull):
+            run.flush_if_free()
+
+    monkeypatch.setattr(Transaction, "_commit", full)
+    flushing = threading.Thread(target=flush)
+    flushing.start()
+    committing.wait()
+    checkpoint = run.checkpoint(state=100)
+    flushing.join()
+    assert checkpoint.progress["rows"].current_block == 99
+    run.release()
+    (run,) = jobs.claim("w")
+    assert run.progress["rows"].current_block == 99
+    assert jobs.metrics(run).totals.records_in == 100
+    assert [entry.message for entry in jobs.logs(run)] == ["read"]
+
+
+def test_a_flush_after_an_end_in_a_transaction_is_no_lost_lease(
+    jobs: JobStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    def handler(run: Run) -> None:
+        with jobs.batch():
+            run.add_range("rows", 0, 9)
+            run.log.info("ending")
+            run.flush()
+            time.sleep(1.3)  # the heart comes to flush, and waits for the store
+            run.complete()
+        time.sleep(0.2)
+        assert not run.lost
+
+    job = jobs.submit("work")
+    in_time(lambda: jobs.worker("w", until_idle=True).serve({"work": handler}))
+    assert jobs.get(job).state is State.COMPLETED
+    assert [record.getMessage() for record in caplog.records if record.name == "jobstate.worker"] == []
+    assert [entry.message for entry in jobs.logs(job)] == ["ending"]
 
 
 @pytest.mark.parametrize("error", [sqlite3.OperationalError("boom"), RuntimeError("boom")])

@@ -64,9 +64,10 @@ class JobQueries:
         lineage = Select([by_index(specs, "job_specs_lineage")], [specs.job_id]).where(
             (specs.root_id == Param("root_id")) & SQL("restarted_from IS NOT NULL")
         )
-        self.newest_token = sql(
-            jobs.select(fn.MAX(jobs.lease_token)).where((jobs.id == Param("root_id")) | jobs.id.in_(lineage))
-        )
+        lineages = tables.lineages
+        there = jobs.select(fn.MAX(jobs.lease_token)).where((jobs.id == Param("root_id")) | jobs.id.in_(lineage))
+        removed = lineages.select(lineages.newest_token).where(lineages.root_id == Param("root_id"))
+        self.newest_token = sql(Select([], [fn.MAX(fn.COALESCE(there, literal(0)), fn.COALESCE(removed, literal(0)))]))
         write_version = sql(
             jobs.update({getattr(jobs, column_of(f)): Param(column_of(f)) for f in MUTABLE_FIELDS}).where(
                 (jobs.id == Param("id")) & (jobs.seq == Param("seq") - literal(1))
