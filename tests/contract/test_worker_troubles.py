@@ -62,7 +62,7 @@ def test_a_checkpoint_beside_a_flush_that_fails_at_its_commit_holds_all_the_same
     commit, committing = Transaction._commit, threading.Event()
 
     def full(self: Transaction) -> None:
-        if threading.current_thread() is not flushing:
+        if threading.current_thread() is not flushing or self._joined:
             commit(self)
             return
         committing.set()
