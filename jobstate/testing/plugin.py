@@ -141,12 +141,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def _sections(stage: Stage, starter: StartWorker | None) -> Iterator[tuple[str, str]]:
-    from jobstate.domain.errors import StoreError
     from jobstate.testing.histories import histories
 
     try:
         told = list(histories(stage.behind))
-    except StoreError as error:
+    except Exception as error:  # noqa: BLE001  (a report says what it can, and must not end the whole session)
         told = [f"cannot be read: {error}"]
     if stage.journal:
         yield "jobstate: faults that came", "\n".join(stage.journal)

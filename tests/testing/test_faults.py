@@ -172,6 +172,14 @@ def test_a_fault_that_never_comes_fails_the_test_and_says_where_the_block_got(
         _ = 1 / 0
 
 
+def test_what_is_after_a_write_is_not_after_a_refused_one(jobstate_store: JobStore, jobstate_job_in: JobIn) -> None:
+    job = jobstate_job_in("Running")
+    jobstate_store.stop(job, mode="force")
+    for point, change in (("complete", "complete"), ("release", "release")):
+        with pytest.raises(LeaseLost), crash_after(point):
+            getattr(jobstate_job_in.runs[job.id], change)()
+
+
 def test_a_misspelt_point_is_refused(jobstate_store: JobStore) -> None:
     with pytest.raises(InvalidRequest, match="must be one of submit, "):
         crash_after("clam")
