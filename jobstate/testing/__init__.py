@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from jobstate.testing.faults import Fault as Fault
     from jobstate.testing.faults import busy as busy
     from jobstate.testing.faults import crash_after as crash_after
+    from jobstate.testing.faults import crash_at_moment as crash_at_moment
     from jobstate.testing.faults import crash_before as crash_before
     from jobstate.testing.faults import disk_full as disk_full
     from jobstate.testing.faults import every_crash as every_crash
     from jobstate.testing.faults import lose_lease as lose_lease
     from jobstate.testing.faults import stop_arrives_at as stop_arrives_at
+    from jobstate.testing.machine import JobMachine as JobMachine
     from jobstate.testing.processes import StartWorker as StartWorker
     from jobstate.testing.processes import WorkerProcess as WorkerProcess
     from jobstate.testing.scenes import JobIn as JobIn
@@ -38,7 +40,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "asserts": "assert_history assert_no_leaks assert_none_live assert_submitted",
     "clock": "ManualClock",
-    "faults": "Crash Fault busy crash_after crash_before disk_full every_crash lose_lease stop_arrives_at",
+    "faults": (
+        "Crash Fault busy crash_after crash_at_moment crash_before disk_full every_crash lose_lease stop_arrives_at"
+    ),
+    "machine": "JobMachine",
     "processes": "StartWorker WorkerProcess",
     "scenes": "JobIn job_in",
     "stage": "Stage staged",

@@ -196,6 +196,11 @@ def every_crash(*, store: JobStore | None = None) -> Iterator[Fault]:
         number += 1
 
 
+def crash_at_moment(number: int, *, store: JobStore | None = None) -> Fault:
+    """The process dies at that moment of the block, from 1 on; a block that has fewer of them goes through."""
+    return _CrashAtMoment(stage_of(store), checked.integer("number", number, 1, 1_000_000))
+
+
 def lose_lease(at: str | None = None, *, store: JobStore | None = None) -> Fault:
     """The worker was held up: the clock passes its lease, and a sweep takes the job away, before its next write.
 
