@@ -155,7 +155,7 @@ def test_a_failing_test_shows_the_histories_of_its_jobs_and_the_faults_that_came
             jobs.submit("silent")
         """
     )
-    result = project.runpytest()
+    result = project.runpytest("-rP")
     result.assert_outcomes(failed=2, passed=1)
     result.stdout.fnmatch_lines(
         [
@@ -187,14 +187,10 @@ def test_a_clock_cannot_be_turned_beside_a_worker_process(project: pytest.Pytest
 
 
 def test_a_worker_process_that_a_test_leaves_is_killed_and_its_words_are_shown(project: pytest.Pytester) -> None:
+    (project.mkdir("src") / "tasks.py").write_text(
+        "def wait(run):\n    while True:\n        run.raise_if_stopping()\n\nHANDLERS = {'wait': wait}\n"
+    )
     project.makepyfile(
-        tasks="""
-        def wait(run):
-            while True:
-                run.raise_if_stopping()
-
-        HANDLERS = {"wait": wait}
-        """,
         test_it="""
         from pathlib import Path
 
@@ -206,7 +202,7 @@ def test_a_worker_process_that_a_test_leaves_is_killed_and_its_words_are_shown(p
             assert False
         """,
     )
-    result = project.runpytest()
+    result = project.runpytest("-o", "pythonpath=src")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*jobstate: worker process-1, process *", "worker process-1 runs wait from *"])
     with pytest.raises(ProcessLookupError):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
-from jobstate import State, Trigger
+from jobstate import Run, State, Trigger
 from jobstate.domain.audit import audit_job
 from jobstate.domain.lifecycle import EDGES
 from jobstate.testing import JobMachine, staged
@@ -86,6 +86,20 @@ class Wrong(Counting):
     blocks: ClassVar[int] = BLOCKS + 1
 
 
+def forgetful(run: Run) -> None:
+    """Goes on one block too far after a crash."""
+    for block in range(run.restored.state if run.restored else 0, BLOCKS):
+        run.add_range("blocks", block, block, files=1)
+        if block % 10 == 9:
+            run.checkpoint(state=block + 2)
+
+
+class Forgetful(Counting):
+    """Holds only as long as nobody dies."""
+
+    handlers: ClassVar[Handlers] = {"count": forgetful}
+
+
 STEPS = settings(FEW, max_examples=25, stateful_step_count=20, suppress_health_check=())
 
 
@@ -93,6 +107,7 @@ def test_the_machine_leads_handlers_through_everything() -> None:
     run_state_machine_as_test(Counting, settings=STEPS)
 
 
-def test_the_machine_finds_what_does_not_hold() -> None:
+@pytest.mark.parametrize("machine", [Wrong, Forgetful])
+def test_the_machine_finds_what_does_not_hold(machine: type[JobMachine]) -> None:
     with pytest.raises(AssertionError):
-        run_state_machine_as_test(Wrong, settings=settings(STEPS, phases=[Phase.generate]))
+        run_state_machine_as_test(machine, settings=settings(STEPS, phases=[Phase.generate]))
