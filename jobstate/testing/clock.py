@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from jobstate.domain import checked
 from jobstate.domain.errors import InvalidRequest
+from jobstate.wire.durations import seconds_in
 
 _START = 1_704_067_200_000_000  # 2024-01-01T00:00:00Z
 
@@ -36,9 +37,10 @@ class ManualClock:
         """Advance instead of sleeping."""
         self.advance(seconds)
 
-    def advance(self, duration: float | timedelta) -> None:
-        """Let time pass: seconds or a timedelta, >= 0."""
-        passed = checked.duration_us("duration", duration)
+    def advance(self, duration: float | timedelta | str) -> None:
+        """Let time pass, >= 0: seconds, a timedelta, or a text such as `31s`, `15m`, `1.5h` or `7d`."""
+        given = seconds_in("duration", duration) if isinstance(duration, str) else duration
+        passed = checked.duration_us("duration", given)
         with self._lock:
             self._now += passed
             self._monotonic += passed / 1_000_000

@@ -99,7 +99,7 @@ class Worker:
             raise InvalidRequest("handlers", "must name at least one kind and its handler")
         kinds = self._kinds or checked.kinds(list(handlers)) or []
         for kind in kinds:
-            _check_handler(kind, handlers.get(kind))
+            check_handler(kind, handlers.get(kind))
         if self._heart is not None:
             self._serve(self._heart, kinds, handlers, concurrency)
             return
@@ -206,7 +206,7 @@ class Worker:
     def _handle(self, run: Run, handler: Handler, heart: Heart, active: set[Run]) -> None:
         try:
             with run:
-                _call(handler, run)
+                call(handler, run)
         except JobStateError:
             logger.exception("job %d could not be settled; its lease will run out", run.id)
         finally:
@@ -215,7 +215,8 @@ class Worker:
             heart.drop(run)
 
 
-def _check_handler(kind: str, handler: object) -> None:
+def check_handler(kind: str, handler: object) -> None:
+    """InvalidRequest unless it can be called with a run, and then does the work."""
     if not callable(handler):
         raise InvalidRequest("handlers", f"has no callable for kind {kind!r}")
     if inspect.iscoroutinefunction(handler) or inspect.isgeneratorfunction(handler):
@@ -224,7 +225,7 @@ def _check_handler(kind: str, handler: object) -> None:
         )
 
 
-def _call(handler: Handler, run: Run) -> None:
+def call(handler: Handler, run: Run) -> None:
     """Call the handler; its `sys.exit` is a failure of the job, as it cannot end the process from a thread."""
     try:
         handler(run)

@@ -20,6 +20,9 @@ from tests.architecture.generated import PARTS, README, renewed
 TEXT = README.read_text()
 EXAMPLES = re.findall(r"<!-- runs as printed -->\n```python\n(.*?)```", TEXT, re.DOTALL)
 
+(TEST_CONFIGURATION,) = re.findall(r"<!-- configuration of the test below -->\n```toml\n(.*?)```", TEXT, re.DOTALL)
+(TEST,) = re.findall(r"<!-- a test, run as printed -->\n```python\n(.*?)```", TEXT, re.DOTALL)
+
 
 def test_generated_parts_are_what_the_code_says() -> None:
     assert renewed(TEXT) == TEXT, "run: python -m tests.architecture.generated --write"
@@ -104,13 +107,27 @@ def test_an_example_runs_as_printed(example: str, tmp_path: Path) -> None:
 
 
 def test_the_examples_are_typed_strictly_as_a_user_would_check_them(tmp_path: Path) -> None:
-    paths = [tmp_path / f"example_{number}.py" for number in range(len(EXAMPLES))]
-    for path, example in zip(paths, EXAMPLES, strict=True):
+    examples = [*EXAMPLES, TEST]
+    paths = [tmp_path / f"example_{number}.py" for number in range(len(examples))]
+    for path, example in zip(paths, examples, strict=True):
         path.write_text(example)
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--follow-imports=silent", *map(str, paths)]
     environment = {**os.environ, "MYPYPATH": str(README.parent)}
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
     assert result.returncode == 0, result.stdout
+
+
+def test_the_test_that_is_shown_passes_and_notices_a_handler_that_loses_blocks(tmp_path: Path) -> None:
+    assert sum(bool(line) for line in TEST.splitlines()) <= 15 + 2, "fifteen lines, and two imports"
+    (tmp_path / "pyproject.toml").write_text(TEST_CONFIGURATION)
+    command = [sys.executable, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider"]
+    for code, outcome, said in (
+        (TEST, 0, "1 passed"),
+        (TEST.replace("state=block + 1", "state=block + 2"), 1, "jobstate: histories of the jobs"),
+    ):
+        (tmp_path / "test_extract.py").write_text(code)
+        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert (result.returncode, said in result.stdout) == (outcome, True), result.stdout
 
 
 def test_the_first_example_fits_on_a_screen() -> None:

@@ -7,27 +7,34 @@ import inspect
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 import jobstate
+import jobstate.testing
 
 PACKAGE = Path(jobstate.__file__).parent
 
 
-def test_every_public_name_is_declared_for_type_checkers_and_can_be_loaded() -> None:
-    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+@pytest.mark.parametrize("package", [jobstate, jobstate.testing], ids=lambda package: package.__name__)
+def test_every_public_name_is_declared_for_type_checkers_and_can_be_loaded(package: ModuleType) -> None:
+    tree = ast.parse(Path(str(package.__file__)).read_text())
     declared = {
         alias.asname
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("jobstate.")
         for alias in node.names
     }
-    assert declared == set(jobstate.__all__)
-    assert all(getattr(jobstate, name) is not None for name in jobstate.__all__)
+    assert declared == set(package.__all__)
+    assert all(getattr(package, name) is not None for name in package.__all__)
+    assert set(package.__all__) < set(dir(package))
 
 
-def test_every_public_name_has_a_docstring() -> None:
-    for name in jobstate.__all__:
-        value = getattr(jobstate, name)
+@pytest.mark.parametrize("package", [jobstate, jobstate.testing], ids=lambda package: package.__name__)
+def test_every_public_name_has_a_docstring(package: ModuleType) -> None:
+    for name in package.__all__:
+        value = getattr(package, name)
         if inspect.isclass(value) or inspect.isfunction(value):
             assert inspect.getdoc(value), name
 
@@ -44,6 +51,7 @@ def test_asking_for_states_and_errors_does_not_load_peewee() -> None:
 
 def test_a_misspelt_name_is_an_attribute_error() -> None:
     assert not hasattr(jobstate, "opne")
+    assert not hasattr(jobstate.testing, "dran")
 
 
 def test_no_statement_asks_the_database_for_time_or_chance() -> None:

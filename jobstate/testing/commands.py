@@ -1,0 +1,96 @@
+"""What operators, workers and time may do to one job, each as a value that can be drawn, shown and carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from jobstate.domain.errors import (
+    CheckpointNotFound,
+    JobNotTerminal,
+    LeaseLost,
+    RestartNotAllowed,
+    TransitionNotAllowed,
+)
+from jobstate.domain.job import StopMode
+from jobstate.testing.stage import Stage
+from jobstate.worker.run import Run
+
+_REFUSALS: Final = (CheckpointNotFound, JobNotTerminal, LeaseLost, RestartNotAllowed, TransitionNotAllowed)
+_WHY: Final = "the test had it fail"
+
+
+@dataclass
+class Life:
+    """A job on a stage, and the newest run of it that a command claimed; its worker may have lost it since."""
+
+    stage: Stage
+    job_id: int
+    run: Run | None = None
+
+    def held(self) -> Run:
+        """The run; where there never was one, a worker's verb is refused as a stale one is."""
+        if self.run is None:
+            raise LeaseLost(self.job_id, 0)
+        return self.run
+
+
+Verb = Callable[[Life], object]
+
+
+def _claim(life: Life) -> None:
+    kind = life.stage.store.get(life.job_id).kind
+    for run in life.stage.store.claim("worker-01", kinds=[kind]):
+        if run.id == life.job_id:
+            life.run = run
+        else:
+            run.release()
+
+
+def _stop(mode: StopMode) -> Verb:
+    return lambda life: life.stage.store.stop(life.job_id, mode=mode)
+
+
+def _rescale(life: Life) -> None:
+    store = life.stage.store
+    store.rescale(life.job_id, store.get(life.job_id).parallelism % 4 + 1)
+
+
+BY_OPERATORS: Final[Mapping[str, Verb]] = {
+    "schedule": lambda life: life.stage.store.schedule(life.job_id),
+    **{f"stop {mode}": _stop(mode) for mode in StopMode},
+    "rescale": _rescale,
+    "fail by an operator": lambda life: life.stage.store.fail(life.job_id, _WHY),
+    "restart": lambda life: life.stage.store.restart(life.job_id),
+    "sweep": lambda life: life.stage.store.sweep(),
+}
+BY_WORKERS: Final[Mapping[str, Verb]] = {
+    "claim": _claim,
+    "heartbeat": lambda life: life.held().heartbeat(),
+    "checkpoint": lambda life: life.held().checkpoint(state=1),
+    "complete": lambda life: life.held().complete(),
+    "fail": lambda life: life.held().fail(_WHY),
+    "fail for good": lambda life: life.held().fail(_WHY, retryable=False),
+    "release": lambda life: life.held().release(),
+    "rescaled": lambda life: life.held().rescaled(),
+    "begin_stop": lambda life: life.held().begin_stop(),
+    "finish_stop": lambda life: life.held().finish_stop(),
+}
+_VERBS: Final = {**BY_OPERATORS, **BY_WORKERS}
+
+
+class Command(NamedTuple):
+    """One thing that somebody tries, after `wait` seconds."""
+
+    verb: str
+    wait: float = 0.0
+
+    def carry_out(self, life: Life) -> bool:
+        """Try it; False where the lifecycle refused it, which leaves the job as it was."""
+        life.stage.clock.sleep(self.wait)
+        try:
+            _VERBS[self.verb](life)
+        except _REFUSALS:
+            return False
+        return True

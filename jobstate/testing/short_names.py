@@ -1,0 +1,53 @@
+"""The fixtures under short names, for projects whose configuration says `jobstate_short_names = true`.
+
+A fixture of that name in a conftest or a test module comes before these.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from jobstate.store import JobStore
+    from jobstate.testing.clock import ManualClock
+    from jobstate.testing.processes import StartWorker
+    from jobstate.testing.scenes import JobIn
+    from jobstate.testing.stepping import Drain, RunOne
+
+
+@pytest.fixture
+def jobs(jobstate_store: JobStore) -> JobStore:
+    """`jobstate_store`: an empty store of the test's own."""
+    return jobstate_store
+
+
+@pytest.fixture
+def clock(jobstate_clock: ManualClock) -> ManualClock:
+    """`jobstate_clock`: the clock of the store, which stands still until `clock.advance("31s")`."""
+    return jobstate_clock
+
+
+@pytest.fixture
+def job_in(jobstate_job_in: JobIn) -> JobIn:
+    """`jobstate_job_in`: `job_in("Stopping")` is a new job in that state."""
+    return jobstate_job_in
+
+
+@pytest.fixture
+def run_one(jobstate_run_one: RunOne) -> RunOne:
+    """`jobstate_run_one`: `run_one()` runs the job that is next, in this thread."""
+    return jobstate_run_one
+
+
+@pytest.fixture
+def drain(jobstate_drain: Drain) -> Drain:
+    """`jobstate_drain`: `drain()` runs jobs, in this thread, until none is due."""
+    return jobstate_drain
+
+
+@pytest.fixture
+def worker_process(jobstate_worker_process: StartWorker) -> StartWorker:
+    """`jobstate_worker_process`: `worker_process("tasks:HANDLERS")` is a real worker process, killed at the end."""
+    return jobstate_worker_process

@@ -1,0 +1,1 @@
+"""What jobstate offers to the tests of others."""
