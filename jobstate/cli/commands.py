@@ -105,7 +105,8 @@ def cli() -> None:
 @click.option("--db", envvar="JOBSTATE_DB", type=click.Path(dir_okay=False), help="Keep the jobs here.")
 @NO_ADMIN_URL
 @click.option("--pace", default=2.0, show_default=True, type=click.FloatRange(0, 1000), help="Milliseconds per file.")
-def demo(folder: str | None, db: str | None, admin_url: str | None, pace: float) -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output; the rest on the other.")
+def demo(folder: str | None, db: str | None, admin_url: str | None, pace: float, as_json: bool) -> None:
     """Count the files of FOLDER while jobs stop and a worker dies.
 
     Four worker processes do it; one job is stopped half way and restarted, one worker is killed. FOLDER is the Python
@@ -118,5 +119,10 @@ def demo(folder: str | None, db: str | None, admin_url: str | None, pace: float)
 
     from jobstate.cli.demo.stage import play
 
-    held = play(None if folder is None else Path(folder), None if db is None else Path(db), pace / 1000)
-    sys.exit(0 if held else 1)
+    place, file = (None if path is None else Path(path) for path in (folder, db))
+    verdict = play(place, file, pace / 1000, on_errors=as_json)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(verdict.document(), ensure_ascii=False, indent=2))
+    sys.exit(0 if verdict.held else 1)

@@ -129,7 +129,12 @@ def test_options_without_a_command_ask_for_one_or_show_the_help(shell: Shell, li
 
 
 def test_an_option_that_a_command_does_not_have_is_refused_before_it_too(shell: Shell) -> None:
-    assert "No such option" in shell("--json", "demo", code=2).stderr
+    assert "No such option" in shell("--actor", "me", "demo", code=2).stderr
+
+
+@pytest.mark.parametrize("name", cli.list_commands(click.Context(cli)))
+def test_every_command_has_json(shell: Shell, name: str) -> None:
+    assert "--json" in shell(name, "--help").stdout
 
 
 def test_the_documented_filters_of_its_json_work(shell: Shell, ids: dict[str, int]) -> None:

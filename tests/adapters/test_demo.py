@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -44,6 +45,20 @@ def folder(tmp_path: Path) -> Path:
     (root / "odd name [bold] é.bin").write_bytes(bytes(range(256)))
     (root / "link").symlink_to(root / "empty")
     return root
+
+
+def test_the_demo_as_json_is_one_document_with_the_same_verdict(folder: Path) -> None:
+    result = subprocess.run([*DEMO, str(folder), "--pace", "1", "--json"], capture_output=True, text=True, timeout=100)
+    told = json.loads(result.stdout)
+    assert (result.returncode, told["held"]) == (0, True)
+    assert [claim["held"] for claim in told["claims"]] == [True] * CLAIMS
+    shown = re.findall(CLAIM, result.stderr, re.MULTILINE)
+    assert [claim for _, claim in shown] == [claim["claim"] for claim in told["claims"]]
+    assert sorted(job["state"] for job in told["jobs"]) == ["Completed"] * 4 + ["Stopped"]
+    walked, counted = told["totals"][-1], told["totals"][-3]
+    assert {name: walked[name] for name in ("files", "size_bytes", "lines")} == {
+        name: counted[name] for name in ("files", "size_bytes", "lines")
+    }
 
 
 def test_the_demo_holds_on_a_folder_and_says_so(folder: Path, tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import jobstate
 from jobstate.cli.demo.files import Tally, read
@@ -55,6 +55,18 @@ class Verdict:
     def held(self) -> bool:
         """Whether all of it held."""
         return all(held for _, held in self.claims)
+
+    def document(self) -> dict[str, Any]:
+        """What came out, as JSON."""
+        return {
+            "held": self.held,
+            "claims": [{"claim": claim, "held": held} for claim, held in self.claims],
+            "jobs": [
+                {"id": ending.job.id, "name": ending.name, "state": ending.job.state.value, "history": ending.history}
+                for ending in self.endings
+            ],
+            "totals": [{"of": name, **asdict(tally)} for name, tally in self.totals],
+        }
 
 
 def judge(

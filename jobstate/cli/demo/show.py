@@ -25,11 +25,12 @@ _PLAIN_WIDTH: Final = 10_000
 class Board:
     """Told what happens, shows it as the output allows."""
 
-    def __init__(self, folder: Path, database: Path) -> None:
+    def __init__(self, folder: Path, database: Path, *, on_errors: bool = False) -> None:
+        """With `on_errors`, on standard error: standard output is for something else."""
         self.ended: set[int] = set()
-        self._console = Console()
+        self._console = Console(stderr=on_errors)
         if not self._console.is_terminal:
-            self._console = Console(width=_PLAIN_WIDTH, highlight=False)
+            self._console = Console(stderr=on_errors, width=_PLAIN_WIDTH, highlight=False)
         self._folder = folder
         self._database = database
         self._names: dict[int, str] = {}

@@ -17,7 +17,7 @@ from typing import Final
 import jobstate
 from jobstate.cli.demo.files import INSTALLED, default_folder, parts
 from jobstate.cli.demo.journal import noted
-from jobstate.cli.demo.report import judge
+from jobstate.cli.demo.report import Verdict, judge
 from jobstate.cli.demo.show import Board
 from jobstate.cli.demo.work import KIND, descriptor
 from jobstate.domain.errors import InvalidRequest
@@ -47,20 +47,20 @@ class Cast:
     """The job that goes on with the stopped one."""
 
 
-def play(folder: Path | None, db: Path | None, pace: float) -> bool:
-    """The whole demo; whether everything held."""
+def play(folder: Path | None, db: Path | None, pace: float, *, on_errors: bool = False) -> Verdict:
+    """The whole demo, and how it ended; shown on standard error instead of standard output with `on_errors`."""
     exclude = INSTALLED if folder is None else ()
     folder = (default_folder() if folder is None else folder).resolve()
     with tempfile.TemporaryDirectory(prefix="jobstate-demo-") as scratch:
         path = Path(scratch, "jobs.db") if db is None else db.resolve()
-        with jobstate.open(path, actor=OPERATOR) as store, Board(folder, path) as board:
+        with jobstate.open(path, actor=OPERATOR) as store, Board(folder, path, on_errors=on_errors) as board:
             cast = _submit(store, folder, exclude, pace)
             board.begin(cast.names, cast.files)
             with _workers(cast, path, scratch):
                 _watch(store, cast, board)
             verdict = judge(store, cast, noted(Path(scratch)), folder, exclude)
             board.end(verdict, kept=db is not None)
-    return verdict.held
+    return verdict
 
 
 def _submit(store: jobstate.JobStore, folder: Path, exclude: tuple[str, ...], pace: float) -> Cast:
