@@ -16,7 +16,7 @@ from jobstate.domain.logs import LogEntry
 from jobstate.domain.output import OutputRow
 
 MAX_LOGS_WAITING: Final = 10_000
-MAX_OUTPUT_WAITING: Final = 1_000
+MAX_OUTPUT_WAITING: Final = 2_000
 """How many entries wait to be written at most; beyond that the oldest are lost."""
 
 Entry = TypeVar("Entry", LogEntry, OutputRow)

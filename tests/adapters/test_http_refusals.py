@@ -211,7 +211,9 @@ def test_a_method_that_a_path_does_not_know_is_refused_with_all_that_it_knows(un
     for path, operations in described.items():
         known = {method.upper() for method in operations}
         for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "FOO"} - known:
-            answer = untouched.ask(method, path.format(job_id=1, event_id=1, checkpoint_id=1, node_id="w"))
+            answer = untouched.ask(
+                method, path.format(job_id=1, event_id=1, checkpoint_id=1, node_id="w", operator_id="o")
+            )
             assert_refused(answer, 405, "METHOD_NOT_ALLOWED", "Allow")
             assert answer.headers["allow"] == ", ".join(sorted(known)), path
 

@@ -9,6 +9,7 @@ import pytest
 
 from jobstate import InvalidRequest, JobNotFound, JobStore
 from jobstate.testing.clock import ManualClock
+from jobstate.worker.journal import MAX_OUTPUT_WAITING
 from tests.contract.conftest import OpenStore
 from tests.contract.situations import AT_ONCE, claimed, running, submitted
 
@@ -122,9 +123,11 @@ def test_the_number_of_operators_that_show_rows_is_bounded(store: JobStore) -> N
 
 def test_rows_that_came_too_fast_to_be_written_are_counted_too(store: JobStore) -> None:
     run = running(store)
-    for number in range(1_500):
-        run.emit("busy" if number % 3 else "other", number)
+    emitted = MAX_OUTPUT_WAITING + 500
+    for number in range(emitted):
+        run.emit("busy" if number % 4 else "other", number)
     run.flush()
-    assert (store.output(run).total, store.output(run).retained) == (1_500, 1_000)
-    assert store.output(run, operator_id="other").total == 500
-    assert store.output(run, operator_id="busy", limit=1000).rows[-1].record == 1_499
+    assert store.output(run).total == emitted
+    other = store.output(run, operator_id="other")
+    assert (other.total, other.retained) == (emitted // 4, MAX_OUTPUT_WAITING // 4)
+    assert store.output(run, operator_id="busy", limit=1000).rows[-1].record == emitted - 1
