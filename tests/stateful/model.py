@@ -52,6 +52,8 @@ class Model:
         self.keep = keep
         self.backoff = (initial, factor, cap)
         self.kinds: dict[str, int] = {}
+        self.removed: dict[int, int] = {}
+        """The newest token of the restarts that were removed, by the first job of their lineage."""
 
     # Steps.
 
@@ -279,7 +281,8 @@ class Model:
         old = self.jobs[job_id]
         same = {"kind": old["kind"], "key": old["key"], "node_id": old["node"], "priority": old["priority"]}
         new = self.submit(new_id, now, hold=False, delay=0, max_attempts=old["max_attempts"], **same)
-        token = max(job["token"] for job in self.jobs.values() if job["root"] == old["root"])
+        there = [job["token"] for job in self.jobs.values() if job["root"] == old["root"]]
+        token = max(*there, self.removed.get(old["root"], 0))
         new.update(parallelism=tasks or old["parallelism"], root=old["root"], restarted_from=job_id, token=token)
         if point is not None:
             new["checkpoints"].append({**deepcopy(point), "epoch": self._next_epoch(new), "token": 0})
@@ -306,7 +309,10 @@ class Model:
         return len(old)
 
     def _remove(self, job_id: int) -> None:
-        del self.jobs[job_id]
+        """A restart leaves its token, above which the next one of the lineage begins."""
+        gone = self.jobs.pop(job_id)
+        if gone["restarted_from"] is not None:
+            self.removed[gone["root"]] = max(gone["token"], self.removed.get(gone["root"], 0))
         self.gone.add(job_id)
 
     # Workers.

@@ -36,7 +36,7 @@ from tests.stateful.model import PENDING, SAID, TERMINAL, Model, Refused, Row
 Thing = TypeVar("Thing")
 LONG: Final = os.environ.get("JOBSTATE_HYPOTHESIS") == "long"
 SETTINGS: Final = settings(
-    max_examples=1000 if LONG else 160,
+    max_examples=1000 if LONG else 240,
     stateful_step_count=80 if LONG else 40,
     deadline=None,
     derandomize=not LONG,
