@@ -675,6 +675,7 @@ class InAFile(StoreMachine):
     in_a_file = True
 
 
+@pytest.mark.timeout(900)  # minutes in a file, on a busy machine
 @pytest.mark.parametrize("machine", [InMemory, pytest.param(InAFile, marks=pytest.mark.slow)])
 def test_the_store_agrees_with_a_plain_model_after_every_step(machine: type[StoreMachine]) -> None:
     run_state_machine_as_test(machine, settings=SETTINGS)
