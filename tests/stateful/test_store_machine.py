@@ -541,8 +541,10 @@ class StoreMachine(RuleBasedStateMachine):
             "rescaled": (lambda: model.rescaled(*at, buffered, self.now), run.rescaled),
         }
         answers = self.both(what, *tries[verb])
-        if answers is None:
-            return  # what was reported is kept for the next verb
+        if answers is None:  # what was reported is kept for the next verb, and so is why it failed
+            if verb in ("fail", "fail for good") and "failed" not in work.said:
+                work.said.append("failed")
+            return
         wanted, answer = answers
         if verb in ("heartbeat", "rescaled"):
             assert (None if answer is None else answer.mode.value) == wanted
