@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 from jobstate.arguments import Duration
@@ -14,6 +15,7 @@ from jobstate.domain.job import By
 from jobstate.domain.logs import KEEP_LOGS
 from jobstate.domain.output import KEEP_OUTPUT
 from jobstate.domain.report import Bounds
+from jobstate.observing.observer import Observer
 from jobstate.repository import Repository
 from jobstate.storage.engine import Clockwork
 from jobstate.storage.repository import EMBEDDED_PREFIX, open_file, open_within
@@ -39,6 +41,7 @@ def open(  # noqa: A001  (it is `jobstate.open`)
     keep_checkpoints: int = KEEP_CHECKPOINTS,
     keep_logs: int = KEEP_LOGS,
     keep_output: int = KEEP_OUTPUT,
+    observers: Sequence[Observer] = (),
 ) -> JobStore:
     """Open a store.
 
@@ -58,6 +61,7 @@ def open(  # noqa: A001  (it is `jobstate.open`)
         keep_logs: How many log entries of a job to keep, >= 1, the newest; beyond those, 1,000 warnings and errors. A
             tenth more may be there for a while.
         keep_output: How many rows of output to keep of each operator of a job, >= 1, the newest; so here.
+        observers: Who is told of what this process does to jobs; see `Observer`.
 
     Raises:
         StoreUnavailable: The file or its folder is missing or cannot be opened.
@@ -76,11 +80,18 @@ def open(  # noqa: A001  (it is `jobstate.open`)
     stop_seconds = checked.seconds_of("stop_timeout", stop_timeout)
     if isinstance(target, str) and target.startswith(("postgresql:", "postgres:")):
         raise InvalidRequest("target", "PostgreSQL is not supported by this version; name a file")
+    audience = None
+    if observers:
+        from jobstate.observing.audience import Audience
+
+        audience = Audience(observers)
     clockwork = Clockwork(_MACHINE.monotonic, _MACHINE.sleep, chance)
     repository: Repository
     if isinstance(target, str | os.PathLike):
-        repository = open_file(target, durability=durability, create=create, timeout=patience, clockwork=clockwork)
+        repository = open_file(
+            target, durability=durability, create=create, timeout=patience, clockwork=clockwork, audience=audience
+        )
     else:
-        repository = open_within(target, prefix=table_prefix, timeout=patience, clockwork=clockwork)
+        repository = open_within(target, prefix=table_prefix, timeout=patience, clockwork=clockwork, audience=audience)
     used = SystemClock() if clock is None else clock
-    return JobStore(Context(repository, used, chance, _MACHINE.sleep, limit, kept, bounds), by, stop_seconds)
+    return JobStore(Context(repository, used, chance, _MACHINE.sleep, limit, kept, bounds, audience), by, stop_seconds)

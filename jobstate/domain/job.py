@@ -297,6 +297,8 @@ class NewJob(NamedTuple):
 
 SUBMIT: Final = "submit"
 """What stands as the trigger of a job's first history entry."""
+SWEEPER: Final = "sweep:"
+"""How the actor of what is settled begins in the history; the name of who met it follows."""
 
 
 @dataclass(frozen=True, slots=True)

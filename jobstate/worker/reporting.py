@@ -70,6 +70,18 @@ class Reporting:
         return self.job.lease
 
     @property
+    def bound(self) -> dict[str, object]:
+        """What tells this run from others in records of `logging`: `job_id`, `kind`, `attempt`, `node` and `token`."""
+        job = self.job
+        return {
+            "job_id": job.id,
+            "kind": job.kind,
+            "attempt": job.attempt,
+            "node": job.worker_id,
+            "token": job.lease_token,
+        }
+
+    @property
     def progress(self) -> dict[str, TableProgress]:
         """The progress by table, as this run has gathered it so far, from the restored checkpoint on."""
         return self._buffer.current()

@@ -1,0 +1,111 @@
+"""A lost lease is told once a run, wherever it is noticed, and only if it is true."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from jobstate import JobStore, LeaseLost, Run, State
+from jobstate.testing.clock import ManualClock
+from tests.contract.conftest import OpenStore
+from tests.contract.situations import AT_ONCE, running
+from tests.telemetry.remembering import Remembering
+
+FENCED = ["1: lost"]
+
+
+def fenced(store: JobStore, seen: Remembering) -> Run:
+    """A run whose job an operator stopped by force."""
+    run = running(store)
+    store.stop(run, mode="force")
+    seen.take()
+    return run
+
+
+@pytest.mark.parametrize("verb", ["heartbeat", "complete", "begin_stop", "checkpoint", "flush", "release"])
+def test_a_refused_verb_tells_it_once(store: JobStore, seen: Remembering, verb: str) -> None:
+    run = fenced(store, seen)
+    run.add_range("blocks", 0, 1)
+    for _ in range(2):
+        with pytest.raises(LeaseLost):
+            getattr(run, verb)()
+    with pytest.raises(LeaseLost):
+        run.heartbeat()
+    assert [told for told in seen.take() if "lost" in told] == FENCED
+    assert seen.losses[0].job == run.job
+
+
+def test_completing_many_tells_those_that_were_lost(store: JobStore, seen: Remembering) -> None:
+    run, other = fenced(store, seen), running(store)
+    seen.take()
+    assert store.complete_many([run, other]) == [run]
+    assert sorted(seen.take()) == ["1: lost", "2: Running complete Completed"]
+
+
+def test_a_block_that_noticed_it_by_its_own_clock_tells_it_at_its_end(
+    store: JobStore, seen: Remembering, clock: ManualClock
+) -> None:
+    run = running(store)
+    seen.take()
+    with run:
+        clock.advance("31s")
+        run.raise_if_stopping()
+    assert seen.take() == ["1: block begins", "1: block ends", "1: lost"]
+
+
+def test_a_loss_that_was_noticed_inside_a_batch_is_told_after_it(store: JobStore, seen: Remembering) -> None:
+    run = fenced(store, seen)
+    with run, store.batch():
+        with pytest.raises(LeaseLost):
+            run.complete()
+        assert "1: lost" not in seen.told
+    assert seen.take() == ["1: block begins", "1: block ends", "1: lost"]
+
+
+def test_who_ended_its_job_itself_has_not_lost_it(store: JobStore, seen: Remembering) -> None:
+    """The heartbeat of another thread may find the lease gone before the verb that ended it has returned."""
+    run = running(store)
+    (renewal,) = store.repository.leases.renew([run.lease._replace(token=9)], 1, 0, store._context.settling("w"))
+    store.repository.leases.complete([run.lease], store._now(), store._by)
+    with run._writing:  # the verb is under way
+        other = threading.Thread(target=run.notice, args=(renewal, None))
+        other.start()
+        other.join()
+        run._ended()
+    assert run.settled
+    with run:
+        pass
+    assert "1: lost" not in seen.take()
+
+
+def test_a_run_that_ended_in_another_way_has_not_lost_its_lease(store: JobStore, seen: Remembering) -> None:
+    run = running(store)
+    again = Run(store._context, run._claimed, 30.0, store._context.clock.monotonic())
+    run.fail("bad input", retryable=False)
+    with again:
+        pass
+    assert store.complete_many([again]) == [again]
+    assert "1: lost" not in seen.take()
+
+
+def test_the_heartbeats_of_a_worker_tell_it_while_the_handler_still_runs(open_store: OpenStore) -> None:
+    from jobstate import SystemClock
+
+    told = threading.Event()
+
+    class Waiting(Remembering):
+        def lease_lost(self, loss: object) -> None:
+            told.set()
+
+    seen = Waiting()
+    store = open_store(observers=[seen], clock=SystemClock())
+
+    def handler(run: Run) -> None:
+        store.stop(run, mode="force")
+        assert told.wait(20)
+
+    job = store.submit("extract", retry=AT_ONCE)
+    store.worker("w", until_idle=True).serve({"extract": handler})
+    assert told.is_set()
+    assert store.get(job).state is State.STOPPED
