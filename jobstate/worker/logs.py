@@ -12,6 +12,8 @@ from jobstate.domain.logs import LogLevel
 
 FIELDS: Final = ("operator_id", "task_index", "details", "record")
 """What an entry may say beside its message."""
+BOUND: Final = ("job_id", "kind", "attempt", "node", "token")
+"""What tells a run from others in records of `logging`."""
 _NAME: Final = "jobstate.run"
 _NOTED: Final = "jobstate_noted"
 
@@ -21,7 +23,7 @@ class Logged(Protocol):
 
     @property
     def bound(self) -> Mapping[str, object]:
-        """What records of `logging` about it carry."""
+        """What records of `logging` about it carry, by the names in `BOUND`."""
 
     def note(
         self,
