@@ -339,6 +339,10 @@ class Event:
         return self.from_state == self.to_state
 
 
+CARRIER: Final = "otel"
+"""Where in a descriptor the context of its submitter may be, for traces; it is no part of what the job is to do."""
+
+
 def same_submission(job: Job, new: NewJob) -> str | None:
     """None when `new` is the live job that holds its key, else how the two differ."""
     if job.stop_mode is not None:
@@ -351,5 +355,6 @@ def same_submission(job: Job, new: NewJob) -> str | None:
 
 
 def _differ(left: str, right: str) -> bool:
-    read: Callable[[str], Any] = json.loads
-    return checked.canonical(read(left)) != checked.canonical(read(right))
+    read: Callable[[str], dict[str, Any]] = json.loads
+    ours, theirs = ({**read(text), CARRIER: None} for text in (left, right))
+    return checked.canonical(ours) != checked.canonical(theirs)
