@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from jobstate import __version__
-from jobstate.domain.job import CARRIER, Event, Job, StopOutcome
-from jobstate.domain.lifecycle import LEASE_EFFECT, LeaseEffect, Trigger
+from jobstate.domain.job import CARRIER, Event, Job, Lease, StopOutcome
+from jobstate.domain.lifecycle import Trigger
 from jobstate.observing.observer import Claim, LeaseLoss, Observer, Transition
+from jobstate.telemetry.runs import OpenRuns, ends_the_lease
 
 try:
     from opentelemetry import trace
@@ -30,13 +31,8 @@ except ModuleNotFoundError as error:
 _W3C: Final = TraceContextTextMapPropagator()
 _GONE_WRONG: Final = frozenset({StopOutcome.TIMED_OUT, StopOutcome.WORKER_FAILED, StopOutcome.WORKER_LOST})
 """Stops that did not end as they were meant to."""
+_LEASE_LOST: Final = ("LeaseLost", "the lease is gone")
 _CHARGED: Final = frozenset({Trigger.FAIL.value, Trigger.RECOVER.value})
-_ENDING: Final = frozenset(
-    trigger.value for trigger, effect in LEASE_EFFECT.items() if effect in (LeaseEffect.ENDS, LeaseEffect.LOSES)
-)
-_OF_THE_RUN: Final = (0, 1)
-"""How much larger than the token of a run that of an entry is which is about it: the token rises where a lease is lost,
-and again where the next one is taken."""
 
 
 def carry(descriptor: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -48,13 +44,6 @@ def carry(descriptor: Mapping[str, Any] | None = None) -> dict[str, Any]:
     carrier: dict[str, str] = {}
     _W3C.inject(carrier)
     return {**(descriptor or {}), **({CARRIER: carrier} if carrier else {})}
-
-
-class _Open(NamedTuple):
-    """The span of a run that has its lease."""
-
-    token: int
-    span: Span
 
 
 class OpenTelemetryObserver(Observer):
@@ -69,13 +58,13 @@ class OpenTelemetryObserver(Observer):
 
     def __init__(self, tracer_provider: TracerProvider | None = None) -> None:
         self._tracer = trace.get_tracer("jobstate", __version__, tracer_provider)
-        self._open: dict[int, _Open] = {}
+        self._open = OpenRuns[Span]()
         self._newest_us = 0
 
     def claimed(self, claim: Claim) -> None:
         """Begin a span."""
         event, job = claim.event, claim.job
-        self._end(job.id, event.at_us, "superseded", "the job was claimed again")
+        self._end(job.id, event.at_us, *_LEASE_LOST)
         span = self._tracer.start_span(
             f"process {job.kind}",
             Context(),
@@ -85,33 +74,31 @@ class OpenTelemetryObserver(Observer):
             start_time=event.at_us * 1000,
         )
         _add(span, event)
-        self._open[job.id] = _Open(event.token, span)
+        self._open.begin(Lease(job.id, event.token), span)
 
     def transition(self, transition: Transition) -> None:
         """Add an event to the span of the run, and end it with the lease."""
         event = transition.event
         self._newest_us = event.at_us
-        opened = self._open.get(event.job_id)
-        if opened is None or event.token - opened.token not in _OF_THE_RUN:
+        span = self._open.about(event)
+        if span is None:
             return
-        _add(opened.span, event)
-        if event.trigger in _ENDING:
+        _add(span, event)
+        if ends_the_lease(event):
             self._end(event.job_id, event.at_us, *_went_wrong(event, transition.job))
 
     def lease_lost(self, loss: LeaseLoss) -> None:
         """End the span of a run whose end another process has written."""
-        opened = self._open.get(loss.job.id)
-        if opened is not None and opened.token == loss.job.lease_token:
-            self._end(loss.job.id, loss.at_us, "LeaseLost", "the lease is gone")
+        if self._open.of(loss.job.lease) is not None:
+            self._end(loss.job.id, loss.at_us, *_LEASE_LOST)
 
     @contextmanager
     def within(self, job: Job) -> Iterator[None]:
         """Make the span current."""
-        opened = self._open.get(job.id)
-        if opened is None or opened.token != job.lease_token:
+        span = self._open.of(job.lease)
+        if span is None:
             yield
             return
-        span = opened.span
         with trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False):
             try:
                 yield
@@ -122,17 +109,17 @@ class OpenTelemetryObserver(Observer):
 
     def closed(self) -> None:
         """End the spans of runs that were left open."""
-        for job_id in tuple(self._open):
+        for job_id in self._open.jobs():
             self._end(job_id, self._newest_us, "unfinished", "the store was closed before the run ended")
 
     def _end(self, job_id: int, at_us: int, error_type: str | None = None, message: str | None = None) -> None:
-        opened = self._open.pop(job_id, None)
-        if opened is None:
+        span = self._open.end(job_id)
+        if span is None:
             return
         if error_type is not None:
-            opened.span.set_attribute("error.type", error_type)
-            opened.span.set_status(Status(StatusCode.ERROR, message))
-        opened.span.end(at_us * 1000)
+            span.set_attribute("error.type", error_type)
+            span.set_status(Status(StatusCode.ERROR, message))
+        span.end(at_us * 1000)
 
 
 def _attributes(event: Event, job: Job) -> dict[str, str | int]:

@@ -209,6 +209,22 @@ def test_what_happens_to_the_next_run_elsewhere_is_no_event_of_a_lost_one(
         assert events_of(the_span(traced)) == ["jobstate.claim"]
 
 
+def test_a_job_that_is_claimed_again_here_has_lost_its_former_run(
+    tmp_path: Path, traced: Traced, clock: ManualClock
+) -> None:
+    path = tmp_path / "jobs.db"
+    observers = [OpenTelemetryObserver(traced[0])]
+    with (
+        jobstate.open(path, clock=clock, durability="normal", observers=observers) as here,
+        jobstate.open(path, clock=clock, durability="normal") as there,
+    ):
+        running(here, retry=jobstate.RetryPolicy(initial=0, jitter=0))
+        clock.advance("31s")
+        there.sweep()
+        here.claim("worker-01")
+        assert (the_span(traced).attributes or {})["error.type"] == "LeaseLost"
+
+
 def test_closing_the_store_ends_what_is_open(
     open_store: OpenStore, traced: Traced, caplog: pytest.LogCaptureFixture
 ) -> None:
