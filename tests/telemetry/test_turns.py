@@ -11,6 +11,12 @@ from jobstate.observing import turns
 from jobstate.observing.turns import Turns
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer than a test may take: only some are about it."""
+    monkeypatch.setattr(turns, "PATIENCE", 60)
+
+
 def beside(work: Callable[[], None]) -> threading.Thread:
     """A thread that does it, and does not keep the process when it hangs."""
     thread = threading.Thread(target=work, daemon=True)
@@ -38,7 +44,7 @@ def test_a_number_that_was_given_up_holds_nobody_up() -> None:
     queue, said = Turns(), list[str]()
     first, second = queue.draw(), queue.draw()
     queue.give_up(first)
-    queue.speak(second, lambda: said.append("second"))
+    assert ended(beside(lambda: queue.speak(second, lambda: said.append("second"))))
     queue.speak(queue.draw(), lambda: said.append("third"))
     assert said == ["second", "third"]
 
@@ -99,5 +105,24 @@ def test_a_speaker_that_is_interrupted_leaves_the_floor_to_others() -> None:
         queue.speak(queue.draw(), interrupted)
     with pytest.raises(KeyboardInterrupt):
         queue.interject(interrupted)
-    queue.speak(queue.draw(), lambda: said.append("next"))
+    assert ended(beside(lambda: queue.speak(queue.draw(), lambda: said.append("next"))))
     assert said == ["next"]
+
+
+def test_a_speaker_that_was_interrupted_beyond_repair_does_not_keep_the_floor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A second signal may come as the first one is dealt with."""
+    monkeypatch.setattr(turns, "PATIENCE", 0.01)
+
+    class Broken(Turns):
+        def _end(self, floor: object) -> None:
+            raise KeyboardInterrupt
+
+    queue, said = Broken(), list[str]()
+    with pytest.raises(KeyboardInterrupt):
+        queue.speak(queue.draw(), lambda: said.append("first"))
+    queue.__class__ = Turns  # type: ignore[assignment]
+    assert ended(beside(lambda: queue.speak(queue.draw(), lambda: said.append("second"))))
+    queue.speak(queue.draw(), lambda: said.append("third"))
+    assert said == ["first", "second", "third"]
