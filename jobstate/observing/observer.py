@@ -1,7 +1,8 @@
 """What an observer is told: one call for each transition, claim, heartbeat, lost lease and sweep of this process.
 
-An observer is told of what was committed, in the order of the commits, once, by the process that did it. What a
-transaction undid, and what another process did, it is not told; `JobStore.watch` has the latter too.
+An observer is told of what was committed, in the order of the commits, once, by the process that did it. It is not told
+what a transaction undid, nor what was removed in the transaction that made it, which has no history; and not what
+another process did, which `JobStore.watch` has too.
 """
 
 from __future__ import annotations
@@ -87,7 +88,8 @@ class Observer:
     The calls come after the commit, one at a time, before the call that caused them returns, on the thread that made
     it: those of handlers and the one that heartbeats among them. So they should be quick. In a transaction of the
     caller's own they come when the caller commits. What an observer raises is logged on `jobstate.observing`, and
-    harms neither the job nor other observers. It may call the store; what it changes there is told afterwards.
+    harms neither the job nor other observers. It may call the store, and what it changes there is told afterwards;
+    but it must not wait for another thread that changes the store, which in turn waits for it.
     """
 
     def transition(self, transition: Transition) -> None:
@@ -97,7 +99,7 @@ class Observer:
         """A run begins."""
 
     def heartbeat(self, heartbeat: Heartbeat) -> None:
-        """A worker prolonged its leases."""
+        """A worker prolonged its leases. Told also where only a savepoint of the caller's own undid that."""
 
     def lease_lost(self, loss: LeaseLoss) -> None:
         """A run of this process found that its lease is gone, by a heartbeat or because a write was refused."""

@@ -12,7 +12,7 @@ import peewee
 import pytest
 
 import jobstate
-from jobstate import JobStore
+from jobstate import JobStore, Observer
 from jobstate.testing.clock import ManualClock
 
 
@@ -42,6 +42,7 @@ def _database_of_the_caller(path: Path, after: ExitStack) -> peewee.SqliteDataba
 KINDS: Final[dict[str, Kind]] = {
     "memory": Kind(lambda path, after: ":memory:", {}, in_a_file=False),
     "file": Kind(lambda path, after: path, {"durability": "normal"}),
+    "observed": Kind(lambda path, after: path, {"durability": "normal", "observers": [Observer()]}),
     "database of the caller": Kind(_database_of_the_caller, {"table_prefix": "queue_"}),
 }
 
@@ -52,7 +53,10 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest.fixture(params=["memory", "file", pytest.param("database of the caller", marks=pytest.mark.slow)])
+_SLOW: Final = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("observed", "database of the caller")]
+
+
+@pytest.fixture(params=["memory", "file", *_SLOW])
 def kind_of_store(request: pytest.FixtureRequest) -> str:
     """The name of the kind of store under test."""
     name: str = request.param

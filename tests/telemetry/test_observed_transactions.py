@@ -67,6 +67,14 @@ def test_what_an_inner_batch_undid_is_left_out(store: JobStore, seen: Rememberin
     ]
 
 
+def test_what_is_removed_in_the_batch_that_made_it_is_not_told(store: JobStore, seen: Remembering) -> None:
+    with store.batch():
+        job = submitted(store)
+        store.stop(job, mode="force")
+        assert store.delete(job)
+    assert seen.take() == []
+
+
 def test_a_batch_after_an_undone_one_tells_only_itself(store: JobStore, seen: Remembering) -> None:
     with pytest.raises(Rollback), store.batch():
         submitted(store)
@@ -95,7 +103,7 @@ def test_an_observed_store_is_another_one_only_where_somebody_observes(
     open_store: OpenStore, seen: Remembering
 ) -> None:
     """Zero cost when absent: without observers nothing of it is there."""
-    plain, observed = open_store(), open_store(observers=[seen])
+    plain, observed = open_store(observers=()), open_store(observers=[seen])
     assert type(plain.repository) is SqliteRepository
     assert type(plain.repository._engine) is jobstate.storage.engine.Engine
     assert plain._context.audience is None

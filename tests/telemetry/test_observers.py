@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
 import jobstate
-from jobstate import InvalidRequest, JobStore, Observer, Run, State, TransitionNotAllowed
+from jobstate import InvalidRequest, Job, JobStore, Observer, Run, State, TransitionNotAllowed
 from jobstate.testing.clock import ManualClock
 from tests.contract.conftest import OpenStore
 from tests.contract.situations import LEASE, claimed, running, submitted
@@ -201,9 +202,35 @@ def test_an_observer_that_fails_harms_nobody_and_is_logged(
     store.close()
     assert [told.event.trigger for told in seen.transitions] == ["submit", "claim", "complete"]
     assert {record.getMessage() for record in caplog.records} >= {
-        f"the observer Failing failed in {call}" for call in ("claimed", "heartbeat", "within", "transition")
+        f"the observer Failing failed in {call}"
+        for call in ("claimed", "heartbeat", "within", "transition", "swept", "closed")
     }
     assert all(record.exc_info and str(record.exc_info[1]).startswith("no ") for record in caplog.records)
+
+
+class Stumbling(Observer):
+    """What it puts around a block fails at its end."""
+
+    @contextmanager
+    def within(self, job: Job) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            raise RuntimeError("no end")
+
+
+def test_what_observers_put_around_a_block_is_left_whatever_fails(
+    open_store: OpenStore, seen: Remembering, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = open_store(observers=[seen, Stumbling()])
+    with running(store):
+        pass
+    with running(store):
+        raise ConnectionError
+    assert [told.event.to_state for told in seen.transitions][2::3] == [State.COMPLETED, State.RECOVERING]
+    assert sum("block ends" in told for told in seen.told) == 2
+    failures = [record.getMessage() for record in caplog.records if record.name == "jobstate.observing"]
+    assert failures == ["the observer Stumbling failed in within"] * 2
 
 
 @pytest.mark.parametrize("given", [Remembering, print])
