@@ -30,6 +30,8 @@ from jobstate.storage.repository import SqliteRepository
 from jobstate.storage.rows import event_of, job_of
 from jobstate.storage.transaction import Transaction
 
+_CLAIM: Final = Trigger.CLAIM.value
+
 
 class _Threads(threading.local):
     """What each thread has of its own."""
@@ -197,7 +199,6 @@ class ObservedRepository(SqliteRepository):
 
     def __init__(self, engine: ObservedEngine, prefix: str) -> None:
         super().__init__(engine, prefix)
-        self._observed = engine
         engine.queries = self._sql.observing
 
     @cached_property
@@ -218,6 +219,3 @@ def _told(rows: Iterable[Row], width: int) -> list[News]:
         elif event.actor.startswith(SWEEPER):
             settled.setdefault(event.actor, {})[event.job_id] = None
     return [*news, *(Sweep(actor, tuple(jobs)) for actor, jobs in settled.items())]
-
-
-_CLAIM: Final = Trigger.CLAIM.value

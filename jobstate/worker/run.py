@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from datetime import timedelta
 from types import TracebackType
 from typing import Final
@@ -163,20 +163,23 @@ class Run(Checkpointing):
     def complete_many(cls, context: Context, runs: Sequence[Run]) -> list[Run]:
         """Complete these runs in one transaction; those that could not be, because their lease was lost."""
         lost, ended_before = [], []
-        with context.repository.transaction():
+        with ExitStack() as until_decided:
             for run in runs:
-                try:
-                    run._write_completion()
-                except LeaseLost:
-                    lost.append(run)
-                except TransitionNotAllowed:
-                    ended_before.append(run)
-        for run in lost:
-            run._lost = True
-            run._tell_loss()
-        for run in runs:
-            if run not in lost:
-                run._ended()
+                until_decided.enter_context(run._writing)
+            with context.repository.transaction():
+                for run in runs:
+                    try:
+                        run._write_completion()
+                    except LeaseLost:
+                        lost.append(run)
+                    except TransitionNotAllowed:
+                        ended_before.append(run)
+            for run in runs:
+                if run in lost:
+                    run._lost = True
+                    run._tell_loss()
+                else:
+                    run._ended()
         return [run for run in runs if run in lost or run in ended_before]
 
     def fail(

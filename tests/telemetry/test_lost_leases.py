@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pytest
 
-from jobstate import JobStore, LeaseLost, Run, State
+from jobstate import JobStore, LeaseLost, Run, State, SystemClock
+from jobstate.domain.leases import Renewal
 from jobstate.testing.clock import ManualClock
 from tests.contract.conftest import OpenStore
 from tests.contract.situations import AT_ONCE, running
@@ -63,19 +65,33 @@ def test_a_loss_that_was_noticed_inside_a_batch_is_told_after_it(store: JobStore
     assert seen.take() == ["1: block begins", "1: block ends", "1: lost"]
 
 
-def test_who_ended_its_job_itself_has_not_lost_it(store: JobStore, seen: Remembering) -> None:
-    """The heartbeat of another thread may find the lease gone before the verb that ended it has returned."""
+VERBS: dict[str, Callable[[JobStore, Run], object]] = {
+    "complete": lambda store, run: run.complete(),
+    "complete_many": lambda store, run: store.complete_many([run]),
+    "fail": lambda store, run: run.fail("bad input"),
+    "release": lambda store, run: run.release(),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_and_a_heartbeat_that_meet_are_no_loss(
+    store: JobStore, seen: Remembering, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """Between the commit of a verb and its return, a heartbeat finds the lease gone."""
+    ended = Run._ended
+
+    def met(run: Run) -> None:
+        beside = threading.Thread(target=run.notice, args=(Renewal(run.id, run.token, held=False), None))
+        beside.start()
+        beside.join()
+        ended(run)
+
+    monkeypatch.setattr(Run, "_ended", met)
     run = running(store)
-    (renewal,) = store.repository.leases.renew([run.lease._replace(token=9)], 1, 0, store._context.settling("w"))
-    store.repository.leases.complete([run.lease], store._now(), store._by)
-    with run._writing:  # the verb is under way
-        other = threading.Thread(target=run.notice, args=(renewal, None))
-        other.start()
-        other.join()
-        run._ended()
-    assert run.settled
+    VERBS[verb](store, run)
     with run:
         pass
+    assert run.settled
     assert "1: lost" not in seen.take()
 
 
@@ -90,8 +106,6 @@ def test_a_run_that_ended_in_another_way_has_not_lost_its_lease(store: JobStore,
 
 
 def test_the_heartbeats_of_a_worker_tell_it_while_the_handler_still_runs(open_store: OpenStore) -> None:
-    from jobstate import SystemClock
-
     told = threading.Event()
 
     class Waiting(Remembering):
