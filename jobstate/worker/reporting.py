@@ -193,7 +193,7 @@ class Reporting:
             if not self._dirty:
                 return
             taken = self._take()
-            if not taken:
+            if taken is NOTHING:
                 return
             try:
                 self._context.repository.reports.record(self.lease, taken)
@@ -216,7 +216,7 @@ class Reporting:
                 writing = self._writing.acquire(blocking=False)
                 if writing:
                     taken = self._take(sure=True)
-                    if taken:
+                    if taken is not NOTHING:
                         self._context.repository.reports.record(self.lease, taken)
         except BaseException as error:
             self._failed(error, taken)
@@ -268,7 +268,7 @@ class Reporting:
         )
 
     def _take(self, *, sure: bool | None = None) -> Report:
-        """All that is to be written; it counts as written until `_failed`."""
+        """All that is to be written, or `NOTHING`; it counts as written until `_failed`."""
         if self._metrics is None and self._logs is None and self._output is None:
             progress = self._buffer.take()
             return Report(progress) if progress else NOTHING
@@ -286,7 +286,8 @@ class Reporting:
             raise
         if self._metrics is not None:
             taken = taken._replace(metrics=self._metrics.take(self._context.clock.now()))
-        return taken._replace(progress=self._buffer.take())
+        taken = taken._replace(progress=self._buffer.take())
+        return taken or NOTHING
 
     def _tell_of_losses(self, logs: Journal[LogEntry]) -> None:
         lost = logs.lost()
@@ -295,7 +296,7 @@ class Reporting:
 
     def _written(self, taken: Report) -> None:
         """Inside a transaction that may yet be undone, what was written may have to be written again."""
-        if not taken or not self._context.repository.in_transaction():
+        if taken is NOTHING or not self._context.repository.in_transaction():
             return
         self._put_back(Report(taken.progress, taken.metrics))  # absolute numbers: twice is once
         if self._logs is not None:

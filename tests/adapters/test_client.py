@@ -360,7 +360,7 @@ def test_a_wait_lasts_as_long_as_it_is_told_and_says_where_the_job_is(store: Job
         began = time.monotonic()
         with pytest.raises(jobstate.WaitTimeout) as late:
             client.wait(run, timeout=timeout)
-        assert timeout <= time.monotonic() - began < timeout + 0.4
+        assert timeout <= time.monotonic() - began < timeout + 10  # and not 30, the length of one question
         assert (late.value.job_id, late.value.state) == (run.id, State.RUNNING)
         assert late.value.timeout >= timeout
 
