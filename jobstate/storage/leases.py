@@ -14,12 +14,12 @@ from jobstate.domain.lifecycle import State
 from jobstate.domain.moves import Decision
 from jobstate.domain.report import NOTHING, Report
 from jobstate.repository import Claimed, Decide, Settling
+from jobstate.storage.columns import CLAIM_FIELDS
 from jobstate.storage.engine import Engine, Row
 from jobstate.storage.jobs import SqlJobs
 from jobstate.storage.queries.leases import LeaseQueries
 from jobstate.storage.reports import SqlReports
 from jobstate.storage.rows import claimed_job
-from jobstate.storage.tables import CLAIM_FIELDS
 
 _ID, _KIND, _SEQ = (CLAIM_FIELDS.index(field) for field in ("id", "kind", "seq"))
 Taker = tuple[str, int, int, str]

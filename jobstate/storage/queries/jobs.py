@@ -7,9 +7,11 @@ from typing import Final
 from peewee import SQL, Select, fn
 
 from jobstate.domain.job import SUBMIT
+from jobstate.storage.columns import MUTABLE_FIELDS, SPEC_FIELDS, column_of
 from jobstate.storage.compiled import Param, by_place, literal, sql
+from jobstate.storage.conditions import IS_ENDED, IS_LIVE
 from jobstate.storage.queries.terms import by_index, json_rows, whole_jobs
-from jobstate.storage.tables import IS_ENDED, IS_LIVE, MUTABLE_FIELDS, SPEC_FIELDS, Tables, column_of
+from jobstate.storage.tables import Tables
 
 _PLAIN: Final = ("state", "kind", "node_id", "priority", "available_at", "parallelism", "lease_token", "actor")
 """What is given of every new job: all that is, where nobody gave a key or a reason."""

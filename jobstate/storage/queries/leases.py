@@ -8,9 +8,11 @@ from peewee import JOIN, SQL, Case, NodeList, Select, Tuple, fn
 
 from jobstate.domain.checkpoints import CheckpointState
 from jobstate.domain.lifecycle import LEASED, State, Trigger, sources
+from jobstate.storage.columns import CLAIM_FIELDS
 from jobstate.storage.compiled import Param, among, by_place, literal, sql
+from jobstate.storage.conditions import IS_CLAIMABLE, IS_LEASED, OVERDUE_AT
 from jobstate.storage.queries.terms import by_index, columns_of, held, json_rows
-from jobstate.storage.tables import CLAIM_FIELDS, IS_CLAIMABLE, IS_LEASED, OVERDUE_AT, Tables
+from jobstate.storage.tables import Tables
 
 _RENEWAL: Final = ("id", "lease_token", "state", "stop_mode", "stop_deadline_at", "stop_reason", "rescale_to")
 
