@@ -25,6 +25,10 @@ Duration = float | timedelta
 StateFilter = str | State | Iterable[str | State]
 LevelFilter = str | Iterable[str] | None
 
+MAX_PAGE: Final = 1000
+"""The most that one call returns."""
+MAX_OFFSET: Final = 10_000
+"""The most that one call steps over."""
 _MAX_PRIORITY: Final = 2**31
 _MAX_PARALLELISM: Final = 1_000_000
 _LONGEST_NUMBER: Final = 20

@@ -9,10 +9,10 @@ from types import TracebackType
 from typing import Any, Final
 
 from jobstate import arguments
-from jobstate.arguments import Duration, JobRef, StateFilter
+from jobstate.arguments import MAX_PAGE, Duration, JobRef, StateFilter
 from jobstate.client import queries
 from jobstate.client.continuing import Continuing
-from jobstate.client.part import MAX_PAGE, job_path
+from jobstate.client.part import job_path
 from jobstate.client.queries import RECORD
 from jobstate.client.reporting import Reporting
 from jobstate.client.waiting import wait

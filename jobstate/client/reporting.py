@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from jobstate import arguments
-from jobstate.arguments import CheckpointRef, JobRef, LevelFilter
-from jobstate.client.part import MAX_OFFSET, MAX_PAGE, ClientPart, job_path, run_path
+from jobstate.arguments import MAX_OFFSET, MAX_PAGE, CheckpointRef, JobRef, LevelFilter
+from jobstate.client.part import ClientPart, job_path, run_path
 from jobstate.client.queries import RECORD, log_query, text
 from jobstate.domain import checked
 from jobstate.domain.checkpoints import Checkpoint

@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from jobstate import arguments
-from jobstate.arguments import JobRef, StateFilter
+from jobstate.arguments import MAX_OFFSET, MAX_PAGE, JobRef, StateFilter
 from jobstate.domain import checked
 from jobstate.domain.errors import EventNotFound, JobNotFound, WorkerNotFound
 from jobstate.domain.job import Event, Job
 from jobstate.domain.lifecycle import State
 from jobstate.repository import Filter, Page, Slice, WorkerInfo
-from jobstate.store.base import MAX_OFFSET, MAX_PAGE, StorePart
+from jobstate.store.base import StorePart
 
 
 class Looking(StorePart):
