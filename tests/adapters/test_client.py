@@ -95,7 +95,7 @@ FILTERS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("wanted", FILTERS, ids=str)
+@pytest.mark.parametrize("wanted", FILTERS, ids=", ".join)
 def test_every_filter_of_a_list_selects_the_same_on_every_page(
     shared: tuple[JobStore, JobClient], wanted: dict[str, Any]
 ) -> None:
