@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -66,11 +66,11 @@ def _database_of_the_caller(place: Place) -> StoreKind:
     )
 
 
-KINDS: Final[dict[str, Callable[[Place], StoreKind]]] = {
-    "memory": _memory,
-    "file": _file,
-    "database of the caller": _database_of_the_caller,
-}
+KINDS: Final = (
+    pytest.param(_memory, id="memory"),
+    pytest.param(_file, id="file"),
+    pytest.param(_database_of_the_caller, id="database of the caller", marks=pytest.mark.slow),
+)
 
 
 @pytest.fixture(scope="session")
@@ -85,8 +85,9 @@ def blanks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return paths
 
 
-@pytest.fixture(params=["memory", "file", pytest.param("database of the caller", marks=pytest.mark.slow)])
+@pytest.fixture(params=KINDS)
 def store_kind(request: pytest.FixtureRequest, blanks: dict[str, Path], tmp_path: Path) -> Iterator[StoreKind]:
     """The kind of store under test."""
     with ExitStack() as after:
-        yield KINDS[request.param](Place(tmp_path, blanks, after))
+        kind: StoreKind = request.param(Place(tmp_path, blanks, after))
+        yield kind

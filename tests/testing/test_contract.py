@@ -7,24 +7,27 @@ import pytest
 import jobstate
 import jobstate.testing
 import jobstate.testing.contract
-from tests.testing import broken_stores
+from jobstate import port
+from jobstate.repository import Repository
+from tests.testing import odd_stores
 
 LOADED = [getattr(package, name) for package in (jobstate, jobstate.testing) for name in package.__all__]
 """What a session of `pytester` imports within this process is forgotten after it: nothing of jobstate may be."""
 MODULE = """
 import pytest
 from jobstate.testing.contract import StoreContract, StoreKind
-from tests.testing.broken_stores import {maker}
+from tests.contract.ported import in_a_file
+from tests.testing.odd_stores import {maker}
 
 class TestMyStore(StoreContract):
     @pytest.fixture
     def store_kind(self):
-        return StoreKind(make={maker}, again={again}, from_backup=None)
+        return StoreKind(make={maker}, again={again}, from_backup={from_backup})
 """
 
 
-def project(pytester: pytest.Pytester, maker: str, again: str = "None") -> pytest.Pytester:
-    pytester.makepyfile(test_store=MODULE.format(maker=maker, again=again))
+def project(pytester: pytest.Pytester, maker: str, again: str = "None", from_backup: str = "None") -> pytest.Pytester:
+    pytester.makepyfile(test_store=MODULE.format(maker=maker, again=again, from_backup=from_backup))
     return pytester
 
 
@@ -34,16 +37,25 @@ def failures(result: pytest.RunResult) -> list[str]:
     return [line.removeprefix("FAILED test_store.py::TestMyStore::").split(" - ")[0] for line in lines]
 
 
-@pytest.mark.parametrize("defect", broken_stores.BROKEN)
+@pytest.mark.slow
+def test_the_suite_needs_nothing_but_the_port_and_asks_for_all_of_it(pytester: pytest.Pytester) -> None:
+    result = project(pytester, "notes_what_it_is_asked", from_backup="in_a_file").runpytest("-rf")
+    assert (result.ret, failures(result)) == (0, [])
+    assert result.parseoutcomes()["passed"] > 700
+    named = {("", Repository), *port.parts().items()}
+    assert {(part, name) for part, protocol in named for name in port.methods_of(protocol)} == odd_stores.ASKED
+
+
+@pytest.mark.parametrize("defect", odd_stores.BROKEN)
 def test_a_defect_is_found(pytester: pytest.Pytester, defect: str) -> None:
-    maker, expected = broken_stores.BROKEN[defect]
+    maker, expected = odd_stores.BROKEN[defect]
     area, _, name = expected.partition("::")
     result = project(pytester, maker.__name__).runpytest("-rf", f"test_store.py::TestMyStore::{area}")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert any(failed.startswith(expected) for failed in failures(result)), (name, failures(result))
 
 
-@pytest.mark.parametrize("area", sorted({expected.split("::")[0] for _, expected in broken_stores.BROKEN.values()}))
+@pytest.mark.parametrize("area", sorted({expected.split("::")[0] for _, expected in odd_stores.BROKEN.values()}))
 def test_a_sound_store_passes_where_the_defects_are_found(pytester: pytest.Pytester, area: str) -> None:
     result = project(pytester, "sound").runpytest("-rf", f"test_store.py::TestMyStore::{area}")
     assert (result.ret, failures(result)) == (0, [])
@@ -75,7 +87,7 @@ def test_a_claim_to_be_opened_twice_is_held_against_the_store(pytester: pytest.P
 
 def test_a_kind_says_all_that_is_asked_of_it(pytester: pytest.Pytester) -> None:
     with pytest.raises(TypeError, match=r"again.*from_backup"):
-        jobstate.testing.contract.StoreKind(make=broken_stores.sound)  # type: ignore[call-arg]
+        jobstate.testing.contract.StoreKind(make=odd_stores.sound)  # type: ignore[call-arg]
 
 
 def test_single_tests_and_areas_are_left_out_or_marked(pytester: pytest.Pytester) -> None:

@@ -126,6 +126,13 @@ def test_a_watch_tells_everything_in_the_order_in_which_it_happened(store: JobSt
         assert mine == list(store.events(job_id)) == watched(store, job=job_id)
 
 
+def test_the_newest_event_is_the_last_that_a_watch_tells(store: JobStore) -> None:
+    assert store.newest_event() == 0
+    for there in one_of_each(store).values():
+        assert store.newest_event() >= store.events(there.id)[-1].id
+    assert store.newest_event() == watched(store)[-1].id
+
+
 def test_a_watch_resumes_after_the_last_event_that_was_seen(store: JobStore) -> None:
     run = running(store)
     seen = watched(store)

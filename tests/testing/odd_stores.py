@@ -1,4 +1,4 @@
-"""Stores with one defect each, which the suite for stores must find."""
+"""Stores to try the suite with: a sound one, one that notes what it is asked, and some with a defect each."""
 
 from __future__ import annotations
 
@@ -7,16 +7,40 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
+from jobstate import port
 from jobstate.domain import leases as decisions
 from jobstate.domain.errors import TransitionNotAllowed
 from jobstate.domain.job import By, Job, Lease
-from jobstate.repository import Claimed
+from jobstate.repository import Claimed, Repository
 from tests.contract.ported import in_memory
 
 
 def sound() -> Any:
     """One without a defect."""
     return in_memory()
+
+
+ASKED: Final[set[tuple[str, str]]] = set()
+"""The parts and methods of `notes_what_it_is_asked` that were called."""
+
+
+def notes_what_it_is_asked() -> Any:
+    """A sound one, which knows what was wanted of it."""
+    store: Any = in_memory()
+    _note("", Repository, store)
+    for part, protocol in port.parts().items():
+        _note(part, protocol, getattr(store, part))
+    return store
+
+
+def _note(part: str, protocol: type, found: Any) -> None:
+    for name in port.methods_of(protocol):
+        setattr(found, name, partial(_noted, part, name, getattr(found, name)))
+
+
+def _noted(part: str, name: str, method: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    ASKED.add((part, name))
+    return method(*given, **named)
 
 
 def forgets_the_token() -> Any:
