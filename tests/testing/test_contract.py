@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-import jobstate
-import jobstate.testing
 import jobstate.testing.contract
 from jobstate import port
 from jobstate.repository import Repository
 from tests.testing import odd_stores
 
-LOADED = [getattr(package, name) for package in (jobstate, jobstate.testing) for name in package.__all__]
-"""What a session of `pytester` imports within this process is forgotten after it: nothing of jobstate may be."""
 MODULE = """
 import pytest
 from jobstate.testing.contract import StoreContract, StoreKind

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from tests.architecture.test_readme import TEST, TEST_CONFIGURATION, TEST_OF_A_S
 from tests.contract import ported
 
 ROOT: Final = Path(__file__).parents[2]
-OLDEST: Final = "pytest==8.2.0"
+(CLAIMED,) = re.findall(r'^testing = .*"(pytest>=[\d.]+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+OLDEST: Final = CLAIMED.replace(">=", "==")
 NEWEST: Final = "pytest"
 PATIENCE: Final = 250.0
 """Seconds that building, or installing and running, may take."""
