@@ -91,7 +91,7 @@ class StoreFixtures:
     @pytest.fixture
     def logger(self) -> Iterator[logging.Logger]:
         """A logger of an application, by itself."""
-        own = logging.getLogger("tests.application")
+        own = logging.getLogger("application")
         own.setLevel(logging.DEBUG)
         yield own
         own.handlers.clear()
