@@ -20,8 +20,8 @@ from jobstate import JobClient, JobStore, State, TableProgress
 from jobstate.client.connection import Connection
 from jobstate.domain.errors import JobStateError
 from jobstate.http import Settings
+from jobstate.testing.contract.situations import SCENES, one_of_each, running, scene, submitted
 from tests.adapters.server import Server, serving
-from tests.contract.situations import SCENES, one_of_each, running, scene, submitted
 
 Jobs = JobStore | JobClient
 QUIET = Settings(sweep_every=3600)
@@ -95,7 +95,7 @@ FILTERS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("wanted", FILTERS, ids=str)
+@pytest.mark.parametrize("wanted", FILTERS, ids=", ".join)
 def test_every_filter_of_a_list_selects_the_same_on_every_page(
     shared: tuple[JobStore, JobClient], wanted: dict[str, Any]
 ) -> None:
