@@ -185,6 +185,18 @@ def test_completing_many_writes_what_the_decision_says(store: JobStore, clock: M
         assert_written(store, job, leases.complete(job, run.token, clock.now(), By("worker:worker-01")))
 
 
+@pytest.mark.parametrize("many", [1, 2])
+@pytest.mark.parametrize("reason", [None, "all rows are there"])
+def test_who_completes_jobs_and_why_is_written(
+    store: JobStore, clock: ManualClock, reason: str | None, many: int
+) -> None:
+    runs = [running(store) for _ in range(many)]
+    before, by = [store.get(run) for run in runs], By("worker:worker-01", reason)
+    assert list(store.repository.leases.complete([run.lease for run in runs], clock.now(), by)) == []
+    for job in before:
+        assert_written(store, job, leases.complete(job, job.lease_token, clock.now(), by))
+
+
 @pytest.mark.parametrize("bring", HELD)
 def test_a_heartbeat_writes_what_the_decision_says(store: JobStore, clock: ManualClock, bring: BringRun) -> None:
     """Also long after the lease ran out: until somebody has settled it, the row decides and not the clock."""

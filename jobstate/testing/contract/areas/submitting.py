@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,29 @@ from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.situations import claimed, everything, one_of_each, triggers
 
 AWARE = datetime(2024, 5, 6, 7, 8, 9, 123456, tzinfo=timezone(timedelta(hours=2)))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"key": "eth:0"},
+        {"reason": "first load"},
+        {"pipeline_id": "pl_1"},
+        {"retry": RetryPolicy(initial=2)},
+        {"max_attempts": 9},
+        {"labels": {"team": "data"}},
+        {"key": "eth:0", "pipeline_id": "pl_1"},
+        {"reason": "first load", "retry": RetryPolicy(initial=2)},
+    ],
+    ids=lambda given: " and ".join(given) or "plain",
+)
+def test_whatever_is_given_or_left_out_is_stored(store: JobStore, given: dict[str, Any]) -> None:
+    answered = store.submit("extract", {"start_block": 7}, **given)
+    assert store.get(answered) == answered
+    plain = store.submit("extract", {"start_block": 7})
+    for name in ("key", "reason", "pipeline_id", "retry", "max_attempts", "labels"):
+        assert getattr(answered, name) == given.get(name, getattr(plain, name)), name
 
 
 def test_a_job_is_stored_as_it_was_submitted(store: JobStore) -> None:
