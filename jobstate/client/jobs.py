@@ -173,9 +173,9 @@ class JobClient(Reporting, Continuing):
             **RECORD,
             "status": status_words.text,
             "limit": limit,
-            "kind": queries.text("kind", kind),
-            "node_id": queries.text("node_id", node_id),
-            "pipeline_id": queries.text("pipeline_id", pipeline_id),
+            "kind": arguments.only("kind", kind),
+            "node_id": arguments.only("node_id", node_id, empty=True),
+            "pipeline_id": arguments.only("pipeline_id", pipeline_id),
             "label": queries.labels(labels),
         }
         found: list[Job] = []

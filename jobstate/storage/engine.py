@@ -183,6 +183,8 @@ class Engine:
         if self.is_shared or not self.owned:
             return self._written(sql, values, _rowcount)
         connection = self.connection()
+        if connection.in_transaction:
+            return self._written(sql, values, _rowcount)
         try:
             return connection.execute(sql, values).rowcount  # type: ignore[arg-type]
         except sqlite3.Error as error:
@@ -263,6 +265,7 @@ class Engine:
     def _in_its_place(self, sql: str, values: object, finish: Callable[[sqlite3.Cursor], Result]) -> Result:
         connection = self.connection()
         if connection.in_transaction:
+            self.end_stale_transaction(connection)
             self.check_joinable()
         return self._repeated(connection, sql, values, finish)
 
@@ -296,6 +299,12 @@ class Engine:
             raise translated(error, self.path) from error
         clockwork.sleep(SHORTEST_RETRY + (LONGEST_RETRY - SHORTEST_RETRY) * clockwork.chance())
         return give_up
+
+    def end_stale_transaction(self, connection: sqlite3.Connection) -> None:
+        """Undo a transaction of ours that nobody ended: a signal raised an exception as its end began."""
+        outermost = self.threads.outermost
+        if self.owned and connection.in_transaction and (outermost is None or outermost() is None):
+            connection.execute("ROLLBACK")
 
     def check_joinable(self) -> None:
         """Refuse a caller's transaction that does not hold the write lock: turning it into a write may fail at once."""

@@ -155,7 +155,7 @@ class Reports(Looking):
         """
         checked.integer("limit", limit, 1, MAX_PAGE)
         checked.integer("offset", offset, 0, checked.MAX_ID)
-        operator = None if operator_id is None else checked.text("operator_id", operator_id)
+        operator = arguments.only("operator_id", operator_id)
         telemetry, job_id = self.repository.telemetry, arguments.job_id(job)
         found = telemetry.output(job_id, operator, limit + 1, offset)
         extent = telemetry.output_extent(job_id, operator)

@@ -52,7 +52,7 @@ class Reporting:
         self._claimed = claimed
         self._writing = threading.RLock()
         """Held from taking what is to be written until that is decided."""
-        self._making = threading.Lock()
+        self._making = threading.RLock()
 
     @property
     def id(self) -> int:
@@ -241,12 +241,13 @@ class Reporting:
         with self._making:
             if self._logs is None:
                 telemetry = self._context.repository.telemetry
-                self._logs = Journal(
+                made: Journal[LogEntry] = Journal(
                     MAX_LOGS_WAITING,
                     lambda _: _LOG,
                     lambda: {_LOG: telemetry.newest_log(self.id)},
                     counts_lost=False,  # an entry tells of them
                 )
+                self._logs = self._logs or made  # an entry may have come while it was made: see `Journal`
             return self._logs
 
     def _output_journal(self, operator_id: str) -> Journal[OutputRow]:

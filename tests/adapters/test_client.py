@@ -86,6 +86,7 @@ FILTERS: list[dict[str, Any]] = [
     {"status": {State.CREATED, State.SCHEDULED, State.RECOVERING}},
     {"status": "all", "kind": "kind-x"},
     {"status": "all", "node_id": "worker-01"},
+    {"status": "all", "node_id": ""},
     {"status": "all", "pipeline_id": "p/1 & more"},
     {"status": "all", "labels": {"team": "data"}},
     {"status": "all", "labels": {"team": "data", "a,b\\c=d": "x=y,z\\"}},

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sqlite3
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 import jobstate
-from jobstate import JobStore, Lease, Run, StoreBusy
+from jobstate import JobStore, Lease, LogEntry, Run, RunHandler, StoreBusy
 from jobstate.domain.report import Report
 from jobstate.storage.transaction import Transaction
 from jobstate.testing.contract import StoreFixtures
 from jobstate.testing.contract.situations import running
+from jobstate.worker import journal
+from jobstate.worker.journal import MAX_LOGS_WAITING, MAX_OUTPUT_WAITING
 
 
 def _busy(*_: object) -> dict[str, int]:
@@ -131,3 +136,95 @@ class TestBeneath(StoreFixtures):
         monkeypatch.setattr(ticking.repository.leases, "renew", broken)
         with pytest.raises(type(error), match="boom"):
             ticking.worker("w", shutdown_timeout=0.1).serve({"work": lambda run: None})
+
+    def test_a_finalizer_may_log_while_entries_are_written(
+        self, store: JobStore, logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The garbage collector runs it in the middle of anything, also where entries are numbered under a lock."""
+        logger.addHandler(RunHandler())
+        logger.propagate = False
+        run = running(store)
+        finalized: list[str] = ["a task", "a session"]
+
+        def number_it(entry: LogEntry, **changes: Any) -> LogEntry:
+            if finalized:
+                logger.error("%s was not closed", finalized.pop())
+            return replace(entry, **changes)
+
+        def work() -> None:
+            with run:
+                run.log.info("first")
+                run.log.info("second")
+                run.flush()
+
+        monkeypatch.setattr(journal, "replace", number_it)
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        thread.join(30)
+        assert not thread.is_alive()
+        assert store.get(run.id).state == "Completed"
+        entries = store.logs(run).entries
+        assert [entry.message for entry in entries] == [
+            *("a task was not closed", "a session was not closed", "second", "first"),
+        ]
+
+    def test_what_comes_back_to_a_full_queue_is_told_to_be_lost(
+        self, store: JobStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = running(store)
+        for number in range(MAX_LOGS_WAITING):
+            run.log.info("%d", number)
+
+        def too_late(*_: object) -> None:
+            for number in range(5):
+                run.log.info("meanwhile %d", number)
+            raise StoreBusy("jobs.db", "it is locked")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(type(store.repository.reports), "record", too_late)
+            with pytest.raises(StoreBusy):
+                run.flush()
+        run.flush()
+        newest, before = store.logs(run, limit=2)
+        assert newest.message == "5 entries are lost: they came faster than they could be written"
+        assert before.message == "meanwhile 4"
+
+    def test_a_forked_child_notes_nothing_for_the_run_of_its_parent(
+        self, store: JobStore, logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It holds no lease, and a lock of the run that another thread held at the fork would never be released."""
+        logger.addHandler(RunHandler())
+        logger.propagate = False
+        run = running(store)
+        noted: list[object] = []
+        monkeypatch.setattr(run, "note", lambda *told, **_: noted.append(told))
+        with run:
+            logger.info("in the parent")
+            run.log.info("in the parent")
+            child = os.fork()
+            if not child:
+                logger.info("in the child")
+                run.log.info("in the child")
+                os._exit(len(noted))
+            _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == len(noted) == 2
+
+    def test_rows_that_come_back_to_a_full_queue_are_counted_too(
+        self, store: JobStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = running(store)
+        for number in range(MAX_OUTPUT_WAITING):
+            run.emit("sink", number)
+
+        def too_late(*_: object) -> None:
+            for number in range(5):
+                run.emit("sink", MAX_OUTPUT_WAITING + number)
+            raise StoreBusy("jobs.db", "it is locked")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(type(store.repository.reports), "record", too_late)
+            with pytest.raises(StoreBusy):
+                run.flush()
+        run.flush()
+        page = store.output(run, limit=1, offset=store.output(run).retained - 1)
+        assert (page.total, page.rows[0].record) == (MAX_OUTPUT_WAITING + 5, MAX_OUTPUT_WAITING + 4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from jobstate import LIVE, TERMINAL, InvalidRequest, JobNotFound, JobStore, State
@@ -135,6 +137,28 @@ def test_jobs_are_found_by_the_worker_that_holds_or_is_to_hold_them(store: JobSt
     assert ids(store, node_id="worker-01") == [held, pinned]
     assert ids(store, node_id="worker-02") == [elsewhere]
     assert ids(store, node_id="worker-03") == []
+
+
+@pytest.mark.parametrize("field", ["kind", "node_id", "pipeline_id"])
+@pytest.mark.parametrize("value", ["\udcff", "a\0b", 7, 2**63, [], "x" * 256])
+def test_a_filter_that_no_job_can_fit_is_named(store: JobStore, field: str, value: Any) -> None:
+    """Instead of an error of the driver, or an empty list that looks like an answer."""
+    with pytest.raises(InvalidRequest) as refused:
+        store.list(**{field: value})
+    assert refused.value.field == field
+
+
+def test_an_unpinned_job_is_found_by_an_empty_node(store: JobStore) -> None:
+    unpinned = store.submit("extract").id
+    store.submit("extract", node_id="worker-01")
+    assert ids(store, node_id="") == [unpinned]
+
+
+@pytest.mark.parametrize("value", ["\udcff", 7, ""])
+def test_a_pipeline_that_cannot_be_is_named_where_jobs_are_sorted_too(store: JobStore, value: Any) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        store.ordered(pipeline_id=value)
+    assert refused.value.field == "pipeline_id"
 
 
 def test_filters_apply_to_every_page(store: JobStore) -> None:
