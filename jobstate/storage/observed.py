@@ -84,6 +84,9 @@ class ObservedEngine(Engine):
         else:
             self.audience.interject(news)
 
+    def count(self, sql: str, values: object = ()) -> int:
+        return self._written(sql, values, lambda cursor: cursor.rowcount)
+
     def _written(self, sql: str, values: object, finish: Callable[[sqlite3.Cursor], Result]) -> Result:
         if self.queries is None or self.open_transaction() is not None:
             return super()._written(sql, values, finish)

@@ -19,7 +19,7 @@ from jobstate.domain.leases import Renewal
 from jobstate.domain.lifecycle import STOP_PENDING
 from jobstate.domain.logs import LogLevel
 from jobstate.domain.moves import Decision
-from jobstate.domain.report import Report
+from jobstate.domain.report import NOTHING, Report
 from jobstate.observing.observer import LeaseLoss
 from jobstate.repository import Claimed
 from jobstate.worker.checkpointing import Checkpointing
@@ -147,17 +147,17 @@ class Run(Checkpointing):
             self._ended()
 
     def _write_completion(self) -> None:
-        with self._writing:
-            taken = self._take()
-            leases = self._context.repository.leases
-            now = self._context.clock.now()
-            try:
-                if taken or leases.complete([self.lease], now, self._by):
-                    leases.change(self.lease, lambda job: rules.complete(job, self.token, now, self._by), taken)
-            except BaseException as error:
-                self._failed(error, taken)
-                raise
-            self._written(taken)
+        """With `_writing` in hand, as the caller also notes what came of it."""
+        taken = self._take()
+        leases = self._context.repository.leases
+        now = self._context.clock.now()
+        try:
+            if taken is not NOTHING or leases.complete([self.job.lease], now, self._by):
+                leases.change(self.lease, lambda job: rules.complete(job, self.token, now, self._by), taken)
+        except BaseException as error:
+            self._failed(error, taken)
+            raise
+        self._written(taken)
 
     @classmethod
     def complete_many(cls, context: Context, runs: Sequence[Run]) -> list[Run]:

@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 import jobstate
 from jobstate.cli.commands import cli
 from jobstate.domain.lifecycle import LIVE, TERMINAL, State
-from tests.contract.situations import one_of_each
+from jobstate.testing.contract.situations import one_of_each
 
 JOBSTATE = [sys.executable, "-m", "jobstate"]
 

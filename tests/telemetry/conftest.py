@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
 import pytest
 
+import jobstate
 from jobstate import JobStore
-from tests.contract.conftest import OpenStore, blanks, clock, kind_of_store, open_store
+from jobstate.testing.clock import ManualClock
+from jobstate.testing.contract import StoreKind
+from jobstate.testing.contract.kinds import OpenStore
+from tests.contract.conftest import blanks, store_kind
 from tests.telemetry.remembering import Remembering
 
-__all__ = ["blanks", "clock", "kind_of_store", "open_store"]
+__all__ = ["blanks", "store_kind"]
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """The hand-turned clock of the stores."""
+    return ManualClock()
+
+
+@pytest.fixture
+def open_store(store_kind: StoreKind, clock: ManualClock) -> Iterator[OpenStore]:
+    """Opens stores of each kind in turn; they are closed after the test."""
+    with ExitStack() as after:
+
+        def open_one(**options: Any) -> JobStore:
+            chosen = {"clock": clock, "actor": "test:suite", **store_kind.options, **options}
+            return after.enter_context(jobstate.open(store_kind.make(), **chosen))
+
+        yield open_one
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from jobstate import JobStore, Run
 from jobstate.telemetry.logging import RunContext, run_context
-from tests.contract.situations import AT_ONCE, running, submitted
+from jobstate.testing.contract.situations import AT_ONCE, running, submitted
 
 FORMAT = "%(name)s job=%(job_id)s kind=%(kind)s attempt=%(attempt)s node=%(node)s token=%(token)s %(message)s"
 

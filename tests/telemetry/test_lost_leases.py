@@ -10,8 +10,8 @@ import pytest
 from jobstate import JobStore, LeaseLost, Run, State, SystemClock
 from jobstate.domain.leases import Renewal
 from jobstate.testing.clock import ManualClock
-from tests.contract.conftest import OpenStore
-from tests.contract.situations import AT_ONCE, running
+from jobstate.testing.contract.kinds import OpenStore
+from jobstate.testing.contract.situations import AT_ONCE, running
 from tests.telemetry.remembering import Remembering
 
 FENCED = ["1: lost"]

@@ -15,8 +15,8 @@ from jobstate import InvalidRequest, JobStore
 from jobstate.storage.observed import ObservedEngine, ObservedRepository
 from jobstate.storage.repository import SqliteRepository
 from jobstate.testing.clock import ManualClock
-from tests.contract.conftest import OpenStore
-from tests.contract.situations import running, submitted
+from jobstate.testing.contract.kinds import OpenStore
+from jobstate.testing.contract.situations import running, submitted
 from tests.telemetry.remembering import Remembering
 
 

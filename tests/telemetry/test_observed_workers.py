@@ -19,8 +19,8 @@ from jobstate import Run
 from jobstate.telemetry.opentelemetry import OpenTelemetryObserver
 from jobstate.telemetry.prometheus import PrometheusObserver
 from jobstate.testing import staged
+from jobstate.testing.contract.situations import AT_ONCE
 from jobstate.testing.stepping import drain
-from tests.contract.situations import AT_ONCE
 from tests.telemetry.remembering import Remembering
 
 JOBS: Final = 60

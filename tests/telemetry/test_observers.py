@@ -11,8 +11,8 @@ import pytest
 import jobstate
 from jobstate import InvalidRequest, Job, JobStore, Observer, Run, State, TransitionNotAllowed
 from jobstate.testing.clock import ManualClock
-from tests.contract.conftest import OpenStore
-from tests.contract.situations import LEASE, claimed, running, submitted
+from jobstate.testing.contract.kinds import OpenStore
+from jobstate.testing.contract.situations import LEASE, claimed, running, submitted
 from tests.telemetry.remembering import Remembering
 
 

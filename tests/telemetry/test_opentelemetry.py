@@ -20,8 +20,8 @@ import jobstate
 from jobstate import JobStopping, JobStore, Run
 from jobstate.telemetry.opentelemetry import OpenTelemetryObserver, _links, carry
 from jobstate.testing.clock import ManualClock
-from tests.contract.conftest import OpenStore
-from tests.contract.situations import running, submitted
+from jobstate.testing.contract.kinds import OpenStore
+from jobstate.testing.contract.situations import running, submitted
 
 Traced = tuple[TracerProvider, InMemorySpanExporter]
 

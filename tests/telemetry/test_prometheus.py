@@ -17,8 +17,8 @@ from jobstate.http.keeper import Keeper
 from jobstate.http.measuring import Meters
 from jobstate.telemetry.prometheus import OTHER, JobsByState, PrometheusObserver
 from jobstate.testing.clock import ManualClock
-from tests.contract.conftest import OpenStore
-from tests.contract.situations import AT_ONCE, claimed, running, submitted
+from jobstate.testing.contract.kinds import OpenStore
+from jobstate.testing.contract.situations import AT_ONCE, claimed, running, submitted
 
 
 @pytest.fixture
