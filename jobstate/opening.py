@@ -65,7 +65,7 @@ def open(  # noqa: A001  (it is `jobstate.open`)
         keep_logs: How many log entries of a job to keep, >= 1, the newest; beyond those, 1,000 warnings and errors. A
             tenth more may be there for a while.
         keep_output: How many rows of output to keep of each operator of a job, >= 1, the newest; so here.
-        observers: Who is told of what this process does to jobs; see `Observer`.
+        observers: Who is told of what this process does to jobs; see `Observer`. Not for a store of the caller's own.
 
     Raises:
         InvalidRequest: An argument is not as it should be, or a store of the caller's own lacks a method.
