@@ -11,10 +11,10 @@ from jobstate.doctor import Check, examine
 from jobstate.testing.clock import ManualClock
 
 
-def there(store: JobStore, clock: ManualClock, node_id: str = "worker-01", **fields: object) -> WorkerInfo:
+def there(store: JobStore, clock: ManualClock, node_id: str = "worker-01", **fields: Any) -> WorkerInfo:
     """A worker that is there since two minutes and heartbeats."""
     given = {"kinds": ("extract",), "concurrency": 1, "started_us": clock.now() - 120_000_000, **fields}
-    worker = WorkerInfo(node_id=node_id, heartbeat_us=clock.now(), host="here", pid=7, **given)  # type: ignore[arg-type]
+    worker = WorkerInfo(node_id=node_id, heartbeat_us=clock.now(), host="here", pid=7, **given)
     store.repository.workers.register(worker)
     return worker
 
@@ -64,7 +64,8 @@ def test_a_worker_with_nothing_to_take_is_fine(
 ) -> None:
     jobs.submit(**{"kind": "extract", **job})
     clock.advance("95s")
-    there(jobs, clock, **{name: clock.now() if value is None else value for name, value in worker.items()})
+    fields: dict[str, Any] = {name: clock.now() if value is None else value for name, value in worker.items()}
+    there(jobs, clock, "worker-01", **fields)
     assert queue(jobs, clock).ok
 
 
