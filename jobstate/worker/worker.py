@@ -215,9 +215,9 @@ def check_handler(kind: str, handler: object, *, awaited: bool = False) -> None:
         )
 
 
-def call(handler: Handler, run: Run) -> None:
+def call(handler: Handler, run: Run) -> object:
     """Call the handler; its `sys.exit` is a failure of the job, as it cannot end the process from a thread."""
     try:
-        handler(run)
+        return handler(run)
     except SystemExit as error:
         raise RuntimeError(f"the handler called sys.exit({error.code!r})") from error
