@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import sqlite3
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -16,6 +15,7 @@ import uvloop
 
 import jobstate
 from jobstate import JobStore
+from jobstate.storage.engine import _engines
 
 T = TypeVar("T")
 
@@ -68,9 +68,9 @@ def threads() -> set[str]:
 
 
 def connections() -> int:
-    """How many connections to databases are open in this process."""
-    gc.collect()
-    return sum(_is_open(found) for found in gc.get_objects() if isinstance(found, sqlite3.Connection))
+    """How many connections of stores are open in this process."""
+    databases = [engine.database for engine in _engines]
+    return sum(_is_open(found) for database in databases for found in getattr(database, "opened", ()))
 
 
 def _is_open(connection: sqlite3.Connection) -> bool:
