@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from jobstate.aio.lanes import Lanes
+from jobstate.patience import in_a_hurry
 
 S_co = TypeVar("S_co", covariant=True)
 S = TypeVar("S")
@@ -44,6 +45,31 @@ def changing(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[Fac
         return await self._lanes.change(lambda: method(self.sync, *given, **named))
 
     return change
+
+
+def giving_up(
+    method: Callable[Concatenate[S, P], T],
+) -> Callable[Concatenate[S, P], T]:
+    """The method, which tells of its `progress`: when nobody waits for it any more, it goes no further."""
+
+    @functools.wraps(method)
+    def call(self: S, /, *given: P.args, **named: P.kwargs) -> T:
+        told = named.get("progress")
+
+        def progress(done: int, total: int) -> None:
+            if in_a_hurry():
+                raise GivenUp
+            if callable(told):
+                told(done, total)
+
+        named["progress"] = progress
+        return method(self, *given, **named)
+
+    return call
+
+
+class GivenUp(Exception):
+    """The task that waited for the call was cancelled."""
 
 
 def local(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[Face[S], P], T]:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from jobstate.aio.batch import Batch
-from jobstate.aio.faces import Face, changing, looking
+from jobstate.aio.faces import Face, changing, giving_up, looking
 from jobstate.aio.lanes import Lanes
 from jobstate.aio.pauses import Rests
 from jobstate.aio.returning import hand_back_all
@@ -119,7 +119,8 @@ class AsyncJobStore(StoreFace):
     The methods are those of a `JobStore`, with the same parameters, results and errors, and are awaited; `watch`,
     `follow_logs` and `iterate` are read with `async for`. They run on threads, so that the loop never waits for the
     store. A call that is cancelled before a thread has begun it is not made; one that has begun is carried through
-    before the cancellation goes on, and waits for no other writer any more. What a cancelled claim took is handed back.
+    before the cancellation goes on, and waits for no other writer any more; `prune`, `audit` and `backup` go no
+    further. What a cancelled claim took is handed back.
     """
 
     submit = changing(JobStore.submit)
@@ -152,7 +153,7 @@ class AsyncJobStore(StoreFace):
     fail = changing(JobStore.fail)
     restart = changing(JobStore.restart)
     delete = changing(JobStore.delete)
-    prune = changing(JobStore.prune)
+    prune = changing(giving_up(JobStore.prune))
 
     claim = _claiming(JobStore.claim)
     worker = _working(JobStore.worker)
@@ -162,8 +163,8 @@ class AsyncJobStore(StoreFace):
     follow_logs = _streaming(JobStore.follow_logs, JobStore._following_logs, lambda lanes: lanes.change)
 
     sweep = changing(JobStore.sweep)
-    audit = looking(JobStore.audit)
-    backup = looking(JobStore.backup)
+    audit = looking(giving_up(JobStore.audit))
+    backup = looking(giving_up(JobStore.backup))
 
     @property
     def path(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import peewee
 import pytest
 
 from jobstate import InvalidRequest, JobStore, State, StoreBusy, aio
@@ -221,3 +222,27 @@ def test_a_store_is_not_closed_within(path: Path) -> None:
                 await jobs.close()
 
     asyncio.run(main())
+
+
+def test_in_a_database_of_the_callers_own_his_statements_are_part_of_it(path: Path) -> None:
+    database = peewee.SqliteDatabase(str(path), pragmas={"journal_mode": "wal"})
+    database.execute_sql("CREATE TABLE orders (number INTEGER)")
+
+    def order(_: JobStore, number: int) -> None:
+        database.execute_sql("INSERT INTO orders VALUES (?)", (number,))
+
+    async def main() -> None:
+        async with aio.open(database) as jobs:
+            async with jobs.batch():
+                await jobs.call(order, 1)
+                await jobs.submit("send", {"order": 1})
+            with pytest.raises(Refused):
+                async with jobs.batch():
+                    await jobs.call(order, 2)
+                    await jobs.submit("send", {"order": 2})
+                    raise Refused
+            assert len((await jobs.list()).jobs) == 1
+
+    asyncio.run(main())
+    assert database.execute_sql("SELECT number FROM orders").fetchall() == [(1,)]
+    database.close()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
-from jobstate import Job, JobStore, State, aio
+from jobstate import Job, JobStore, State, StoreReadOnly, aio
 from tests.aio.cancelling import WAYS, Suspended, cancelled_everywhere
-from tests.aio.conftest import threads
+from tests.aio.conftest import LOOPS, RunMain, threads
 
 Scene = Callable[[aio.AsyncJobStore], Coroutine[Any, Any, None]]
 
@@ -98,3 +100,164 @@ def test_a_task_that_is_cancelled_anywhere_hands_its_job_back(
         return await cancelled_everywhere(attempt, way, check)
 
     assert asyncio.run(main()) >= 8
+
+
+@pytest.mark.parametrize("kind", ["uvloop", "anyio"])
+def test_so_does_a_task_on_other_loops(path: Path, store: JobStore, kind: str) -> None:
+    async def attempt() -> None:
+        async with aio.open(path, durability="normal") as jobs:
+            await by_iteration(jobs)
+
+    def check(cancelled: bool) -> None:
+        check_after(store, cancelled=cancelled)
+        store.prune()
+        if not store.list().jobs:
+            store.submit("extract")
+
+    async def main() -> int:
+        store.submit("extract")
+        return await cancelled_everywhere(attempt, WAYS["soon"], check)
+
+    assert LOOPS[kind](main) >= 8
+
+
+def test_a_scope_of_anyio_that_cancels_again_and_again_does_so_too(path: Path, store: JobStore) -> None:
+    """From before the first await to beyond the last one; the scope swallows its cancellation, and the task goes on."""
+    store.submit("extract")
+
+    async def main() -> None:
+        delay, through = 0.0, False
+        while not through:
+            with anyio.move_on_after(delay) as scope:
+                async with aio.open(path, durability="normal") as jobs:
+                    await by_claim(jobs)
+                through = True
+            check_after(store, cancelled=scope.cancelled_caught)
+            assert threads() == set()
+            await anyio.sleep(0)
+            store.prune()
+            if not through and not store.list().jobs:
+                store.submit("extract")
+            delay = delay * 1.3 + 0.0005
+
+    anyio.run(main)
+
+
+def test_a_nursery_of_anyio_that_fails_hands_back(path: Path, store: JobStore) -> None:
+    store.submit("extract")
+
+    async def main() -> None:
+        async with aio.open(path) as jobs:
+
+            async def works() -> None:
+                async with jobs.worker("w1") as worker:
+                    async for run in worker:
+                        async with run:
+                            await anyio.sleep(600)
+
+            with pytest.raises(ExceptionGroup):
+                async with anyio.create_task_group() as group:
+                    group.start_soon(works)
+                    await jobs.wait(1, until="running")
+                    raise ConnectionError("away")
+
+    anyio.run(main)
+    check_after(store, cancelled=True)
+
+
+@pytest.mark.parametrize("verb", ["complete", "fail", "checkpoint"])
+def test_a_verb_that_is_cancelled_midway_has_been_done(
+    path: Path, store: JobStore, monkeypatch: pytest.MonkeyPatch, run: RunMain, verb: str
+) -> None:
+    """What it did is known, and the block does not undo it."""
+    store.submit("extract", max_attempts=1)
+    midway, go_on = threading.Event(), threading.Event()
+
+    async def main() -> None:
+        async with aio.over(store) as jobs:
+            (claimed,) = await jobs.claim("w1")
+            written = claimed.sync._written
+
+            def slow(taken: Any) -> None:
+                midway.set()
+                go_on.wait(30)
+                written(taken)
+
+            async def work() -> None:
+                async with claimed:
+                    monkeypatch.setattr(claimed.sync, "_written", slow)
+                    verbs: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
+                        "complete": claimed.complete,
+                        "fail": lambda: claimed.fail("no"),
+                        "checkpoint": lambda: claimed.checkpoint(state="here"),
+                    }
+                    await verbs[verb]()
+                    raise AssertionError
+
+            task = asyncio.create_task(work())
+            while not midway.is_set():
+                await asyncio.sleep(0.001)
+            task.cancel()
+            await asyncio.sleep(0.01)
+            assert not task.done()
+            go_on.set()
+            await asyncio.wait({task})
+            assert task.cancelled()
+
+    run(main)
+    expected = {"complete": State.COMPLETED, "fail": State.FAILED, "checkpoint": State.SCHEDULED}
+    assert store.get(1).state is expected[verb]
+    assert [point.state for point in store.checkpoints(1)] == (["here"] if verb == "checkpoint" else [])
+
+
+def test_a_job_that_cannot_be_handed_back_does_not_stop_the_cancellation(
+    path: Path, store: JobStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its lease runs out. What was waited for goes on to hear of its own cancellation."""
+    store.submit("extract")
+
+    async def main() -> None:
+        async with aio.over(store) as jobs:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    (claimed,) = await jobs.claim("w1", lease=600)
+                    async with claimed:
+                        monkeypatch.setattr(claimed.sync, "release", _full)
+                        await asyncio.sleep(600)
+
+    asyncio.run(main())
+    assert "could not be handed back; its lease will run out" in caplog.text
+
+
+def _full() -> None:
+    raise StoreReadOnly("jobs.db", "no more")
+
+
+@pytest.mark.parametrize("verb", ["audit", "backup"])
+def test_what_takes_long_goes_no_further(path: Path, store: JobStore, verb: str) -> None:
+    store.submit_many({"kind": "extract", "descriptor": {"text": "x" * 5000}} for _ in range(3000))
+    told: list[int] = []
+
+    async def main() -> None:
+        async with aio.open(path) as jobs:
+            begun = asyncio.Event()
+            loop = asyncio.get_running_loop()
+
+            def progress(done: int, total: int) -> None:
+                told.append(total - done)
+                loop.call_soon_threadsafe(begun.set)
+                threading.Event().wait(0.02)
+
+            long: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
+                "audit": lambda: jobs.audit(progress=progress),
+                "backup": lambda: jobs.backup(path.with_name("copy.db"), progress=progress),
+            }
+            task = asyncio.create_task(long[verb]())
+            await begun.wait()
+            task.cancel()
+            await asyncio.wait({task})
+            assert task.cancelled()
+
+    asyncio.run(main())
+    assert told[-1] > 0
+    assert not path.with_name("copy.db").exists()
