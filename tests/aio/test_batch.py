@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import peewee
@@ -187,6 +188,7 @@ def test_batches_of_two_stores_are_apart(path: Path, store: JobStore, tmp_path: 
             with pytest.raises(Refused):
                 async with jobs.batch():
                     await others.submit("kept")
+                    assert await others.call(_thread) != await jobs.call(_thread)
                     async with others.batch():
                         await jobs.submit("undone")
                         await others.submit("kept too")
@@ -195,6 +197,10 @@ def test_batches_of_two_stores_are_apart(path: Path, store: JobStore, tmp_path: 
 
     asyncio.run(main())
     assert kinds(store) == set()
+
+
+def _thread(_: JobStore) -> int:
+    return threading.get_ident()
 
 
 def test_a_run_that_ended_within_a_batch_that_is_undone_is_handed_back(path: Path, store: JobStore) -> None:

@@ -30,7 +30,8 @@ def test_a_program_that_opens_works_and_closes(path: Path, run: RunMain) -> None
             assert (await jobs.events(job))[0].actor == "cli:ana"
             assert (await jobs.acting("nightly").submit("x")).id == 2
             assert [event.actor for event in await jobs.events(2)] == ["nightly"]
-            assert (jobs.path, await jobs.schema_version()) == (str(path), jobs.sync.schema_version)
+            version = await jobs.call(lambda store: store.schema_version)
+            assert (jobs.path, await jobs.schema_version()) == (str(path), version)
             return (await jobs.get(job)).state
 
     assert run(main) is State.COMPLETED
@@ -287,7 +288,8 @@ def test_a_forked_child_is_told_to_open_its_own(store: JobStore) -> None:
     asyncio.run(jobs.counts())
     child = forking.Process(target=_in_a_child, args=(jobs, told))
     child.start()
-    child.join(30)
+    child.join(10)
+    child.kill()
     assert child.exitcode == 0
     assert "open the store in the child process" in told.get()
     asyncio.run(jobs.close())
