@@ -16,7 +16,6 @@ from jobstate.aio.lanes import Lanes, running_loop
 from jobstate.aio.run import AsyncRun
 from jobstate.domain.errors import JobStateError
 from jobstate.worker.run import Run
-from jobstate.worker.shift import Shift
 from jobstate.worker.worker import Handler, call
 
 AsyncHandler = Callable[[AsyncRun], Coroutine[Any, Any, object]]
@@ -44,7 +43,8 @@ class Tasks:
         if self._tasks:
             done, self._tasks = await asyncio.wait(self._tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                task.result()
+                if not task.cancelled():  # by its handler; the job was handed back
+                    task.result()
 
     async def end(self) -> None:
         """Cancel those at work and wait for them, whoever is cancelled meanwhile."""
@@ -63,7 +63,7 @@ class Tasks:
         await over
 
 
-async def handle(run: Run, handler: AnyHandler, lanes: Lanes, shift: Shift, patience: float) -> None:
+async def handle(run: Run, handler: AnyHandler, lanes: Lanes, patience: float) -> None:
     """Let the handler work on the run, and settle it."""
     try:
         if _is_awaited(handler):
@@ -72,9 +72,6 @@ async def handle(run: Run, handler: AnyHandler, lanes: Lanes, shift: Shift, pati
             await _on_thread(run, handler, patience)
     except JobStateError:
         logger.exception("job %d could not be settled; its lease will run out", run.id)
-    finally:
-        if run.settled:
-            shift.heart.drop(run)
 
 
 def _is_awaited(handler: AnyHandler) -> bool:

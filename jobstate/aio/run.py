@@ -78,11 +78,11 @@ class AsyncRun(Face[Run]):
     async def until_stopping(self) -> None:
         """Wait until the handler should come to its end: a stop, a shutdown of the worker, or a lost lease.
 
-        Then `stopping` is true, `stop` says more, and `raise_if_stopping` raises. Without a `worker` only
-        `heartbeat` notices a stop.
+        Then `stopping` is true, `stop` says more, and `raise_if_stopping` raises. It returns when the run has ended,
+        too. Without a `worker` only `heartbeat` notices a stop.
         """
         news = self._news_of_run()
-        while not self.sync.stopping:
+        while not (self.sync.stopping or self.sync.settled):
             news.clear()
             left = self.sync._valid_until - self.sync._context.clock.monotonic()
             with contextlib.suppress(TimeoutError):

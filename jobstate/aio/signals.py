@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from jobstate.aio.lanes import running_loop
 from jobstate.worker.signals import WATCHED
 
 
@@ -53,7 +54,7 @@ def shutdown_on_signal(shut_down: Callable[[], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    loop = asyncio.get_running_loop()
+    loop = running_loop()
     watch = _watches.get(loop)
     if watch is None:
         watch = _watches[loop] = _Watch(loop)

@@ -259,7 +259,7 @@ class Run(Checkpointing):
         self._tell_noticed()
 
     def on_noticed(self, told: Callable[[], None]) -> None:
-        """Call `told` whenever there may be something new to be seen: a stop, a shutdown, a lost lease."""
+        """Call `told` whenever there may be something new to be seen: a stop, a shutdown, a lost lease, its end."""
         self._on_noticed = told
 
     def on_settled(self, told: Callable[[Run], None]) -> None:
@@ -304,6 +304,7 @@ class Run(Checkpointing):
         told, self._on_settled = self._on_settled, None
         if told is not None:
             told(self)
+        self._tell_noticed()
 
     def _tell_noticed(self) -> None:
         if self._on_noticed is not None:

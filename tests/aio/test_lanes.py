@@ -266,8 +266,19 @@ def test_a_loop_that_ends_before_a_claim_is_answered_leaves_no_job_held(
 def test_without_a_loop_of_asyncio_the_error_says_what_to_use(store: JobStore) -> None:
     """trio drives a coroutine in its own way; so does this."""
     jobs = aio.over(store)
-    with pytest.raises(InvalidRequest, match="anyio with its backend asyncio"):
-        jobs.get(1).send(None)
+    attempts: list[Coroutine[Any, Any, object]] = [
+        jobs.get(1),
+        jobs.wait(1),
+        anext(jobs.watch()),
+        jobs.claim("w1"),
+        jobs.worker("w1").serve({"extract": print}),
+        jobs.batch().__aenter__(),
+        jobs.close(),
+        aio.open(":memory:").__aenter__(),
+    ]
+    for attempt in attempts:
+        with pytest.raises(InvalidRequest, match="anyio with its backend asyncio"):
+            attempt.send(None)
     asyncio.run(jobs.close())
 
 

@@ -24,7 +24,7 @@ def test_a_watch_tells_what_was_and_what_comes(path: Path, store: JobStore, run:
             async for event in jobs.watch():
                 told.append(str(event.to_state))
                 if len(told) == 1:
-                    await asyncio.to_thread(store.submit, "extract")
+                    store.submit("extract")
                 elif len(told) == 2:
                     await jobs.stop(2, mode="force")
                 else:
@@ -166,7 +166,7 @@ def test_a_wait_ends_with_its_job(path: Path, store: JobStore, run: RunMain) -> 
             waits = [asyncio.create_task(jobs.wait(job)) for _ in range(3)]
             await asyncio.sleep(0.05)
             assert not any(wait.done() for wait in waits)
-            await asyncio.to_thread(store.stop, job, mode="force")
+            store.stop(job, mode="force")
             assert {(await wait).state for wait in waits} == {State.STOPPED}
             with pytest.raises(WaitTimeout):
                 await jobs.wait(job, until="completed")

@@ -255,6 +255,44 @@ def test_a_lost_lease_is_awaited_too(path: Path, store: JobStore, run: RunMain) 
     run(main)
 
 
+def test_nobody_waits_for_the_stop_of_a_run_that_has_ended(path: Path, store: JobStore, run: RunMain) -> None:
+    store.submit("extract")
+
+    async def main() -> None:
+        async with aio.open(path) as jobs:
+            (claimed,) = await jobs.claim("w1", lease=600)
+            waiting = asyncio.create_task(claimed.until_stopping())
+            async with claimed:
+                await asyncio.sleep(0.01)
+                assert not waiting.done()
+            await waiting
+            assert claimed.settled
+            assert not claimed.stopping
+
+    run(main)
+
+
+def test_a_handler_that_cancels_itself_is_handed_back_and_the_worker_goes_on(
+    path: Path, store: JobStore, run: RunMain
+) -> None:
+    store.submit("extract")
+
+    async def main() -> None:
+        async def extract(claimed: aio.AsyncRun) -> None:
+            if claimed.job.attempt == 1:
+                task = asyncio.current_task()
+                assert task is not None
+                task.cancel()
+            await asyncio.sleep(0.01)
+
+        async with aio.open(path) as jobs:
+            await jobs.worker("w1", until_idle=True).serve({"extract": extract})
+
+    run(main)
+    job = store.get(1)
+    assert (job.state, job.attempt, job.failures) == (State.COMPLETED, 2, 0)
+
+
 def test_a_shutdown_asks_handlers_to_end_and_hands_back(path: Path, store: JobStore, run: RunMain) -> None:
     store.submit_many({"kind": "extract"} for _ in range(3))
 
