@@ -6,7 +6,7 @@ import argparse
 import platform
 import sqlite3
 
-from benchmarks import claims, heartbeats, http, lifecycle, telemetry
+from benchmarks import aio, claims, heartbeats, http, lifecycle, telemetry
 
 BENCHMARKS = {
     "lifecycle": lifecycle.measure,
@@ -14,6 +14,7 @@ BENCHMARKS = {
     "heartbeats": heartbeats.measure,
     "telemetry": telemetry.measure,
     "http": http.measure,
+    "aio": aio.measure,
 }
 
 

@@ -8,10 +8,10 @@ from urllib.parse import unquote
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from jobstate.changes import Changes
 from jobstate.domain.errors import StoreUnavailable
 from jobstate.domain.job import Job, StopMode
 from jobstate.http.describing import answers
-from jobstate.http.following import Changes
 from jobstate.http.parameters import (
     RECORD,
     ActingStore,
