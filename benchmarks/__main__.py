@@ -6,7 +6,7 @@ import argparse
 import platform
 import sqlite3
 
-from benchmarks import claims, heartbeats, http, lifecycle, observers, telemetry
+from benchmarks import aio, claims, heartbeats, http, lifecycle, observers, telemetry
 
 BENCHMARKS = {
     "lifecycle": lifecycle.measure,
@@ -15,6 +15,7 @@ BENCHMARKS = {
     "telemetry": telemetry.measure,
     "observers": observers.measure,
     "http": http.measure,
+    "aio": aio.measure,
 }
 
 

@@ -5,20 +5,33 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol, runtime_checkable
 
 from jobstate.domain import checked
 from jobstate.domain.checkpoints import Checkpoint
 from jobstate.domain.errors import InvalidRequest
-from jobstate.domain.job import Job, NewJob, StopMode
+from jobstate.domain.job import Job, Lease, NewJob, StopMode
 from jobstate.domain.lifecycle import STATE_WORDS, State, states_named
 from jobstate.domain.logs import LogFilter, LogLevel
 from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, MAX_ATTEMPTS_LIMIT, RetryPolicy
 from jobstate.repository import Order, SortKey
-from jobstate.worker.run import Run
 
-JobRef = int | Job | Run
-"""Wherever a job is asked for, an id, a `Job` or a `Run` will do."""
+
+@runtime_checkable
+class Holder(Protocol):
+    """Whoever holds a job: a `Run`, or the awaited side of one."""
+
+    @property
+    def id(self) -> int:
+        """The id of the job."""
+
+    @property
+    def lease(self) -> Lease:
+        """What every write of the holder names."""
+
+
+JobRef = int | Job | Holder
+"""Wherever a job is asked for, an id, a `Job` or a run will do."""
 CheckpointRef = str | int | Checkpoint
 """Wherever a checkpoint is asked for, its id (`chk_…`), the number in it or a `Checkpoint` will do."""
 Duration = float | timedelta
@@ -98,7 +111,7 @@ def job_id(job: JobRef) -> int:
     """The id behind a reference to a job."""
     if isinstance(job, int) and not isinstance(job, bool):
         return checked.integer("job", job, 1, checked.MAX_ID)
-    if isinstance(job, Job | Run):
+    if isinstance(job, Job | Holder):
         return job.id
     raise InvalidRequest("job", f"must be an id, a Job or a Run, not {job!r}")
 

@@ -1,9 +1,13 @@
-"""Waiting for a job, and watching what happens: both look at the change counter of the store, not at the jobs."""
+"""Waiting for a job, and watching what happens: both look at the change counter of the store, not at the jobs.
+
+What is looked at is one thing, how the time between two looks passes another: here it is slept, in `jobstate.aio` it is
+awaited. So each of them is a series of steps, which are looks at the store, with a `Rest` wherever nothing was found.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple, TypeVar
 
 from jobstate.context import Context, Pauses
 from jobstate.domain import leases
@@ -16,70 +20,107 @@ from jobstate.repository import Place
 _WATCH_BATCH: Final = 500
 _SETTLE_BATCH: Final = 1000
 
+T = TypeVar("T")
 
-def wait(context: Context, job_id: int, wanted: frozenset[State], timeout: float | None, by: By) -> Job:
+
+class Rest(NamedTuple):
+    """Nothing more is to be found until the store changes, this job is overdue, or the time has come to give up."""
+
+    job: Job | None
+    give_up: float | None
+    """By the monotonic clock of the store; None: never."""
+
+
+def follow(context: Context, steps: Iterator[Sequence[T] | Rest]) -> Iterator[T]:
+    """All that the steps find, one after the other."""
+    while True:
+        seen = context.repository.version()  # before the look, so that no change falls in between
+        found = next(steps, None)
+        if found is None:
+            return
+        if isinstance(found, Rest):
+            _rest(context, found, seen)
+        else:
+            yield from found
+
+
+def is_due(rest: Rest, clock_now: int, monotonic: float) -> bool:
+    """Whether to look again, though the store did not change."""
+    if rest.give_up is not None and monotonic >= rest.give_up:
+        return True
+    return rest.job is not None and leases.is_overdue(rest.job, clock_now)
+
+
+def waiting(
+    context: Context, job_id: int, wanted: frozenset[State], timeout: float | None, by: By
+) -> Iterator[Sequence[Job] | Rest]:
     """The job, once it is in one of the wanted states; see `JobStore.wait`."""
     clock, repository = context.clock, context.repository
     began = clock.monotonic()
     while True:
-        seen = repository.version()
         job = repository.jobs.find(job_id)
         if job is None:
             raise JobNotFound(job_id)
         if job.state in wanted:
-            return job
-        if leases.is_overdue(job, clock.now()) and repository.leases.settle(
-            clock.now(), context.settling(by.actor, limit=_SETTLE_BATCH)
-        ):
+            yield (job,)
+            return
+        if _settled(context, job, by):
             continue
         waited = clock.monotonic() - began
         if job.is_terminal or (timeout is not None and waited >= timeout):
             raise WaitTimeout(job_id, job.state, waited)
-        pauses = Pauses()
-        clock.sleep(pauses.next())
-        while repository.version() == seen and not leases.is_overdue(job, clock.now()):
-            if timeout is not None and clock.monotonic() - began >= timeout:
-                break
-            clock.sleep(pauses.next())
+        yield Rest(job, None if timeout is None else began + timeout)
 
 
-def watch(context: Context, after: int, job_id: int | None, timeout: float | None) -> Iterator[Event]:
+def watching(
+    context: Context, after: int, job_id: int | None, timeout: float | None
+) -> Iterator[Sequence[Event] | Rest]:
     """Every history entry after that one, then each new one; see `JobStore.watch`."""
-    clock, repository = context.clock, context.repository
+    clock, history = context.clock, context.repository.history
+    quiet_since: float | None = None
     while True:
-        seen = repository.version()
-        events = repository.history.after(after, _WATCH_BATCH, job_id)
-        for event in events:
-            after = event.id
-            yield event
+        events = history.after(after, _WATCH_BATCH, job_id)
         if events:
+            after, quiet_since = events[-1].id, None
+            yield events
             continue
-        began, pauses = clock.monotonic(), Pauses()
-        while repository.version() == seen:
-            if timeout is not None and clock.monotonic() - began >= timeout:
-                return
-            clock.sleep(pauses.next())
+        if quiet_since is None:
+            quiet_since = clock.monotonic()
+        give_up = None if timeout is None else quiet_since + timeout
+        if give_up is not None and clock.monotonic() >= give_up:
+            return
+        yield Rest(None, give_up)
 
 
-def follow_logs(context: Context, job_id: int, wanted: LogFilter, after: int, by: By) -> Iterator[LogEntry]:
+def following_logs(
+    context: Context, job_id: int, wanted: LogFilter, after: int, by: By
+) -> Iterator[Sequence[LogEntry] | Rest]:
     """Every entry of a job after that one, then each new one, until it has ended; see `JobStore.follow_logs`."""
-    clock, repository = context.clock, context.repository
+    repository = context.repository
     while True:
-        seen = repository.version()
         job = repository.jobs.find(job_id)
         entries = repository.telemetry.logs(job_id, wanted, Place(_WATCH_BATCH, after=after))
-        for entry in entries:
-            after = entry.number
-            yield entry
         if entries:
+            after = entries[-1].number
+            yield entries
             continue
         if job is None or job.is_terminal:
             return
-        if leases.is_overdue(job, clock.now()) and repository.leases.settle(
-            clock.now(), context.settling(by.actor, limit=_SETTLE_BATCH)
-        ):
-            continue
-        pauses = Pauses()
+        if not _settled(context, job, by):
+            yield Rest(job, None)
+
+
+def _settled(context: Context, job: Job, by: By) -> bool:
+    """Whether the job was overdue, and something was settled."""
+    now = context.clock.now()
+    return leases.is_overdue(job, now) and bool(
+        context.repository.leases.settle(now, context.settling(by.actor, limit=_SETTLE_BATCH))
+    )
+
+
+def _rest(context: Context, rest: Rest, seen: int) -> None:
+    clock, pauses = context.clock, Pauses()
+    while rest.give_up is None or clock.monotonic() < rest.give_up:
         clock.sleep(pauses.next())
-        while repository.version() == seen and not leases.is_overdue(job, clock.now()):
-            clock.sleep(pauses.next())
+        if context.repository.version() != seen or is_due(rest, clock.now(), clock.monotonic()):
+            return

@@ -321,7 +321,7 @@ class JobClient(Reporting, Continuing):
         states = prunable(status)
         query = {
             "status": "terminal" if states == TERMINAL else next(iter(states)).value,
-            "older_than": None if older_than is None else f"{checked.seconds_of('older_than', older_than):.6f}",
+            "older_than": None if older_than is None else f"{checked.seconds_of('older_than', older_than):.6f}s",
             "dry_run": "true" if dry_run else "false",
         }
         by = self._acting(actor, reason)

@@ -10,9 +10,9 @@ from fastapi import Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
 
 from jobstate import __version__
+from jobstate.changes import Changes
 from jobstate.http.counting import Counting
 from jobstate.http.describing import describe
-from jobstate.http.following import Changes
 from jobstate.http.guarding import Guard
 from jobstate.http.history import add_history_routes
 from jobstate.http.jobs import add_job_routes
@@ -45,7 +45,7 @@ def create_app(
         reopen: Opens the store anew when its file was replaced; None: it stays as it is.
     """
     keeper = Keeper(store, reopen)
-    meters, changes = Meters(keeper), Changes(keeper)
+    meters, changes = Meters(keeper), Changes(lambda: keeper.store().repository)
     upkeep = Upkeep(keeper, meters, settings.sweep_every)
 
     @asynccontextmanager

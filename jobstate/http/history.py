@@ -13,11 +13,11 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic.json_schema import SkipJsonSchema
 
+from jobstate.changes import Changes
 from jobstate.domain.checked import MAX_ID
 from jobstate.domain.errors import StoreError, StoreUnavailable, WaitTimeout
 from jobstate.domain.job import Event
 from jobstate.http.describing import answers
-from jobstate.http.following import Changes
 from jobstate.http.jobs import job_answer
 from jobstate.http.keeper import Keeper
 from jobstate.http.parameters import (

@@ -80,8 +80,8 @@ Label = Annotated[
     Query(description="`NAME=VALUE`, several with commas; a backslash takes the next character as it is."),
 ]
 Age = Annotated[
-    Annotated[str, WithJsonSchema({"type": "string", "pattern": durations.PATTERN})] | Absent,
-    Query(description="So long ago: seconds, or such as `90m` or `7d`."),
+    Annotated[str, WithJsonSchema({"type": "string", "pattern": durations.AGE_PATTERN})] | Absent,
+    Query(description="So long ago, such as `90m` or `7d`."),
 ]
 PruneWord = Annotated[
     str, Query(json_schema_extra={"enum": list(PRUNE_WORDS)}, description="Which of the jobs that have ended.")

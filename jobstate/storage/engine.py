@@ -24,6 +24,7 @@ from jobstate.domain.errors import (
     StoreUnavailable,
     UnsupportedSQLite,
 )
+from jobstate.patience import in_a_hurry
 from jobstate.storage.failures import driver_error, is_busy, translated
 from jobstate.storage.transaction import Transaction
 
@@ -295,7 +296,7 @@ class Engine:
         now = clockwork.monotonic()
         if give_up is None:
             give_up = now + self.timeout
-        if now >= give_up:
+        if now >= give_up or in_a_hurry():
             raise translated(error, self.path) from error
         clockwork.sleep(SHORTEST_RETRY + (LONGEST_RETRY - SHORTEST_RETRY) * clockwork.chance())
         return give_up

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from jobstate import arguments
 from jobstate.arguments import Duration, JobRef, LevelFilter, StateFilter
@@ -11,7 +11,7 @@ from jobstate.domain.job import Event, Job
 from jobstate.domain.lifecycle import TERMINAL
 from jobstate.domain.logs import LogEntry
 from jobstate.store.looking import Looking
-from jobstate.waiting import follow_logs, wait, watch
+from jobstate.waiting import Rest, follow, following_logs, waiting, watching
 
 
 class Following(Looking):
@@ -35,8 +35,7 @@ class Following(Looking):
             JobNotFound: There is no such job, or it was removed meanwhile.
             WaitTimeout: It did not get there in time, or has ended elsewhere (also a `TimeoutError`).
         """
-        limit = None if timeout is None else checked.seconds_of("timeout", timeout)
-        return wait(self._context, arguments.job_id(job), arguments.states("until", until), limit, self._by)
+        return next(follow(self._context, self._waiting(job, until=until, timeout=timeout)))
 
     def watch(
         self, *, after: int | None = 0, job: JobRef | None = None, timeout: Duration | None = None
@@ -50,10 +49,7 @@ class Following(Looking):
             job: Only the events of this job.
             timeout: End after so long without a new event; None: never.
         """
-        after = self.newest_event() if after is None else checked.integer("after", after, 0, checked.MAX_ID)
-        only = None if job is None else arguments.job_id(job)
-        limit = None if timeout is None else checked.seconds_of("timeout", timeout)
-        return watch(self._context, after, only, limit)
+        return follow(self._context, self._watching(after=after, job=job, timeout=timeout))
 
     def follow_logs(
         self,
@@ -79,6 +75,34 @@ class Following(Looking):
         Raises:
             JobNotFound: There is no such job.
         """
+        steps = self._following_logs(job, level=level, operator_id=operator_id, task_index=task_index, after=after)
+        return follow(self._context, steps)
+
+    # The steps of each, for whoever lets the time between them pass in another way.
+
+    def _waiting(
+        self, job: JobRef, *, until: StateFilter = TERMINAL, timeout: Duration | None = None
+    ) -> Iterator[Sequence[Job] | Rest]:
+        limit = None if timeout is None else checked.seconds_of("timeout", timeout)
+        return waiting(self._context, arguments.job_id(job), arguments.states("until", until), limit, self._by)
+
+    def _watching(
+        self, *, after: int | None = 0, job: JobRef | None = None, timeout: Duration | None = None
+    ) -> Iterator[Sequence[Event] | Rest]:
+        after = self.newest_event() if after is None else checked.integer("after", after, 0, checked.MAX_ID)
+        only = None if job is None else arguments.job_id(job)
+        limit = None if timeout is None else checked.seconds_of("timeout", timeout)
+        return watching(self._context, after, only, limit)
+
+    def _following_logs(
+        self,
+        job: JobRef,
+        *,
+        level: LevelFilter = None,
+        operator_id: str | None = None,
+        task_index: int | None = None,
+        after: int = 0,
+    ) -> Iterator[Sequence[LogEntry] | Rest]:
         wanted = arguments.log_filter(level, operator_id, task_index)
         checked.integer("after", after, 0, checked.MAX_ID)
-        return follow_logs(self._context, self.get(job).id, wanted, after, self._by)
+        return following_logs(self._context, self.get(job).id, wanted, after, self._by)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 if TYPE_CHECKING:
+    from jobstate.aio import AsyncJobStore
     from jobstate.store import JobStore
     from jobstate.system import Clock
     from jobstate.testing.clock import ManualClock
@@ -37,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("jobstate_store", "Where jobstate_store keeps its jobs: memory or file.", default=KINDS_OF_STORE[0])
     parser.addini(
         "jobstate_short_names",
-        "Also offer the fixtures as jobs, clock, job_in, run_one, drain and worker_process.",
+        "Also offer the fixtures as jobs, aio_jobs, clock, job_in, run_one, drain and worker_process.",
         type="bool",
         default=False,
     )
@@ -75,6 +76,21 @@ def jobstate_stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
 def jobstate_store(jobstate_stage: Stage) -> JobStore:
     """An empty store of the test's own: the SQL of production, in memory or in a file, with `jobstate_clock`."""
     return jobstate_stage.store
+
+
+@pytest.fixture
+def jobstate_aio_store(jobstate_stage: Stage) -> Iterator[AsyncJobStore]:
+    """`jobstate_store`, awaited, for the event loop of the test; whichever plugin or `asyncio.run` that comes from."""
+    import asyncio
+    import threading
+
+    from jobstate.aio import over
+
+    jobs = over(jobstate_stage.store)
+    yield jobs
+    closing = threading.Thread(target=lambda: asyncio.run(jobs.close()))  # beside a loop that may still be there
+    closing.start()
+    closing.join()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from jobstate.aio import AsyncJobStore
     from jobstate.store import JobStore
     from jobstate.testing.clock import ManualClock
     from jobstate.testing.processes import StartWorker
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 def jobs(jobstate_store: JobStore) -> JobStore:
     """`jobstate_store`: an empty store of the test's own."""
     return jobstate_store
+
+
+@pytest.fixture
+def aio_jobs(jobstate_aio_store: AsyncJobStore) -> AsyncJobStore:
+    """`jobstate_aio_store`: `jobs`, awaited."""
+    return jobstate_aio_store
 
 
 @pytest.fixture

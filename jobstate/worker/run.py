@@ -51,6 +51,7 @@ class Run(Checkpointing):
     _provisional = False
     """Ended inside a transaction that may yet be undone."""
     _on_settled: Callable[[Run], None] | None = None
+    _on_noticed: Callable[[], None] | None = None
     _before: Logged | None = None
     """The run that was current before the block of this one."""
     _noted: Failure | None = None
@@ -255,6 +256,7 @@ class Run(Checkpointing):
             elif not self._settled:
                 self._lost = True
                 self._tell_loss()
+            self._tell_noticed()
             return
         if valid_until is not None:
             self._valid_until = max(self._valid_until, valid_until)
@@ -262,10 +264,16 @@ class Run(Checkpointing):
         if renewal.state in STOP_PENDING and renewal.stop_mode is not None:
             deadline = None if renewal.stop_deadline_us is None else checked.instant(renewal.stop_deadline_us)
             self._stop = Stop(StopMode(renewal.stop_mode), deadline, renewal.stop_reason, None)
+        self._tell_noticed()
 
     def notice_shutdown(self) -> None:
         """The worker is shutting down: the handler is asked to end, and the job is then handed back."""
         self._shutdown = True
+        self._tell_noticed()
+
+    def on_noticed(self, told: Callable[[], None]) -> None:
+        """Call `told` whenever there may be something new to be seen: a stop, a shutdown, a lost lease, its end."""
+        self._on_noticed = told
 
     def on_settled(self, told: Callable[[Run], None]) -> None:
         """Call `told` once when the run has ended."""
@@ -312,6 +320,11 @@ class Run(Checkpointing):
         told, self._on_settled = self._on_settled, None
         if told is not None:
             told(self)
+        self._tell_noticed()
+
+    def _tell_noticed(self) -> None:
+        if self._on_noticed is not None:
+            self._on_noticed()
 
     def _tell_loss(self) -> None:
         """Tell the observers, once, that the lease is gone: unless it was this run that ended it, just now.
@@ -331,9 +344,7 @@ class Run(Checkpointing):
 
     def __enter__(self) -> Run:
         self._before = enter(self)
-        if self._context.audience is not None:
-            self._within = self._context.audience.within(self.job)
-            self._within.__enter__()
+        self.enter_what_observers_want()
         return self
 
     def __exit__(
@@ -341,9 +352,25 @@ class Run(Checkpointing):
     ) -> bool:
         """Settle the job as the block ended. True for exceptions that thereby have been dealt with."""
         leave(self._before)
+        self.leave_what_observers_want(kind, error, trace)
+        return self.conclude(error)
+
+    def enter_what_observers_want(self) -> None:
+        """For who enters a block: also what observers want it to be within."""
+        if self._context.audience is not None:
+            self._within = self._context.audience.within(self.job)
+            self._within.__enter__()
+
+    def leave_what_observers_want(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """For who leaves it, in the same context."""
         within, self._within = self._within, None
         if within is not None:
             within.__exit__(kind, error, trace)
+
+    def conclude(self, error: BaseException | None) -> bool:
+        """What leaving the block does to the job; True where the exception that left it has been dealt with."""
         passes = error is not None and not isinstance(error, Exception | JobStopping)
         try:
             if self._provisional and not self.settled:

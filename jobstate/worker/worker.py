@@ -16,17 +16,18 @@ from jobstate.domain import checked
 from jobstate.domain.errors import InvalidRequest, JobStateError
 from jobstate.repository import WorkerInfo
 from jobstate.system import host, pid
-from jobstate.worker.claiming import claim_runs
 from jobstate.worker.heart import Heart
 from jobstate.worker.run import Run
+from jobstate.worker.shift import Shift
 from jobstate.worker.signals import shutdown_on_signal
 
 Handler = Callable[[Run], object]
 
 LOOK_AGAIN: Final = 0.25
 """Seconds after which an idle worker looks for work that no write announced: a delay or a lease that ran out."""
-_BUSY_PAUSE: Final = 0.1
-_LAST_PAUSE: Final = 2.0
+BUSY_PAUSE: Final = 0.1
+"""Seconds before another attempt, where the store or the heart was not well."""
+LAST_PAUSE: Final = 2.0
 """Seconds beyond its patience that a worker which is to end waits for the store to take back its jobs."""
 
 logger = logging.getLogger("jobstate.worker")
@@ -58,8 +59,7 @@ class Worker:
         self._context = context
         self._pauses = Pauses()
         self._ending = False  # only ever set, also by a signal handler, which must not take a lock
-        self._heart: Heart | None = None
-        self._info: WorkerInfo | None = None
+        self._shift: Shift | None = None
         self._entered = ExitStack()
 
     def __enter__(self) -> Worker:
@@ -73,9 +73,9 @@ class Worker:
 
     def __iter__(self) -> Iterator[Run]:
         """Claim one job after the other; a run that the loop leaves unsettled is handed back, with a warning."""
-        heart = self._beating()
+        shift = self._at_work()
         while True:
-            runs = self._claim(heart, self._kinds, 1)
+            runs = self._claim(shift, self._kinds, 1)
             if not runs:
                 return
             (run,) = runs
@@ -86,7 +86,7 @@ class Worker:
                     logger.warning(
                         "job %d was left unsettled and is handed back: use `with run:`", run.id, extra=run.bound
                     )
-                    heart.hand_back()
+                    shift.heart.hand_back()
 
     def serve(self, handlers: Mapping[str, Handler], concurrency: int = 1) -> None:
         """Run jobs with the handler for their kind, `concurrency` at a time, each on a thread, until told to end.
@@ -97,17 +97,15 @@ class Worker:
             concurrency: 1..1000.
         """
         checked.integer("concurrency", concurrency, 1, 1000)
-        if not handlers:
-            raise InvalidRequest("handlers", "must name at least one kind and its handler")
-        kinds = self._kinds or checked.kinds(list(handlers)) or []
+        kinds = self._kinds_of(handlers)
         for kind in kinds:
             check_handler(kind, handlers.get(kind))
-        if self._heart is not None:
-            self._serve(self._heart, kinds, handlers, concurrency)
+        if self._shift is not None:
+            self._serve(self._shift, kinds, handlers, concurrency)
             return
-        heart = self._begin(concurrency)
+        shift = self._begin(concurrency)
         try:
-            self._serve(heart, kinds, handlers, concurrency)
+            self._serve(shift, kinds, handlers, concurrency)
         finally:
             self._end()
 
@@ -115,66 +113,56 @@ class Worker:
         """End soon: claim no more, ask the handlers to end, hand back what they still hold after the timeout."""
         self._ending = True
 
-    def _begin(self, concurrency: int) -> Heart:
-        self._ending = False
-        if self._heart is not None:
-            raise InvalidRequest("worker", f"{self.node_id} is at work already; make another one")
+    def _kinds_of(self, handlers: Mapping[str, object]) -> Sequence[str]:
+        """The kinds to claim where these handlers serve."""
+        if not handlers:
+            raise InvalidRequest("handlers", "must name at least one kind and its handler")
+        return self._kinds or checked.kinds(list(handlers)) or []
+
+    def _sign_on(self, concurrency: int) -> Shift:
         now = self._context.clock.now()
         kinds = None if self._kinds is None else tuple(self._kinds)
-        self._info = WorkerInfo(self.node_id, now, now, host(), pid(), kinds, concurrency)
-        heart = Heart(self._context, self._info, self._lease, lambda: self._ending, self._patience)
+        info = WorkerInfo(self.node_id, now, now, host(), pid(), kinds, concurrency)
+        return Shift(
+            self._context, info, self._lease, lambda: self._ending, self._patience, until_idle=self._until_idle
+        )
+
+    def _begin(self, concurrency: int) -> Shift:
+        if self._shift is not None:
+            raise InvalidRequest("worker", f"{self.node_id} is at work already; make another one")
+        self._ending = False
         with ExitStack() as entered:
             entered.enter_context(shutdown_on_signal(self.shut_down))
-            self._context.repository.workers.register(self._info)
-            heart.start()
+            shift = self._sign_on(concurrency)
             self._entered = entered.pop_all()
-        self._heart = heart
-        return heart
+        self._shift = shift
+        return shift
 
     def _end(self) -> None:
-        heart, info = self._heart, self._info
-        assert heart is not None
-        assert info is not None
+        shift = self._at_work()
         try:
-            heart.hand_back()
+            shift.sign_off()
         finally:
-            heart.close()
-            self._heart = None
+            self._shift = None
             self._entered.close()
-        try:
-            self._context.repository.workers.leave(self.node_id, info.started_us)
-        except JobStateError as failed:
-            logger.warning("worker %s could not sign off: %s", self.node_id, failed)
 
-    def _beating(self) -> Heart:
-        if self._heart is None:
+    def _at_work(self) -> Shift:
+        if self._shift is None:
             raise InvalidRequest("worker", "is used inside its `with` block, which starts the heartbeats")
-        return self._heart
+        return self._shift
 
-    def _claim(self, heart: Heart, kinds: Sequence[str] | None, limit: int) -> list[Run]:
+    def _claim(self, shift: Shift, kinds: Sequence[str] | None, limit: int) -> list[Run]:
         """Up to `limit` runs; waits for the first. Empty when the worker is to end."""
-        context = self._context
         while not self._ending:
-            if heart.error is not None:
-                raise heart.error
-            if not heart.healthy:  # whoever cannot keep a lease alive takes none
-                context.rest(_BUSY_PAUSE)
-                continue
-            try:
-                seen = context.repository.version()
-                runs = claim_runs(context, self.node_id, kinds, self._lease, limit)
-            except JobStateError as error:
-                if not error.retryable:
-                    raise
-                logger.warning("worker %s could not claim, trying again: %s", self.node_id, error)
-                context.rest(_BUSY_PAUSE)
-                continue
-            for run in runs:
-                heart.adopt(run)
+            attempt = shift.attempt(kinds, limit)
+            if attempt.runs:
                 self._pauses.restart()
-            if runs or (self._until_idle and heart.held() == 0):
-                return runs
-            self._wait_for_work(seen)
+            if attempt.over:
+                return attempt.runs
+            if attempt.seen is None:
+                self._context.rest(BUSY_PAUSE)
+            else:
+                self._wait_for_work(attempt.seen)
         return []
 
     def _wait_for_work(self, seen: int) -> None:
@@ -185,7 +173,8 @@ class Worker:
             self._context.rest(pause)
             waited += pause
 
-    def _serve(self, heart: Heart, kinds: Sequence[str], handlers: Mapping[str, Handler], concurrency: int) -> None:
+    def _serve(self, shift: Shift, kinds: Sequence[str], handlers: Mapping[str, Handler], concurrency: int) -> None:
+        heart = shift.heart
         active: set[Run] = set()
         while not self._ending:
             if len(active) >= concurrency:
@@ -193,7 +182,7 @@ class Worker:
                     raise heart.error
                 heart.wait_for_change(LOOK_AGAIN)
                 continue
-            runs = self._claim(heart, kinds, concurrency - len(active))
+            runs = self._claim(shift, kinds, concurrency - len(active))
             if not runs:
                 break
             for run in runs:
@@ -201,7 +190,7 @@ class Worker:
                 arguments = (run, handlers[run.job.kind], heart, active)
                 threading.Thread(target=self._handle, args=arguments, name=f"jobstate-{run.id}", daemon=True).start()
         clock = self._context.clock
-        until = clock.monotonic() + self._patience + _LAST_PAUSE
+        until = clock.monotonic() + self._patience + LAST_PAUSE
         while active and heart.held() and heart.error is None and (not self._ending or clock.monotonic() < until):
             heart.wait_for_change(LOOK_AGAIN)
 
@@ -217,19 +206,20 @@ class Worker:
             heart.drop(run)
 
 
-def check_handler(kind: str, handler: object) -> None:
-    """InvalidRequest unless it can be called with a run, and then does the work."""
+def check_handler(kind: str, handler: object, *, awaited: bool = False) -> None:
+    """InvalidRequest unless it can be called with a run, and then does the work, or once what it makes is awaited."""
     if not callable(handler):
         raise InvalidRequest("handlers", f"has no callable for kind {kind!r}")
-    if inspect.iscoroutinefunction(handler) or inspect.isgeneratorfunction(handler):
+    makes = (inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    if any(is_one(handler) for is_one in (makes if awaited else (inspect.iscoroutinefunction, *makes))):
         raise InvalidRequest(
             "handlers", f"has an async or generator function for kind {kind!r}, which a call only makes"
         )
 
 
-def call(handler: Handler, run: Run) -> None:
+def call(handler: Handler, run: Run) -> object:
     """Call the handler; its `sys.exit` is a failure of the job, as it cannot end the process from a thread."""
     try:
-        handler(run)
+        return handler(run)
     except SystemExit as error:
         raise RuntimeError(f"the handler called sys.exit({error.code!r})") from error

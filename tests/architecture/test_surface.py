@@ -12,12 +12,13 @@ from types import ModuleType
 import pytest
 
 import jobstate
+import jobstate.aio
 import jobstate.testing
 
 PACKAGE = Path(jobstate.__file__).parent
 
 
-@pytest.mark.parametrize("package", [jobstate, jobstate.testing], ids=lambda package: package.__name__)
+@pytest.mark.parametrize("package", [jobstate, jobstate.aio, jobstate.testing], ids=lambda package: package.__name__)
 def test_every_public_name_is_declared_for_type_checkers_and_can_be_loaded(package: ModuleType) -> None:
     tree = ast.parse(Path(str(package.__file__)).read_text())
     declared = {
@@ -31,7 +32,7 @@ def test_every_public_name_is_declared_for_type_checkers_and_can_be_loaded(packa
     assert set(package.__all__) < set(dir(package))
 
 
-@pytest.mark.parametrize("package", [jobstate, jobstate.testing], ids=lambda package: package.__name__)
+@pytest.mark.parametrize("package", [jobstate, jobstate.aio, jobstate.testing], ids=lambda package: package.__name__)
 def test_every_public_name_has_a_docstring(package: ModuleType) -> None:
     for name in package.__all__:
         value = getattr(package, name)

@@ -15,14 +15,15 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PATIENCE: Final = 60.0
+ROLES: Final = "tests.processes.roles"
 
 
 class Member:
-    """One process that runs a role of `tests.processes.roles`. It says a line of JSON whenever it has news."""
+    """One process that runs a role of that module. It says a line of JSON whenever it has news."""
 
-    def __init__(self, role: str, *arguments: object) -> None:
+    def __init__(self, role: str, *arguments: object, module: str = ROLES) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.processes.roles", role, *map(str, arguments)],
+            [sys.executable, "-m", module, role, *map(str, arguments)],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdin=subprocess.PIPE,
@@ -66,9 +67,9 @@ class Member:
 
 
 @contextmanager
-def member(role: str, *arguments: object) -> Iterator[Member]:
+def member(role: str, *arguments: object, module: str = ROLES) -> Iterator[Member]:
     """A process that is gone, one way or the other, when the block ends."""
-    one = Member(role, *arguments)
+    one = Member(role, *arguments, module=module)
     try:
         yield one
     finally:

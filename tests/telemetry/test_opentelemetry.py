@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 import jobstate
-from jobstate import JobStopping, JobStore, Run
+from jobstate import JobStopping, JobStore, Run, aio
+from jobstate.aio import AsyncRun
 from jobstate.telemetry.opentelemetry import OpenTelemetryObserver, _links, carry
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.kinds import OpenStore
@@ -148,6 +150,27 @@ def test_spans_of_the_handler_are_children_of_the_run(store: JobStore, traced: T
     assert read.parent.span_id == process.context.span_id
     assert read.context.trace_id == process.context.trace_id
     assert process.parent is None, "a run is a trace of its own, wherever its worker was started"
+
+
+def test_spans_of_an_awaited_handler_are_children_of_the_run(
+    tmp_path: Path, traced: Traced, tracer: trace.Tracer
+) -> None:
+    async def extract(run: AsyncRun) -> None:
+        await asyncio.sleep(0)
+        with tracer.start_as_current_span("read"):
+            await asyncio.sleep(0)
+
+    async def work() -> None:
+        observers = [OpenTelemetryObserver(traced[0])]
+        async with aio.open(tmp_path / "jobs.db", durability="normal", observers=observers) as jobs:
+            await jobs.submit("extract")
+            await jobs.worker("w", until_idle=True).serve({"extract": extract})
+
+    asyncio.run(work())
+    spans = {span.name: span for span in traced[1].get_finished_spans()}
+    process, read = spans["process extract"], spans["read"]
+    assert process.context is not None and read.parent is not None
+    assert read.parent.span_id == process.context.span_id
 
 
 def test_after_the_block_the_span_before_is_current_again(

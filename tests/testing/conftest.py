@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import jobstate
+import jobstate.aio
 import jobstate.testing
 import jobstate.testing.contract
 
-LOADED = [getattr(package, name) for package in (jobstate, jobstate.testing) for name in package.__all__]
+LOADED = [getattr(package, name) for package in (jobstate, jobstate.aio, jobstate.testing) for name in package.__all__]
 """What such a session imports is forgotten after it: nothing of jobstate may be."""

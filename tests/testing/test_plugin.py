@@ -36,6 +36,36 @@ def test_all_fixtures_work_under_both_names(project: pytest.Pytester) -> None:
     project.runpytest("--strict-markers", "--strict-config").assert_outcomes(passed=2)
 
 
+def test_the_store_is_awaited_too_with_its_clock_and_faults(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        import asyncio
+        import pytest
+        from jobstate import State, StoreBusy
+        from jobstate.testing import busy
+
+        def test_by_asyncio(aio_jobs, jobs, clock):
+            async def main():
+                job = await aio_jobs.submit("extract", max_attempts=1)
+                await aio_jobs.claim("w1", lease=30)
+                clock.advance("31s")
+                assert (await aio_jobs.wait(job)).state is State.FAILED
+                with busy("submit"), pytest.raises(StoreBusy):
+                    await aio_jobs.submit("extract")
+                assert jobs.get(job) == await aio_jobs.get(job)
+
+            asyncio.run(main())
+
+        @pytest.mark.anyio
+        @pytest.mark.parametrize("anyio_backend", ["asyncio"])
+        async def test_by_a_plugin(jobstate_aio_store, anyio_backend):
+            job = await jobstate_aio_store.submit("extract")
+            assert [event.job_id async for event in jobstate_aio_store.watch(timeout=1)] == [job.id]
+        """
+    )
+    project.runpytest("--strict-markers", "--strict-config", "-W", "error").assert_outcomes(passed=2)
+
+
 def test_short_names_are_there_only_where_they_are_asked_for(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(jobs): pass\ndef test_other(jobstate_store): pass")
     result = pytester.runpytest()

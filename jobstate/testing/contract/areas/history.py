@@ -187,6 +187,22 @@ def test_a_watch_ends_when_nothing_happened_for_its_timeout(store: JobStore, clo
     assert 5 <= clock.monotonic() - began < 6
 
 
+def test_a_watch_of_one_job_ends_in_time_though_others_go_on(
+    store: JobStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def others_go_on(seconds: float) -> None:
+        clock.advance(seconds)
+        other = threading.Thread(target=submitted, args=(store,))
+        other.start()
+        other.join()
+
+    job = submitted(store)
+    monkeypatch.setattr(clock, "sleep", others_go_on)
+    began = clock.monotonic()
+    assert [event.job_id for event in store.watch(job=job, timeout=0.2)] == [job.id]
+    assert 0.2 <= clock.monotonic() - began < 1
+
+
 @pytest.mark.parametrize("after", [-1, "1", 1.5, True])
 def test_a_watch_refuses_a_cursor_that_is_none(store: JobStore, after: object) -> None:
     with pytest.raises(InvalidRequest) as refused:

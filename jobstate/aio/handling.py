@@ -1,0 +1,120 @@
+"""Handlers that are served: coroutine functions as tasks, any other on threads of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import inspect
+import logging
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from jobstate.aio.calls import Firm
+from jobstate.aio.lanes import Lanes, running_loop
+from jobstate.aio.run import AsyncRun
+from jobstate.domain.errors import JobStateError
+from jobstate.worker.run import Run
+from jobstate.worker.worker import Handler, call
+
+AsyncHandler = Callable[[AsyncRun], Coroutine[Any, Any, object]]
+AnyHandler = AsyncHandler | Handler
+
+logger = logging.getLogger("jobstate.worker")
+
+
+class Tasks:
+    """The handlers that a worker has at work."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self, handling: Coroutine[Any, Any, None]) -> None:
+        """Let one more begin."""
+        self._tasks.add(asyncio.create_task(handling))
+
+    def active(self) -> int:
+        """How many are at work."""
+        return sum(not task.done() for task in self._tasks)
+
+    async def change(self, timeout: float) -> None:
+        """Wait until one of them is done, at most so long (seconds); raises what it could not deal with."""
+        if self._tasks:
+            done, self._tasks = await asyncio.wait(self._tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                if not task.cancelled():  # by its handler; the job was handed back
+                    task.result()
+
+    async def end(self) -> None:
+        """Cancel those at work and wait for them, whoever is cancelled meanwhile."""
+        for task in self._tasks:
+            task.cancel()
+        if not self.active():
+            return
+        over: Firm[None] = Firm(running_loop(), lambda: None)
+
+        def count(_: object) -> None:
+            if not self.active():
+                over.finish(None)
+
+        for task in self._tasks:
+            task.add_done_callback(count)
+        await over
+
+
+async def handle(run: Run, handler: AnyHandler, lanes: Lanes, patience: float) -> None:
+    """Let the handler work on the run, and settle it."""
+    try:
+        if _is_awaited(handler):
+            await _await(AsyncRun(run, lanes), handler)
+        else:
+            await _on_thread(run, handler, patience)
+    except JobStateError:
+        logger.exception("job %d could not be settled; its lease will run out", run.id)
+
+
+def _is_awaited(handler: AnyHandler) -> bool:
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)
+
+
+async def _await(run: AsyncRun, handler: Any) -> None:
+    async with run:
+        try:
+            await handler(run)
+        except SystemExit as error:
+            raise RuntimeError(f"the handler called sys.exit({error.code!r})") from error
+
+
+async def _on_thread(run: Run, handler: Any, patience: float) -> None:
+    """Wait for the thread; when cancelled, no longer than a shutdown would."""
+    loop = running_loop()
+
+    def ask() -> None:
+        if not run.settled:
+            run.notice_shutdown()
+        loop.call_later(0 if run.settled else patience, over.finish, None)
+
+    over: Firm[None] = Firm(loop, ask)
+
+    def work() -> None:
+        try:
+            with run:
+                _refuse_awaitable(call(handler, run))
+        except JobStateError:
+            logger.exception("job %d could not be settled; its lease will run out", run.id)
+        finally:
+            run._context.repository.close_thread()
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits on it
+                loop.call_soon_threadsafe(over.finish, None)
+
+    context = contextvars.copy_context()
+    threading.Thread(target=lambda: context.run(work), name=f"jobstate-{run.id}", daemon=True).start()
+    await over
+
+
+def _refuse_awaitable(made: object) -> None:
+    if inspect.isawaitable(made):
+        if inspect.iscoroutine(made):
+            made.close()
+        raise TypeError("the handler returned an awaitable, which nobody awaits; make it an `async def`")

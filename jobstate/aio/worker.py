@@ -1,0 +1,171 @@
+"""`AsyncWorker`: claims jobs one after the other, or serves handlers as tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from types import TracebackType
+
+from jobstate.aio.faces import Face
+from jobstate.aio.handling import AnyHandler, Tasks, handle
+from jobstate.aio.lanes import Lanes
+from jobstate.aio.pauses import Rests
+from jobstate.aio.returning import hand_back_all
+from jobstate.aio.run import AsyncRun
+from jobstate.aio.signals import shutdown_on_signal
+from jobstate.domain import checked
+from jobstate.domain.errors import InvalidRequest
+from jobstate.worker.run import Run
+from jobstate.worker.shift import Attempt, Shift
+from jobstate.worker.worker import BUSY_PAUSE, LAST_PAUSE, LOOK_AGAIN, Worker, check_handler
+
+logger = logging.getLogger("jobstate.worker")
+
+
+class AsyncWorker(Face[Worker]):
+    """Claims jobs and keeps their leases alive, on a thread of its own. Made by `AsyncJobStore.worker`.
+
+    Iterate over it inside its `async with` block, and use each run as an asynchronous context manager; or let `serve`
+    call handlers. It ends when `shut_down` was called, or at SIGINT or SIGTERM, as a `jobstate.Worker` does; a task
+    that is cancelled hands back what it holds.
+    """
+
+    def __init__(self, sync: Worker, lanes: Lanes, rests: Rests) -> None:
+        super().__init__(sync, lanes)
+        self._rests = rests
+        self._shift: Shift | None = None
+        self._in_hand: Run | None = None
+        self._entered = ExitStack()
+
+    @property
+    def node_id(self) -> str:
+        """Its name."""
+        return self.sync.node_id
+
+    async def __aenter__(self) -> AsyncWorker:
+        await self._begin(1)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._end()
+
+    def __aiter__(self) -> AsyncWorker:
+        return self
+
+    async def __anext__(self) -> AsyncRun:
+        """Claim the next job; a run that the loop left unsettled is handed back, with a warning."""
+        shift, left = self._at_work(), self._in_hand
+        if left is not None and not left.settled:
+            logger.warning("job %d was left unsettled and is handed back: use `async with run:`", left.id)
+            await self._lanes.change(shift.heart.hand_back, sure=True)
+        self._in_hand = None
+        runs = await self._claim(shift, self.sync._kinds, lambda: 1)
+        if not runs:
+            raise StopAsyncIteration
+        self._in_hand = runs[0]
+        return AsyncRun(runs[0], self._lanes)
+
+    async def serve(self, handlers: Mapping[str, AnyHandler], concurrency: int = 1) -> None:
+        """Run jobs with the handler for their kind, `concurrency` at a time, until told to end.
+
+        An `async def` runs as a task and gets an `AsyncRun`; at the end of the shutdown timeout it is cancelled. Any
+        other function gets a `jobstate.Run`, on a thread of its own.
+
+        Args:
+            handlers: Called with the run; returning completes the job, an exception fails it. Only these kinds are
+                claimed.
+            concurrency: 1..1000.
+        """
+        checked.integer("concurrency", concurrency, 1, 1000)
+        kinds = self.sync._kinds_of(handlers)
+        for kind in kinds:
+            check_handler(kind, handlers.get(kind), awaited=True)
+        if self._shift is not None:
+            await self._serve(self._shift, kinds, handlers, concurrency)
+            return
+        shift = await self._begin(concurrency)
+        try:
+            await self._serve(shift, kinds, handlers, concurrency)
+        finally:
+            await self._end()
+
+    def shut_down(self) -> None:
+        """End soon: claim no more, ask the handlers to end, hand back what they still hold after the timeout."""
+        self.sync.shut_down()
+        self._rests.wake()
+
+    async def _begin(self, concurrency: int) -> Shift:
+        if self._shift is not None:
+            raise InvalidRequest("worker", f"{self.node_id} is at work already; make another one")
+        self.sync._ending = False
+        with ExitStack() as entered:
+            entered.enter_context(shutdown_on_signal(self.shut_down))
+            shift = await self._lanes.change(lambda: self.sync._sign_on(concurrency), undo=Shift.sign_off)
+            self._entered = entered.pop_all()
+        self._shift = shift
+        return shift
+
+    async def _end(self) -> None:
+        shift = self._at_work()
+        try:
+            await self._lanes.change(shift.sign_off, sure=True)
+        finally:
+            self._shift = None
+            self._entered.close()
+
+    def _at_work(self) -> Shift:
+        if self._shift is None:
+            raise InvalidRequest("worker", "is used inside its `async with` block, which starts the heartbeats")
+        return self._shift
+
+    async def _claim(self, shift: Shift, kinds: Sequence[str] | None, limit: Callable[[], int]) -> list[Run]:
+        """Some runs; waits for the first. Empty when the worker is to end."""
+        changes = self._rests.changes
+        while not self.sync._ending:
+            mark = changes.mark()
+            attempt = await self._lanes.change(partial(shift.attempt, kinds, limit()), undo=_return)
+            if attempt.over:
+                return attempt.runs
+            if attempt.seen is None:
+                await asyncio.sleep(BUSY_PAUSE)
+            else:
+                await changes.after(mark, LOOK_AGAIN)
+        return []
+
+    async def _serve(
+        self, shift: Shift, kinds: Sequence[str], handlers: Mapping[str, AnyHandler], concurrency: int
+    ) -> None:
+        tasks = Tasks()
+        try:
+            while not self.sync._ending:
+                if tasks.active() >= concurrency:
+                    if shift.heart.error is not None:
+                        raise shift.heart.error
+                    await tasks.change(LOOK_AGAIN)
+                    continue
+                runs = await self._claim(shift, kinds, lambda: concurrency - tasks.active())
+                if not runs:
+                    break
+                for run in runs:
+                    tasks.begin(handle(run, handlers[run.job.kind], self._lanes, self.sync._patience))
+            clock = self.sync._context.clock
+            until = clock.monotonic() + self.sync._patience + LAST_PAUSE
+            while tasks.active() and shift.heart.held() and shift.heart.error is None:
+                if self.sync._ending and clock.monotonic() >= until:
+                    break
+                await tasks.change(LOOK_AGAIN)
+        finally:
+            try:
+                await tasks.end()
+            finally:
+                if shift.heart.held():
+                    await self._lanes.change(shift.heart.hand_back, sure=True)
+
+
+def _return(attempt: Attempt) -> None:
+    hand_back_all(attempt.runs)
