@@ -491,11 +491,13 @@ def test_work_that_takes_its_time_to_be_cancelled_is_waited_for(path: Path, stor
             (claimed,) = await jobs.claim("w1")
             with anyio.move_on_after(0.01):
                 async with claimed:
-                    await claimed.unless_stopping(slowly())
-            ended.append("block")
+                    try:
+                        await claimed.unless_stopping(slowly())
+                    finally:
+                        ended.append("what waits for it")
 
     anyio.run(main)
-    assert ended == ["work", "block"]
+    assert ended == ["work", "what waits for it"]
     assert store.get(1).state is State.SCHEDULED
 
 
