@@ -172,6 +172,14 @@ def test_generators_are_no_handlers(path: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_worker_without_a_loop_says_who_serves_async_handlers(store: JobStore) -> None:
+    async def extract(claimed: aio.AsyncRun) -> None:
+        pass
+
+    with pytest.raises(InvalidRequest, match=r"jobstate\.aio serves async ones"):
+        store.worker("w1").serve({"extract": extract})  # type: ignore[dict-item]
+
+
 def test_a_stop_is_awaited_and_ends_the_job_as_stopped(path: Path, store: JobStore, run: RunMain) -> None:
     job = store.submit("extract")
 
