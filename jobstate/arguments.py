@@ -38,6 +38,10 @@ Duration = float | timedelta
 StateFilter = str | State | Iterable[str | State]
 LevelFilter = str | Iterable[str] | None
 
+MAX_PAGE: Final = 1000
+"""The most that one call returns."""
+MAX_OFFSET: Final = 10_000
+"""The most that one call steps over."""
 _MAX_PRIORITY: Final = 2**31
 _MAX_PARALLELISM: Final = 1_000_000
 _LONGEST_NUMBER: Final = 20
@@ -134,6 +138,11 @@ def states(field: str, wanted: StateFilter) -> frozenset[State]:
     return found
 
 
+def only(field: str, value: str | None, *, empty: bool = False) -> str | None:
+    """A text to filter by; None for no such filter."""
+    return None if value is None else checked.text(field, value, empty=empty)
+
+
 def order(field: str, sort: str, spelling: Mapping[State, str] | None = None) -> Order:
     """How jobs are sorted; states by their words in this spelling."""
     name = sort.removeprefix("-") if isinstance(sort, str) else None
@@ -171,7 +180,7 @@ def log_filter(
     """Which entries of a log are wanted."""
     return LogFilter(
         levels("level", level),
-        None if operator_id is None else checked.text("operator_id", operator_id),
+        only("operator_id", operator_id),
         None if task_index is None else checked.integer("task_index", task_index, 0, checked.MAX_ID),
         None if since is None else checked.instant_us("since", since),
         None if until is None else checked.instant_us("until", until),

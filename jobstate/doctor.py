@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from jobstate.context import DEFAULT_LEASE
 from jobstate.domain.job import Job
 from jobstate.domain.leases import is_overdue, lease_lost
-from jobstate.domain.lifecycle import LEASED
+from jobstate.domain.lifecycle import CLAIMABLE, LEASED
+from jobstate.repository import WorkerInfo
 from jobstate.store import JobStore
 from jobstate.system import Clock, SystemClock, file_system
 
@@ -31,10 +33,19 @@ class Check:
 
 
 def examine(store: JobStore, clock: Clock | None = None) -> list[Check]:
-    """Look at the file, the schema and its guards, stuck jobs, lost leases, silent workers, the log, and the clock."""
+    """Look at the file, the schema and its guards, stuck jobs, lost leases, silent and idle workers, log and clock."""
     now = (SystemClock() if clock is None else clock).now()
     held = list(store.iterate(LEASED))
-    return [*_file(store), _place(store), _log(store), *_jobs(held, now), _workers(store, now), _clock(store, now)]
+    workers = store.workers()
+    return [
+        *_file(store),
+        _place(store),
+        _log(store),
+        *_jobs(held, now),
+        _workers(workers, now),
+        _queue(store, workers, held, now),
+        _clock(store, now),
+    ]
 
 
 def _file(store: JobStore) -> Iterator[Check]:
@@ -65,14 +76,45 @@ def _jobs(held: list[Job], now: int) -> Iterator[Check]:
     yield _check("stops", stuck, "none overdue", f"{sweep}; `jobstate stop --mode force` ends one at once")
 
 
-def _workers(store: JobStore, now: int) -> Check:
-    workers = store.workers()
+def _workers(workers: Sequence[WorkerInfo], now: int) -> Check:
     silent = [
         f"{worker.node_id} (process {worker.pid} on {worker.host}) for {(now - worker.heartbeat_us) / 1e6:,.0f} s"
         for worker in workers
-        if now - worker.heartbeat_us > _SILENT_AFTER * 1_000_000
+        if _is_silent(worker, now)
     ]
     return _check("workers", silent, f"{len(workers)} there", "see whether it lives; start it again under its name")
+
+
+def _queue(store: JobStore, workers: Sequence[WorkerInfo], held: list[Job], now: int) -> Check:
+    """Whether a worker has a place free and takes nothing: a handler there goes on though its job was taken away."""
+    holding = Counter(job.worker_id for job in held)
+    idle = {
+        worker.node_id: worker
+        for worker in workers
+        if holding[worker.node_id] < worker.concurrency
+        and not _is_silent(worker, now)
+        and now - worker.started_us > _SILENT_AFTER * 1_000_000
+    }
+    stuck = []
+    for job in store.iterate(CLAIMABLE) if idle else ():
+        waited = (now - job.available_us) / 1e6
+        for worker in [worker for worker in idle.values() if waited > _SILENT_AFTER and _could_take(worker, job)]:
+            del idle[worker.node_id]
+            stuck.append(
+                f"{worker.node_id} (process {worker.pid} on {worker.host}) holds {holding[worker.node_id]} of "
+                f"{worker.concurrency} jobs and takes no other, though job {job.id} is due for {waited:,.0f} s"
+            )
+        if not idle:
+            break
+    return _check("queue", stuck, "no worker leaves due jobs", "a handler of it hangs: start that worker again")
+
+
+def _is_silent(worker: WorkerInfo, now: int) -> bool:
+    return now - worker.heartbeat_us > _SILENT_AFTER * 1_000_000
+
+
+def _could_take(worker: WorkerInfo, job: Job) -> bool:
+    return job.node_id in {"", worker.node_id} and (worker.kinds is None or job.kind in worker.kinds)
 
 
 def _clock(store: JobStore, now: int) -> Check:

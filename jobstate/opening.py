@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Final, Literal
 
+from jobstate import port
 from jobstate.arguments import Duration
 from jobstate.context import Context
 from jobstate.domain import checked
@@ -21,6 +22,7 @@ from jobstate.store import JobStore
 from jobstate.system import Clock, SystemClock, chance, user
 
 DEFAULT_STOP_TIMEOUT: Final = 300.0
+_DEFAULT_TIMEOUT: Final = 10.0
 _MACHINE: Final = SystemClock()
 """Waiting for other writers takes real time, also where the clock of the store is turned by hand."""
 
@@ -32,7 +34,7 @@ def open(  # noqa: A001  (it is `jobstate.open`)
     actor: str | None = None,
     clock: Clock | None = None,
     create: bool = True,
-    timeout: Duration = 10.0,
+    timeout: Duration = _DEFAULT_TIMEOUT,
     stop_timeout: Duration = DEFAULT_STOP_TIMEOUT,
     table_prefix: str = EMBEDDED_PREFIX,
     descriptor_limit: int = checked.DEFAULT_DESCRIPTOR_LIMIT,
@@ -43,8 +45,10 @@ def open(  # noqa: A001  (it is `jobstate.open`)
     """Open a store.
 
     Args:
-        target: A path; `:memory:` for one that lives as long as it is open; or a peewee `SqliteDatabase` of the
-            caller's own, in which jobs are then kept beside its tables, and whose write transactions they join.
+        target: A path; `:memory:` for one that lives as long as it is open; a peewee `SqliteDatabase` of the
+            caller's own, in which jobs are then kept beside its tables, and whose write transactions they join; or a
+            store of the caller's own making, a `jobstate.repository.Repository`, which is closed with the `JobStore`
+            and takes none of `durability`, `create`, `timeout` and `table_prefix`.
         durability: `full`: a call that returned is on disk and survives a power cut. `normal`: it survives the
             death of any process, and a power cut may take the last moments. A caller's own database keeps its own.
         actor: Who acts, in the history, unless a call says otherwise; default `python:USER`.
@@ -60,6 +64,7 @@ def open(  # noqa: A001  (it is `jobstate.open`)
         keep_output: How many rows of output to keep of each operator of a job, >= 1, the newest; so here.
 
     Raises:
+        InvalidRequest: An argument is not as it should be, or a store of the caller's own lacks a method.
         StoreUnavailable: The file or its folder is missing or cannot be opened.
         StoreCorrupt: The file is damaged, or no database.
         SchemaMismatch: The file was written by a newer jobstate, or belongs to another program.
@@ -80,6 +85,16 @@ def open(  # noqa: A001  (it is `jobstate.open`)
     repository: Repository
     if isinstance(target, str | os.PathLike):
         repository = open_file(target, durability=durability, create=create, timeout=patience, clockwork=clockwork)
+    elif port.is_meant_as_one(target):
+        repository = port.checked(target)
+        for option, given, default in (
+            ("durability", durability, "full"),
+            ("create", create, True),
+            ("timeout", patience, _DEFAULT_TIMEOUT),
+            ("table_prefix", table_prefix, EMBEDDED_PREFIX),
+        ):
+            if given != default:
+                raise InvalidRequest(option, "is for the stores that jobstate makes; leave it out, and set up your own")
     else:
         repository = open_within(target, prefix=table_prefix, timeout=patience, clockwork=clockwork)
     used = SystemClock() if clock is None else clock

@@ -394,7 +394,7 @@ class Repository(Protocol):
         """Give back what the calling thread used."""
 
     def backup(self, target: str, report: Callable[[int, int], None] | None = None) -> None:
-        """Copy the store to a new file, while it is in use."""
+        """Copy the store to a new file, while it is in use; InvalidRequest inside a transaction."""
 
     def close(self) -> None:
         """Give back everything; later calls raise StoreClosed."""

@@ -13,7 +13,7 @@ import jobstate
 from jobstate.cli import render
 from jobstate.cli.bars import counting
 from jobstate.cli.looking import labels_of
-from jobstate.cli.parameters import DURATION, JOB_ID, Words
+from jobstate.cli.parameters import AGE, DURATION, JOB_ID, Words
 from jobstate.cli.session import Session, command
 from jobstate.cli.text import counted
 from jobstate.domain.removal import PRUNE_WORDS
@@ -143,7 +143,7 @@ def remove(session: Session, job_ids: tuple[int, ...], reason: str | None) -> No
     type=Words(lambda: PRUNE_WORDS),
     help="terminal, completed, stopped or error (failed).",
 )
-@click.option("--older-than", type=DURATION, metavar="AGE", help="Only jobs that ended so long ago, such as 7d.")
+@click.option("--older-than", type=AGE, metavar="AGE", help="Only jobs that ended so long ago, such as 7d.")
 @click.option("--dry-run", is_flag=True, help="Only say how many.")
 @_REASON
 @command

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import click
 
+import jobstate
 from jobstate.cli import render
 from jobstate.cli.parameters import CHECKPOINT, JOB_ID
 from jobstate.cli.session import Session, command
 from jobstate.cli.text import counted
 from jobstate.domain.checkpoints import Checkpoint
+from jobstate.domain.errors import JobStateError
 from jobstate.domain.job import Job
 from jobstate.wire import amp
 from jobstate.wire.vocabulary import Dialect
@@ -39,13 +41,16 @@ def restart(
     """
     with session.open() as store:
         job = store.restart(job_id, checkpoint_id, parallelism=parallelism, reason=reason)
-        copies = [
-            found for found in store.checkpoints(job) if found.token <= job.lease_token
-        ]  # not of a run of its own
-    copied = copies[0] if copies else None
-    document = {**amp.job_document(job, _AMPCTL), "restored_checkpoint": None if copied is None else copied.id}
+        document = amp.job_document(job, _AMPCTL)
+        try:
+            copied = _copied(store, job)
+        except JobStateError as error:  # the job is there all the same, and its id must be told
+            beginning = f"a checkpoint that could not be looked up: {error}"
+        else:
+            document["restored_checkpoint"] = None if copied is None else copied.id
+            beginning = _beginning(copied)
     session.answer(document, lambda: click.echo(job.id))
-    click.echo(f"job {job.id} restarts job {job_id} from {_beginning(copied)}", err=True)
+    click.echo(f"job {job.id} restarts job {job_id} from {beginning}", err=True)
 
 
 @click.command("rescale")
@@ -61,6 +66,11 @@ def rescale(session: Session, job_id: int, parallelism: int, reason: str | None)
     with session.open() as store:
         job = store.rescale(job_id, parallelism, reason=reason)
     session.answer(amp.job_document(job, _AMPCTL), lambda: click.echo(_rescaled(job)))
+
+
+def _copied(store: jobstate.JobStore | jobstate.JobClient, job: Job) -> Checkpoint | None:
+    """What a restarted job begins with: the newest of its checkpoints that no run of its own has written."""
+    return next((found for found in store.checkpoints(job) if found.token <= job.lease_token), None)
 
 
 def _beginning(copied: Checkpoint | None) -> str:

@@ -12,7 +12,7 @@ import click
 from jobstate.cli.render import now
 from jobstate.cli.session import DEFAULT_DB
 from jobstate.domain.errors import InvalidRequest
-from jobstate.wire.durations import PATTERN, seconds_in
+from jobstate.wire.durations import PATTERN, age_in, seconds_in
 from jobstate.wire.instants import instant_in
 
 _MOST_DIGITS: Final = 20
@@ -55,12 +55,14 @@ class JobId(Number):
 class Duration(click.ParamType):  # type: ignore[type-arg]
     """A duration such as `90`, `1.5h`, `7d`, in seconds."""
 
-    name = "duration"
+    def __init__(self, name: str, read: Callable[[str, str], float]) -> None:
+        self.name = name
+        self._read = read
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The seconds; a bare number is seconds already."""
+        """The seconds."""
         try:
-            return seconds_in(self.name, str(value))
+            return self._read(self.name, str(value))
         except InvalidRequest as error:
             self.fail(error.problem, param, ctx)
 
@@ -98,5 +100,6 @@ class Words(click.ParamType):  # type: ignore[type-arg]
 
 JOB_ID: Final = JobId()
 CHECKPOINT: Final = Number("a checkpoint", "chk_")
-DURATION: Final = Duration()
+DURATION: Final = Duration("duration", seconds_in)
+AGE: Final = Duration("age", age_in)
 MOMENT: Final = Moment()

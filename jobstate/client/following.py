@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeVar
 
+from jobstate.arguments import MAX_PAGE
 from jobstate.client.connection import Connection
 from jobstate.client.errors import ServerUnreachable
-from jobstate.client.part import MAX_PAGE, run_path
+from jobstate.client.part import run_path
 from jobstate.client.waiting import PATIENCE, asked
 from jobstate.domain.errors import JobNotFound, StoreBusy, StoreUnavailable, WaitTimeout
 from jobstate.domain.lifecycle import TERMINAL

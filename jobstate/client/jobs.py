@@ -9,10 +9,10 @@ from types import TracebackType
 from typing import Any, Final
 
 from jobstate import arguments
-from jobstate.arguments import Duration, JobRef, StateFilter
+from jobstate.arguments import MAX_PAGE, Duration, JobRef, StateFilter
 from jobstate.client import queries
 from jobstate.client.continuing import Continuing
-from jobstate.client.part import MAX_PAGE, job_path
+from jobstate.client.part import job_path
 from jobstate.client.queries import RECORD
 from jobstate.client.reporting import Reporting
 from jobstate.client.waiting import wait
@@ -173,9 +173,9 @@ class JobClient(Reporting, Continuing):
             **RECORD,
             "status": status_words.text,
             "limit": limit,
-            "kind": queries.text("kind", kind),
-            "node_id": queries.text("node_id", node_id),
-            "pipeline_id": queries.text("pipeline_id", pipeline_id),
+            "kind": arguments.only("kind", kind),
+            "node_id": arguments.only("node_id", node_id, empty=True),
+            "pipeline_id": arguments.only("pipeline_id", pipeline_id),
             "label": queries.labels(labels),
         }
         found: list[Job] = []
@@ -321,7 +321,7 @@ class JobClient(Reporting, Continuing):
         states = prunable(status)
         query = {
             "status": "terminal" if states == TERMINAL else next(iter(states)).value,
-            "older_than": None if older_than is None else f"{checked.seconds_of('older_than', older_than):.6f}",
+            "older_than": None if older_than is None else f"{checked.seconds_of('older_than', older_than):.6f}s",
             "dry_run": "true" if dry_run else "false",
         }
         by = self._acting(actor, reason)

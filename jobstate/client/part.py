@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobstate import arguments
 from jobstate.arguments import JobRef
-from jobstate.domain import checked
 from jobstate.domain.job import By
 
 if TYPE_CHECKING:
     from jobstate.client.connection import Connection
 
-MAX_PAGE: Final = 1000
-MAX_OFFSET: Final = 10_000
 
 Value = TypeVar("Value")
 
@@ -30,12 +27,7 @@ class ClientPart:
         return self._connection.read(self._connection.ask("GET", path, query, safe=True), make)
 
     def _acting(self, actor: str | None, reason: str | None) -> By:
-        if actor is None and reason is None:
-            return self._by
-        return By(
-            self._by.actor if actor is None else checked.text("actor", actor),
-            self._by.reason if reason is None else checked.reason(reason),
-        )
+        return self._by.overridden(actor, reason)
 
 
 def job_path(job: JobRef) -> str:

@@ -51,8 +51,3 @@ def log_query(wanted: LogFilter) -> dict[str, object]:
         "since": since,
         "until": until,
     }
-
-
-def text(field: str, value: str | None) -> str | None:
-    """A text to filter by; None for no such filter."""
-    return None if value is None else checked.text(field, value)

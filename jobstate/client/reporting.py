@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from jobstate import arguments
-from jobstate.arguments import CheckpointRef, JobRef, LevelFilter
-from jobstate.client.part import MAX_OFFSET, MAX_PAGE, ClientPart, job_path, run_path
-from jobstate.client.queries import RECORD, log_query, text
+from jobstate.arguments import MAX_OFFSET, MAX_PAGE, CheckpointRef, JobRef, LevelFilter
+from jobstate.client.part import ClientPart, job_path, run_path
+from jobstate.client.queries import RECORD, log_query
 from jobstate.domain import checked
 from jobstate.domain.checkpoints import Checkpoint
 from jobstate.domain.errors import OperatorNotFound
@@ -141,7 +141,7 @@ class Reporting(ClientPart):
         """
         checked.integer("limit", limit, 1, MAX_PAGE)
         checked.integer("offset", offset, 0, checked.MAX_ID)
-        query = {**RECORD, "operator_id": text("operator_id", operator_id), "limit": limit, "offset": offset}
+        query = {**RECORD, "operator_id": arguments.only("operator_id", operator_id), "limit": limit, "offset": offset}
         return self._look(f"{run_path(job)}/output", reports.output_of, query)
 
     def follow_logs(

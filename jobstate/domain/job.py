@@ -57,6 +57,15 @@ class By(NamedTuple):
     actor: str
     reason: str | None = None
 
+    def overridden(self, actor: str | None, reason: str | None) -> By:
+        """Whoever is named here, for what is said here; where it is None, as before."""
+        if actor is None and reason is None:
+            return self
+        return By(
+            self.actor if actor is None else checked.text("actor", actor),
+            self.reason if reason is None else checked.reason(reason),
+        )
+
 
 class Lease(NamedTuple):
     """What a worker names with every write: the job, and the token of its claim."""

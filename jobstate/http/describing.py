@@ -14,6 +14,8 @@ from jobstate.http.schemas import Problem
 
 _ALWAYS: Final = (400, 401, 403, 413, 415, 500, 503)
 _FRAMEWORKS_OWN: Final = "422"
+_A_PROBLEM: Final = {"application/json": {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
+"""Named and not passed as a model: the framework would build a validator of its own for each status of each route."""
 
 
 def answers(
@@ -35,7 +37,7 @@ def answers(
                 name: {"description": told, "schema": {"type": "string"}} for name, told in headers.items()
             }
     for status in sorted({*_ALWAYS, *refusals}):
-        described[status] = {"model": Problem, "description": HTTPStatus(status).phrase}
+        described[status] = {"content": _A_PROBLEM, "description": HTTPStatus(status).phrase}
     described[503]["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
     return described
 
@@ -55,18 +57,11 @@ def describe(app: FastAPI) -> None:
             for path in schema["paths"].values():
                 for operation in path.values():
                     operation["responses"].pop(_FRAMEWORKS_OWN, None)
-                    _refuse_in_json(operation["responses"])
+            documents = schema["components"]["schemas"]
             for unused in ("HTTPValidationError", "ValidationError"):
-                schema.get("components", {}).get("schemas", {}).pop(unused, None)
+                documents.pop(unused, None)
+            documents[Problem.__name__] = Problem.model_json_schema()
             app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = described  # type: ignore[method-assign]
-
-
-def _refuse_in_json(responses: dict[str, Any]) -> None:
-    """A route that answers a stream or plain text still refuses in JSON."""
-    for status, response in responses.items():
-        if int(status) >= HTTPStatus.BAD_REQUEST:
-            (described,) = response["content"].values()
-            response["content"] = {"application/json": described}

@@ -33,7 +33,7 @@ from jobstate.http.parameters import (
 )
 from jobstate.http.schemas import JobRecord, ProgressRecord, Submission, Views
 from jobstate.wire import amp, labels, records
-from jobstate.wire.durations import seconds_in
+from jobstate.wire.durations import age_in
 from jobstate.wire.vocabulary import Dialect, selected
 
 DELETION: Final = answers({204: None}, 400, 409, headers={"X-Deleted-Count": "1; 0 where it was absent."})
@@ -110,7 +110,7 @@ def add_job_routes(app: FastAPI, dialect: Dialect, views: Views) -> None:
         dry_run: Flag = False,
     ) -> Response:
         """Remove all jobs that have ended, or those of one sort."""
-        age = None if older_than is None else seconds_in("older_than", older_than)
+        age = None if older_than is None else age_in("older_than", older_than)
         changes: Changes = request.app.state.changes
 
         def unless_ended(done: int, total: int) -> None:

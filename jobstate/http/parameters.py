@@ -12,13 +12,13 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
+from jobstate.arguments import MAX_PAGE
 from jobstate.domain.checked import MAX_ID, MAX_REASON, MAX_TEXT
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.removal import PRUNE_WORDS
 from jobstate.http.keeper import Keeper
 from jobstate.http.writing import Writers
 from jobstate.store import JobStore
-from jobstate.store.base import MAX_PAGE
 from jobstate.wire import durations, labels
 from jobstate.wire.vocabulary import Dialect, filter_words
 
@@ -80,8 +80,8 @@ Label = Annotated[
     Query(description="`NAME=VALUE`, several with commas; a backslash takes the next character as it is."),
 ]
 Age = Annotated[
-    Annotated[str, WithJsonSchema({"type": "string", "pattern": durations.PATTERN})] | Absent,
-    Query(description="So long ago: seconds, or such as `90m` or `7d`."),
+    Annotated[str, WithJsonSchema({"type": "string", "pattern": durations.AGE_PATTERN})] | Absent,
+    Query(description="So long ago, such as `90m` or `7d`."),
 ]
 PruneWord = Annotated[
     str, Query(json_schema_extra={"enum": list(PRUNE_WORDS)}, description="Which of the jobs that have ended.")

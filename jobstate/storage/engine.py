@@ -168,7 +168,12 @@ class Engine:
         if self.is_shared:
             with self.lock:
                 return self._repeated(self.connection(), sql, values, sqlite3.Cursor.fetchall)
-        return self._repeated(self.connection(), sql, values, sqlite3.Cursor.fetchall)
+        connection = self.connection()
+        try:
+            return connection.execute(sql, values).fetchall()  # type: ignore[arg-type]
+        except sqlite3.Error as error:
+            give_up = self._wait_after(connection, error)
+        return self._repeated(connection, sql, values, sqlite3.Cursor.fetchall, give_up)
 
     def run(self, sql: str, values: object = ()) -> list[Row]:
         """Run one statement that is its own transaction, or part of the open one; the rows that it returns."""
@@ -176,7 +181,16 @@ class Engine:
 
     def count(self, sql: str, values: object = ()) -> int:
         """Run one statement that is its own transaction, or part of the open one; how many rows it changed."""
-        return self._written(sql, values, _rowcount)
+        if self.is_shared or not self.owned:
+            return self._written(sql, values, _rowcount)
+        connection = self.connection()
+        if connection.in_transaction:
+            return self._written(sql, values, _rowcount)
+        try:
+            return connection.execute(sql, values).rowcount  # type: ignore[arg-type]
+        except sqlite3.Error as error:
+            give_up = self._wait_after(connection, error)
+        return self._repeated(connection, sql, values, _rowcount, give_up)
 
     def transaction(self) -> Transaction:
         """A write transaction; within another one, a part of that which is undone alone when it fails."""
@@ -252,20 +266,29 @@ class Engine:
     def _in_its_place(self, sql: str, values: object, finish: Callable[[sqlite3.Cursor], Result]) -> Result:
         connection = self.connection()
         if connection.in_transaction:
+            self.end_stale_transaction(connection)
             self.check_joinable()
         return self._repeated(connection, sql, values, finish)
 
     def _repeated(
-        self, connection: sqlite3.Connection, sql: str, values: object, finish: Callable[[sqlite3.Cursor], Result]
+        self,
+        connection: sqlite3.Connection,
+        sql: str,
+        values: object,
+        finish: Callable[[sqlite3.Cursor], Result],
+        give_up: float | None = None,
     ) -> Result:
-        give_up: float | None = None
         while True:
             try:
                 return finish(connection.execute(sql, values))  # type: ignore[arg-type]
             except sqlite3.Error as error:
-                if not is_busy(error) or connection.in_transaction:
-                    raise translated(error, self.path) from error
-                give_up = self.wait_turn(give_up, error)
+                give_up = self._wait_after(connection, error, give_up)
+
+    def _wait_after(self, connection: sqlite3.Connection, error: sqlite3.Error, give_up: float | None = None) -> float:
+        """Pause, if a single statement that failed may be repeated, and say when to give up; else the error itself."""
+        if not is_busy(error) or connection.in_transaction:
+            raise translated(error, self.path) from error
+        return self.wait_turn(give_up, error)
 
     def wait_turn(self, give_up: float | None, error: sqlite3.Error) -> float:
         """Pause before the next attempt, and say when to give up; the error itself when that moment has come."""
@@ -277,6 +300,12 @@ class Engine:
             raise translated(error, self.path) from error
         clockwork.sleep(SHORTEST_RETRY + (LONGEST_RETRY - SHORTEST_RETRY) * clockwork.chance())
         return give_up
+
+    def end_stale_transaction(self, connection: sqlite3.Connection) -> None:
+        """Undo a transaction of ours that nobody ended: a signal raised an exception as its end began."""
+        outermost = self.threads.outermost
+        if self.owned and connection.in_transaction and (outermost is None or outermost() is None):
+            connection.execute("ROLLBACK")
 
     def check_joinable(self) -> None:
         """Refuse a caller's transaction that does not hold the write lock: turning it into a write may fail at once."""

@@ -23,8 +23,9 @@ from jobstate.domain.lifecycle import (
     State,
     Trigger,
 )
+from jobstate.storage.columns import FIXED_FIELDS, column_of
 from jobstate.storage.compiled import equals_one
-from jobstate.storage.tables import FIXED_FIELDS, IS_ENDED, IS_LIVE, column_of, shape_condition
+from jobstate.storage.conditions import IS_ENDED, IS_LIVE, shape_condition
 
 _HOT_TRIGGERS: Final = (Trigger.CLAIM, Trigger.COMPLETE)
 _INITIAL: Final = sorted(INITIAL, reverse=True)  # Scheduled, the frequent one, first

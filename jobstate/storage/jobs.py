@@ -169,12 +169,20 @@ class SqlJobs:
         state = State.CREATED if hold else State.SCHEDULED
         name = _CREATED if hold else _SCHEDULED
         token = 0 if origin is None else origin.token
-        row = (name, kind, node_id, priority, available, key, parallelism, token, *by, now)
-        job_id = connection.execute(self._sql.insert_job, row).lastrowid
+        actor, reason = by
+        if key is None and reason is None:
+            plain = (name, kind, node_id, priority, available, parallelism, token, actor, now)
+            job_id = connection.execute(self._sql.insert_plain_job, plain).lastrowid
+        else:
+            row = (name, kind, node_id, priority, available, parallelism, token, actor, key, reason, now)
+            job_id = connection.execute(self._sql.insert_job, row).lastrowid
         assert job_id is not None
         lineage = (job_id, None) if origin is None else (origin.root_id, origin.restarted_from)
         spec = (pipeline_id, run_id, *lineage, attempts, retry, labels, descriptor)
-        connection.execute(self._sql.insert_spec, (job_id, *spec))
+        if pipeline_id is None and origin is None and retry is None:
+            connection.execute(self._sql.insert_plain_spec, (job_id, job_id, attempts, labels, descriptor))
+        else:
+            connection.execute(self._sql.insert_spec, (job_id, *spec))
         first = (job_id, state, kind, node_id, priority, available, key, parallelism)
         return submitted_job(first, token, now, by, spec)
 

@@ -14,12 +14,12 @@ from jobstate.domain.lifecycle import State
 from jobstate.domain.moves import Decision
 from jobstate.domain.report import NOTHING, Report
 from jobstate.repository import Claimed, Decide, Settling
+from jobstate.storage.columns import CLAIM_FIELDS
 from jobstate.storage.engine import Engine, Row
 from jobstate.storage.jobs import SqlJobs
 from jobstate.storage.queries.leases import LeaseQueries
 from jobstate.storage.reports import SqlReports
 from jobstate.storage.rows import claimed_job
-from jobstate.storage.tables import CLAIM_FIELDS
 
 _ID, _KIND, _SEQ = (CLAIM_FIELDS.index(field) for field in ("id", "kind", "seq"))
 Taker = tuple[str, int, int, str]
@@ -83,14 +83,13 @@ class SqlLeases:
                 raise LeaseLost(lease.job_id, lease.token) from None
 
     def complete(self, leases: Sequence[Lease], now: int, by: By) -> list[Lease]:
+        actor, reason = by
+        said = (now, actor) if reason is None else (now, actor, reason)
+        complete = self._sql.complete if reason is None else self._sql.complete_for_a_reason
         if len(leases) == 1:
-            return [] if self._engine.count(self._sql.complete, _ending(leases[0], now, by)) == 1 else [*leases]
+            return [] if self._engine.count(complete, (*leases[0], *said)) == 1 else [*leases]
         with self._engine.transaction() as connection:
-            return [
-                lease
-                for lease in leases
-                if connection.execute(self._sql.complete, _ending(lease, now, by)).rowcount != 1
-            ]
+            return [lease for lease in leases if connection.execute(complete, (*lease, *said)).rowcount != 1]
 
     def settle(self, now: int, settling: Settling) -> list[Job]:
         if not self._engine.read(self._sql.overdue, (now, settling.limit)):
@@ -175,10 +174,6 @@ class SqlLeases:
         with self._engine.transaction() as connection:
             if self._reports.is_held(connection, lease):
                 self._settle(connection, lease.job_id, now, settling)
-
-
-def _ending(lease: Lease, now: int, by: By) -> tuple[object, ...]:
-    return (*lease, now, *by)
 
 
 def _renewals(rows: Iterable[Row]) -> dict[Lease, Renewal]:

@@ -165,7 +165,8 @@ def open_within(
 ) -> SqliteRepository:
     """Keep jobs in a database that the caller has opened with peewee, in tables whose names begin with `prefix`."""
     if not isinstance(database, peewee.SqliteDatabase):
-        raise InvalidRequest("target", f"must be a path or a peewee SqliteDatabase, not {type(database).__name__}")
+        known = "a path, a peewee SqliteDatabase or a jobstate.repository.Repository"
+        raise InvalidRequest("target", f"must be {known}, not {type(database).__name__}")
     if not prefix.isidentifier():
         raise InvalidRequest("table_prefix", f"must be a name such as {EMBEDDED_PREFIX!r}, not {prefix!r}")
     path = str(database.database)

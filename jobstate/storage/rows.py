@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from jobstate.domain.job import SUBMIT, By, Event, Job, StopMode, StopOutcome
 from jobstate.domain.lifecycle import State, Trigger
+from jobstate.storage.columns import HOT_FIELDS, MUTABLE_FIELDS
 from jobstate.storage.engine import Row
-from jobstate.storage.tables import HOT_FIELDS, MUTABLE_FIELDS
 
 _STATES: Final[dict[str | None, State]] = {state.value: state for state in State}
 _MODES: Final[dict[str | None, StopMode | None]] = {None: None, **{mode.value: mode for mode in StopMode}}

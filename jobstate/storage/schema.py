@@ -13,7 +13,8 @@ import peewee
 from jobstate.domain.errors import SchemaMismatch
 from jobstate.storage.engine import Engine
 from jobstate.storage.guards import edge_rows, guards
-from jobstate.storage.tables import Tables, define, indexes, views
+from jobstate.storage.indexes import indexes, views
+from jobstate.storage.tables import Tables, define
 
 APPLICATION_ID: Final = 0x4A6F6253  # "JobS"
 

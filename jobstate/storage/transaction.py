@@ -40,7 +40,7 @@ class Transaction:
         try:
             self._connection = connection = engine.connection()
             if connection.in_transaction:
-                self._end_stale_transaction(connection)
+                engine.end_stale_transaction(connection)
                 self._joined = connection.in_transaction
             if self._joined:
                 engine.check_joinable()
@@ -99,12 +99,6 @@ class Transaction:
                 give_up = engine.wait_turn(give_up, original)
             else:
                 return
-
-    def _end_stale_transaction(self, connection: sqlite3.Connection) -> None:
-        """Undo a transaction of ours that nobody ended: a signal raised an exception as its end began."""
-        outermost = self._engine.threads.outermost
-        if self._engine.owned and (outermost is None or outermost() is None):
-            connection.execute("ROLLBACK")
 
     def _commit(self) -> None:
         connection = self._connection

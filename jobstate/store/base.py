@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from jobstate.context import Context
-from jobstate.domain import checked
 from jobstate.domain.job import By, Job
 from jobstate.repository import Repository
-
-MAX_PAGE: Final = 1000
-MAX_OFFSET: Final = 10_000
 
 
 class StorePart:
@@ -32,9 +27,4 @@ class StorePart:
         return self._context.clock.now()
 
     def _acting(self, actor: str | None, reason: str | None) -> By:
-        if actor is None and reason is None:
-            return self._by
-        return By(
-            self._by.actor if actor is None else checked.text("actor", actor),
-            self._by.reason if reason is None else checked.reason(reason),
-        )
+        return self._by.overridden(actor, reason)

@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from jobstate import arguments
-from jobstate.arguments import JobRef, StateFilter
+from jobstate.arguments import MAX_OFFSET, MAX_PAGE, JobRef, StateFilter
 from jobstate.domain import checked
 from jobstate.domain.errors import EventNotFound, JobNotFound, WorkerNotFound
 from jobstate.domain.job import Event, Job
 from jobstate.domain.lifecycle import State
 from jobstate.repository import Filter, Page, Slice, WorkerInfo
-from jobstate.store.base import MAX_OFFSET, MAX_PAGE, StorePart
+from jobstate.store.base import StorePart
 
 
 class Looking(StorePart):
@@ -43,15 +43,22 @@ class Looking(StorePart):
             limit: 1..1000.
             after: The `next_cursor` of the page before.
             kind: Only jobs of this kind.
-            node_id: Only jobs that this worker holds or that are pinned to it.
+            node_id: Only jobs that this worker holds or that are pinned to it; empty: those pinned to nobody.
             pipeline_id: Only runs of this pipeline.
             labels: Only jobs with all of these labels.
+
+        Raises:
+            InvalidRequest: An argument is not as described.
         """
         checked.integer("limit", limit, 1, MAX_PAGE)
         if after is not None:
             checked.integer("after", after, 1, checked.MAX_ID)
         wanted = Filter(
-            arguments.states("status", status), kind, node_id, pipeline_id, json.loads(checked.labels_text(labels))
+            arguments.states("status", status),
+            arguments.only("kind", kind),
+            arguments.only("node_id", node_id, empty=True),
+            arguments.only("pipeline_id", pipeline_id),
+            json.loads(checked.labels_text(labels)),
         )
         found = self.repository.jobs.page(wanted, limit + 1, after)
         more = len(found) > limit
@@ -86,7 +93,7 @@ class Looking(StorePart):
         checked.integer("offset", offset, 0, MAX_OFFSET)
         if after is not None:
             checked.integer("after", after, 1, checked.MAX_ID)
-        wanted = Filter(arguments.states("status", status), pipeline_id=pipeline_id)
+        wanted = Filter(arguments.states("status", status), pipeline_id=arguments.only("pipeline_id", pipeline_id))
         order = arguments.order("sort", sort, spelling)
         found = self.repository.jobs.ordered(wanted, order, limit + 1, offset, after)
         return Slice(found[:limit], len(found) > limit)

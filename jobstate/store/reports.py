@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from jobstate import arguments
-from jobstate.arguments import CheckpointRef, JobRef, LevelFilter
+from jobstate.arguments import MAX_OFFSET, MAX_PAGE, CheckpointRef, JobRef, LevelFilter
 from jobstate.domain import checked
 from jobstate.domain.checkpoints import Checkpoint
 from jobstate.domain.errors import CheckpointNotFound, OperatorNotFound
@@ -14,7 +14,6 @@ from jobstate.domain.logs import TROUBLE
 from jobstate.domain.metrics import JobMetrics, OperatorMetrics, Quantiles, job_metrics
 from jobstate.domain.ranges import TableProgress
 from jobstate.repository import LogPage, OutputPage, Place, Slice
-from jobstate.store.base import MAX_OFFSET, MAX_PAGE
 from jobstate.store.looking import Looking
 
 
@@ -156,7 +155,7 @@ class Reports(Looking):
         """
         checked.integer("limit", limit, 1, MAX_PAGE)
         checked.integer("offset", offset, 0, checked.MAX_ID)
-        operator = None if operator_id is None else checked.text("operator_id", operator_id)
+        operator = arguments.only("operator_id", operator_id)
         telemetry, job_id = self.repository.telemetry, arguments.job_id(job)
         found = telemetry.output(job_id, operator, limit + 1, offset)
         extent = telemetry.output_extent(job_id, operator)

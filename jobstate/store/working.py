@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobstate.arguments import Duration
+from jobstate.arguments import MAX_PAGE, Duration
 from jobstate.context import DEFAULT_LEASE
 from jobstate.domain import checked
-from jobstate.store.base import MAX_PAGE, StorePart
+from jobstate.store.base import StorePart
 from jobstate.worker.claiming import claim_runs
 from jobstate.worker.run import Run
 from jobstate.worker.worker import Worker

@@ -14,11 +14,11 @@ from jobstate.domain.errors import (
     TransitionNotAllowed,
 )
 from jobstate.domain.job import StopMode
+from jobstate.testing.routes import WHY
 from jobstate.testing.stage import Stage
 from jobstate.worker.run import Run
 
 _REFUSALS: Final = (CheckpointNotFound, JobNotTerminal, LeaseLost, RestartNotAllowed, TransitionNotAllowed)
-_WHY: Final = "the test had it fail"
 
 
 @dataclass
@@ -61,7 +61,7 @@ BY_OPERATORS: Final[Mapping[str, Verb]] = {
     "schedule": lambda life: life.stage.store.schedule(life.job_id),
     **{f"stop {mode}": _stop(mode) for mode in StopMode},
     "rescale": _rescale,
-    "fail by an operator": lambda life: life.stage.store.fail(life.job_id, _WHY),
+    "fail by an operator": lambda life: life.stage.store.fail(life.job_id, WHY),
     "restart": lambda life: life.stage.store.restart(life.job_id),
     "sweep": lambda life: life.stage.store.sweep(),
 }
@@ -70,8 +70,8 @@ BY_WORKERS: Final[Mapping[str, Verb]] = {
     "heartbeat": lambda life: life.held().heartbeat(),
     "checkpoint": lambda life: life.held().checkpoint(state=1),
     "complete": lambda life: life.held().complete(),
-    "fail": lambda life: life.held().fail(_WHY),
-    "fail for good": lambda life: life.held().fail(_WHY, retryable=False),
+    "fail": lambda life: life.held().fail(WHY),
+    "fail for good": lambda life: life.held().fail(WHY, retryable=False),
     "release": lambda life: life.held().release(),
     "rescaled": lambda life: life.held().rescaled(),
     "begin_stop": lambda life: life.held().begin_stop(),

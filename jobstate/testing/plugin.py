@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 KINDS_OF_STORE: Final = ("memory", "file")
 MARKER: Final = "jobstate"
 _PROCESS: Final = "jobstate_worker_process"
+pytest.register_assert_rewrite("jobstate.testing.contract")
 _stage_key: Final = pytest.StashKey["Stage"]()
 _starter_key: Final = pytest.StashKey["StartWorker"]()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -13,36 +12,14 @@ from jobstate.context import DEFAULT_LEASE
 from jobstate.domain import checked, leases
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.job import By, Job
-from jobstate.domain.lifecycle import State, Trigger
+from jobstate.domain.lifecycle import State
 from jobstate.repository import Claimed
 from jobstate.store import JobStore
+from jobstate.testing.routes import NEVER_CLAIMED, ROUTES, lead
 from jobstate.testing.stage import Stage, stage_of
 from jobstate.testing.stepping import WORKER
 from jobstate.worker.run import Run
 
-_ROUTES: Final[Mapping[State, tuple[Trigger, ...]]] = {
-    State.CREATED: (),
-    State.SCHEDULED: (),
-    State.RUNNING: (),
-    State.RESCALING: (Trigger.RESCALE,),
-    State.RECOVERING: (Trigger.RECOVER,),
-    State.STOP_REQUESTED: (Trigger.REQUEST_STOP,),
-    State.STOPPING: (Trigger.REQUEST_STOP, Trigger.BEGIN_STOP),
-    State.STOPPED: (Trigger.REQUEST_STOP, Trigger.FINISH_STOP),
-    State.COMPLETED: (Trigger.COMPLETE,),
-    State.FAILED: (Trigger.FAIL,),
-}
-"""What happens to a job of each state once a worker has it. Created and Scheduled ones were never claimed."""
-_STEPS: Final[Mapping[Trigger, Callable[[JobStore, Run], object]]] = {
-    Trigger.RESCALE: lambda store, run: store.rescale(run, run.parallelism + 1),
-    Trigger.RECOVER: lambda store, run: run.fail("the test had it fail"),
-    Trigger.REQUEST_STOP: lambda store, run: store.stop(run),
-    Trigger.BEGIN_STOP: lambda store, run: run.begin_stop(),
-    Trigger.FINISH_STOP: lambda store, run: run.finish_stop(),
-    Trigger.COMPLETE: lambda store, run: run.complete(),
-    Trigger.FAIL: lambda store, run: run.fail("the test had it fail", retryable=False),
-}
-_NEVER_CLAIMED: Final = (State.CREATED, State.SCHEDULED)
 _kinds: Final = count(1)
 
 
@@ -61,10 +38,9 @@ class JobIn:
             raise InvalidRequest("hold", "follows from the state")
         store = self.stage.behind
         job = store.submit(**fields, hold=wanted is State.CREATED)
-        if wanted not in _NEVER_CLAIMED:
+        if wanted not in NEVER_CLAIMED:
             run = self.runs[job.id] = self._claimed(job)
-            for trigger in _ROUTES[wanted]:
-                _STEPS[trigger](store, run)
+            lead(store, run, ROUTES[wanted])
         return store.get(job)
 
     def _claimed(self, job: Job) -> Run:

@@ -84,18 +84,18 @@ class Stage:
 
 
 @contextmanager
-def staged(
-    target: str | os.PathLike[str] = ":memory:", *, clock: Clock | None = None, **options: Any
-) -> Iterator[Stage]:
+def staged(target: Any = ":memory:", *, clock: Clock | None = None, **options: Any) -> Iterator[Stage]:
     """Open a store for a test, and close it afterwards.
 
     Args:
-        target: A path, or `:memory:`.
+        target: What `jobstate.open` takes: a path, `:memory:`, a peewee database or a store of your own.
         clock: Where time comes from; default a `ManualClock`.
-        options: Those of `jobstate.open`; `actor` is `test` and `durability` is `normal` unless they say otherwise.
+        options: Those of `jobstate.open`; `actor` is `test`, and the `durability` of a path is `normal`, unless they
+            say otherwise.
     """
     chosen = ManualClock() if clock is None else clock
-    with jobstate.open(target, clock=chosen, **{"actor": ACTOR, "durability": "normal", **options}) as opened:
+    usual = {"actor": ACTOR, "durability": "normal"} if isinstance(target, str | os.PathLike) else {"actor": ACTOR}
+    with jobstate.open(target, clock=chosen, **{**usual, **options}) as opened:
         stage = Stage(opened, chosen)
         _staged.append(stage)
         try:

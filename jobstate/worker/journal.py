@@ -25,6 +25,9 @@ Entry = TypeVar("Entry", LogEntry, OutputRow)
 class Journal(Generic[Entry]):
     """Entries in the order in which they were made. Safe to use from several threads; one at a time writes.
 
+    An entry may come in the middle of any other call of the same thread: from a signal handler, or from a finalizer
+    that the garbage collector runs. So the lock lets its holder in again, and nothing is walked that `add` changes.
+
     Args:
         most: How many may wait.
         series_of: What an entry is numbered in: entries of several series are numbered apart.
@@ -44,12 +47,13 @@ class Journal(Generic[Entry]):
         self._written = written
         self._newest: dict[str, int] | None = None
         """The newest number that was given, by series."""
+        self._most = most
         self._waiting: deque[Entry] = deque(maxlen=most)
         self._unsure: list[Entry] = []
         """Written, in a transaction that may yet be undone."""
         self._counts_lost = counts_lost
         self._lost: Counter[str] = Counter()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @property
     def dirty(self) -> bool:
@@ -59,16 +63,14 @@ class Journal(Generic[Entry]):
     def add(self, entry: Entry) -> None:
         """Note an entry, which is not numbered yet."""
         with self._lock:
-            if len(self._waiting) == self._waiting.maxlen:
+            if len(self._waiting) == self._most:
                 self._lost[self._series_of(self._waiting[0])] += 1
             self._waiting.append(entry)
 
     def lost(self) -> int:
         """How many were lost since this was asked last."""
         with self._lock:
-            lost = self._lost.total()
-            self._lost.clear()
-            return lost
+            return self._take_lost().total()
 
     def take(self, *, sure: bool) -> list[Entry]:
         """What is to be written, numbered; it counts as written until `put_back`.
@@ -90,12 +92,9 @@ class Journal(Generic[Entry]):
                     self._return(undone)
                 self._unsure = [] if sure else kept
             if self._counts_lost:
-                for series, lost in self._lost.items():
+                for series, lost in self._take_lost().items():
                     self._newest[series] = self._newest.get(series, 0) + lost
-                self._lost.clear()
-            taken = [self._numbered(entry, self._newest) for entry in self._waiting]
-            self._waiting.clear()
-            return taken
+            return [self._numbered(entry, self._newest) for entry in self._take_waiting()]
 
     def put_back(self, taken: Iterable[Entry]) -> None:
         """The writing failed: these are to be written again, and their numbers are free."""
@@ -112,9 +111,23 @@ class Journal(Generic[Entry]):
             self._unsure.extend(taken)
 
     def _return(self, entries: list[Entry]) -> None:
-        again = deque(entries, maxlen=self._waiting.maxlen)
-        again.extend(self._waiting)
-        self._waiting = again
+        """Put entries before those that wait; as many as there is no room for are lost, the oldest."""
+        again = deque(entries)
+        again.extend(self._take_waiting())
+        while len(again) > self._most:
+            self._lost[self._series_of(again.popleft())] += 1
+        again.reverse()
+        self._waiting.extendleft(again)
+
+    def _take_waiting(self) -> deque[Entry]:
+        fresh: deque[Entry] = deque(maxlen=self._most)
+        taken, self._waiting = self._waiting, fresh
+        return taken
+
+    def _take_lost(self) -> Counter[str]:
+        fresh: Counter[str] = Counter()
+        taken, self._lost = self._lost, fresh
+        return taken
 
     def _numbered(self, entry: Entry, newest: dict[str, int]) -> Entry:
         series = self._series_of(entry)

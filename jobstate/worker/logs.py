@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import traceback
 from collections.abc import MutableMapping
 from contextvars import ContextVar
 from typing import Any, Final, Protocol
 
 from jobstate.domain.logs import LogLevel
+from jobstate.system import pid
 
 FIELDS: Final = ("operator_id", "task_index", "details", "record")
 """What an entry may say beside its message."""
@@ -47,6 +49,9 @@ def leave(before: Logged | None) -> None:
     _current.set(before)
 
 
+os.register_at_fork(after_in_child=lambda: _current.set(None))
+
+
 class RunHandler(logging.Handler):
     """Writes what is logged to the log of a job.
 
@@ -54,17 +59,21 @@ class RunHandler(logging.Handler):
     logger when the program starts, and every job has what its own handler logged. With a run, all that it gets is
     written to that one, from every thread.
 
-    `extra` may name `operator_id`, `task_index`, `details` and `record`. Below INFO nothing is kept.
+    `extra` may name `operator_id`, `task_index`, `details` and `record`. Below INFO nothing is kept, nor what a
+    forked child logs in the block of its parent's run: it holds no lease.
     """
 
     def __init__(self, run: Logged | None = None, level: int = logging.INFO) -> None:
         super().__init__(max(level, logging.INFO))
         self._run = run
+        self._process = pid()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Note a record of `logging`."""
         run = _current.get() if self._run is None else self._run
         if run is None or getattr(record, _NOTED, None) is run:
+            return
+        if run is self._run and self._process != pid():  # whose locks another thread may have held at the fork
             return
         setattr(record, _NOTED, run)  # it may come by again, through a logger above
         try:

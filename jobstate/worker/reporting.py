@@ -39,6 +39,7 @@ class Reporting:
     _lost = False
     # Made when they are first needed: most runs are over before.
     _logger: RunLog | None = None
+    _progress: ProgressBuffer | None = None
     _metrics: MetricsBuffer | None = None
     _logs: Journal[LogEntry] | None = None
     _output: Journal[OutputRow] | None = None
@@ -49,10 +50,9 @@ class Reporting:
         self.restored: Checkpoint | None = claimed.restored
         self._context = context
         self._claimed = claimed
-        self._buffer = ProgressBuffer(claimed.progress)
         self._writing = threading.RLock()
         """Held from taking what is to be written until that is decided."""
-        self._making = threading.Lock()
+        self._making = threading.RLock()
 
     @property
     def id(self) -> int:
@@ -72,15 +72,15 @@ class Reporting:
     @property
     def progress(self) -> dict[str, TableProgress]:
         """The progress by table, as this run has gathered it so far, from the restored checkpoint on."""
-        return self._buffer.current()
+        return self._progressing().current()
 
     def add_range(self, table: str, first: int, last: int, *, files: int = 0, size_bytes: int = 0) -> None:
         """Add the blocks `first`..`last` (inclusive) of a table, and the files and bytes that hold them."""
-        self._buffer.change(table, lambda progress: progress.added(first, last, files, size_bytes))
+        self._progressing().change(table, lambda progress: progress.added(first, last, files, size_bytes))
 
     def add_files(self, table: str, *, files: int = 1, size_bytes: int = 0) -> None:
         """Add files of a table that hold no block."""
-        self._buffer.change(table, lambda progress: progress.counted(files, size_bytes))
+        self._progressing().change(table, lambda progress: progress.counted(files, size_bytes))
 
     def set_progress(
         self,
@@ -92,7 +92,7 @@ class Reporting:
         current_block: int | None = None,
     ) -> None:
         """Set the absolute progress of a table; what is not given stays as it is."""
-        self._buffer.change(
+        self._progressing().change(
             table, lambda progress: progress.replaced(files_count, total_size_bytes, start_block, current_block)
         )
 
@@ -193,7 +193,7 @@ class Reporting:
             if not self._dirty:
                 return
             taken = self._take()
-            if not taken:
+            if taken is NOTHING:
                 return
             try:
                 self._context.repository.reports.record(self.lease, taken)
@@ -216,7 +216,7 @@ class Reporting:
                 writing = self._writing.acquire(blocking=False)
                 if writing:
                     taken = self._take(sure=True)
-                    if taken:
+                    if taken is not NOTHING:
                         self._context.repository.reports.record(self.lease, taken)
         except BaseException as error:
             self._failed(error, taken)
@@ -224,6 +224,12 @@ class Reporting:
         finally:
             if writing:  # only now: until it is committed, nobody may take it for written
                 self._writing.release()
+
+    def _progressing(self) -> ProgressBuffer:
+        with self._making:
+            if self._progress is None:
+                self._progress = ProgressBuffer(self._claimed.progress)
+            return self._progress
 
     def _metering(self) -> MetricsBuffer:
         with self._making:
@@ -235,12 +241,13 @@ class Reporting:
         with self._making:
             if self._logs is None:
                 telemetry = self._context.repository.telemetry
-                self._logs = Journal(
+                made: Journal[LogEntry] = Journal(
                     MAX_LOGS_WAITING,
                     lambda _: _LOG,
                     lambda: {_LOG: telemetry.newest_log(self.id)},
                     counts_lost=False,  # an entry tells of them
                 )
+                self._logs = self._logs or made  # an entry may have come while it was made: see `Journal`
             return self._logs
 
     def _output_journal(self, operator_id: str) -> Journal[OutputRow]:
@@ -263,14 +270,13 @@ class Reporting:
 
     @property
     def _dirty(self) -> bool:
-        return self._buffer.dirty or any(
-            part is not None and part.dirty for part in (self._metrics, self._logs, self._output)
-        )
+        parts = (self._progress, self._metrics, self._logs, self._output)
+        return any(part is not None and part.dirty for part in parts)
 
     def _take(self, *, sure: bool | None = None) -> Report:
-        """All that is to be written; it counts as written until `_failed`."""
+        """All that is to be written, or `NOTHING`; it counts as written until `_failed`."""
         if self._metrics is None and self._logs is None and self._output is None:
-            progress = self._buffer.take()
+            progress = None if self._progress is None else self._progress.take()
             return Report(progress) if progress else NOTHING
         if sure is None:
             sure = not self._context.repository.in_transaction()
@@ -286,7 +292,9 @@ class Reporting:
             raise
         if self._metrics is not None:
             taken = taken._replace(metrics=self._metrics.take(self._context.clock.now()))
-        return taken._replace(progress=self._buffer.take())
+        if self._progress is not None:
+            taken = taken._replace(progress=self._progress.take())
+        return taken or NOTHING
 
     def _tell_of_losses(self, logs: Journal[LogEntry]) -> None:
         lost = logs.lost()
@@ -295,7 +303,7 @@ class Reporting:
 
     def _written(self, taken: Report) -> None:
         """Inside a transaction that may yet be undone, what was written may have to be written again."""
-        if not taken or not self._context.repository.in_transaction():
+        if taken is NOTHING or not self._context.repository.in_transaction():
             return
         self._put_back(Report(taken.progress, taken.metrics))  # absolute numbers: twice is once
         if self._logs is not None:
@@ -309,7 +317,8 @@ class Reporting:
             self._lost = True
 
     def _put_back(self, taken: Report) -> None:
-        self._buffer.put_back(taken.progress)
+        if self._progress is not None:
+            self._progress.put_back(taken.progress)
         if self._metrics is not None:
             self._metrics.put_back(taken.metrics)
         if self._logs is not None:

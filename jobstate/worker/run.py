@@ -18,7 +18,7 @@ from jobstate.domain.leases import Renewal
 from jobstate.domain.lifecycle import STOP_PENDING
 from jobstate.domain.logs import LogLevel
 from jobstate.domain.moves import Decision
-from jobstate.domain.report import Report
+from jobstate.domain.report import NOTHING, Report
 from jobstate.repository import Claimed
 from jobstate.worker.checkpointing import Checkpointing
 from jobstate.worker.logs import Logged, enter, leave
@@ -147,7 +147,7 @@ class Run(Checkpointing):
             leases = self._context.repository.leases
             now = self._context.clock.now()
             try:
-                if taken or leases.complete([self.lease], now, self._by):
+                if taken is not NOTHING or leases.complete([self.job.lease], now, self._by):
                     leases.change(self.lease, lambda job: rules.complete(job, self.token, now, self._by), taken)
             except BaseException as error:
                 self._failed(error, taken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -55,13 +56,23 @@ class Server:
             return Answer(found.status, found.headers, found.data.decode())
 
 
+class _Prompt(uvicorn.Server):
+    """Ends soon after it is told to, as hundreds of tests wait for it."""
+
+    async def main_loop(self) -> None:
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks += 1
+            await asyncio.sleep(0.01)
+
+
 @contextmanager
 def serving(store: jobstate.JobStore, settings: Settings = SOON, *, port: int = 0, **options: Any) -> Iterator[Server]:
     """The application over the store under uvicorn, until the block ends; port 0: any that is free."""
     app = create_app(store, settings, **options)
     with listen("127.0.0.1", port) as listening:
         port = listening.getsockname()[1]
-        server = uvicorn.Server(uvicorn.Config(app, http=Protocol, log_level="error", timeout_graceful_shutdown=5))
+        server = _Prompt(uvicorn.Config(app, http=Protocol, log_level="error", timeout_graceful_shutdown=5))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

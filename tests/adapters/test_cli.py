@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 import jobstate
 from jobstate.cli.commands import cli
 from jobstate.domain.lifecycle import LIVE, TERMINAL, State
-from tests.contract.situations import one_of_each
+from jobstate.testing.contract.situations import one_of_each
 
 JOBSTATE = [sys.executable, "-m", "jobstate"]
 
@@ -236,6 +236,7 @@ def test_the_operators_day(shell: Shell) -> None:
         (["submit", "extract", "--available-at", "noon"], 2, "is not a time with a zone, such as"),
         (["submit", "extract", "--available-at", "2030-01-01T00:00:00"], 2, "is not a time with a zone, such as"),
         (["prune", "--older-than", "a week"], 2, "is not a duration such as"),
+        (["prune", "--older-than", "7"], 2, "has no unit; say 7s, 7m, 7h, 7d or 7w"),
         (["list", "--label", "team"], 2, "is not NAME=VALUE"),
         (["fail", 1], 2, "Missing option '--reason'"),
         (["nonsense"], 2, "No such command"),

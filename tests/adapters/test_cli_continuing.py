@@ -160,6 +160,22 @@ def test_what_is_refused_ends_with_its_code_and_changes_nothing(desk: Desk, line
     assert desk.store.newest_event() == newest
 
 
+def test_a_restart_whose_checkpoint_cannot_be_looked_up_still_tells_the_id(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise jobstate.StoreBusy(str(desk.db), "others write")
+
+    desk.run.fail("disk gone", retryable=False)
+    monkeypatch.setattr(JobStore, "checkpoints", gone)
+    shown = desk("restart", 1)
+    assert shown.stdout == "2\n"
+    assert "job 2 restarts job 1 from a checkpoint that could not be looked up: " in shown.stderr
+    assert "others write" in shown.stderr
+    desk.store.acting("test").fail(2, "again")
+    assert "restored_checkpoint" not in desk.json("restart", 2)
+
+
 def test_a_second_restart_is_a_conflict_that_names_the_first(desk: Desk) -> None:
     desk.run.fail("disk gone", retryable=False)
     desk("restart", 1)

@@ -22,8 +22,8 @@ from click.testing import CliRunner, Result
 import jobstate
 from jobstate.cli.commands import cli
 from jobstate.http import Settings
+from jobstate.testing.contract.situations import one_of_each, running
 from tests.adapters.server import serving
-from tests.contract.situations import one_of_each, running
 
 pytestmark = pytest.mark.slow
 

@@ -20,8 +20,8 @@ from jobstate import JobClient, JobStore, State, TableProgress
 from jobstate.client.connection import Connection
 from jobstate.domain.errors import JobStateError
 from jobstate.http import Settings
+from jobstate.testing.contract.situations import SCENES, one_of_each, running, scene, submitted
 from tests.adapters.server import Server, serving
-from tests.contract.situations import SCENES, one_of_each, running, scene, submitted
 
 Jobs = JobStore | JobClient
 QUIET = Settings(sweep_every=3600)
@@ -86,6 +86,7 @@ FILTERS: list[dict[str, Any]] = [
     {"status": {State.CREATED, State.SCHEDULED, State.RECOVERING}},
     {"status": "all", "kind": "kind-x"},
     {"status": "all", "node_id": "worker-01"},
+    {"status": "all", "node_id": ""},
     {"status": "all", "pipeline_id": "p/1 & more"},
     {"status": "all", "labels": {"team": "data"}},
     {"status": "all", "labels": {"team": "data", "a,b\\c=d": "x=y,z\\"}},
@@ -95,7 +96,7 @@ FILTERS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("wanted", FILTERS, ids=str)
+@pytest.mark.parametrize("wanted", FILTERS, ids=", ".join)
 def test_every_filter_of_a_list_selects_the_same_on_every_page(
     shared: tuple[JobStore, JobClient], wanted: dict[str, Any]
 ) -> None:
@@ -360,7 +361,7 @@ def test_a_wait_lasts_as_long_as_it_is_told_and_says_where_the_job_is(store: Job
         began = time.monotonic()
         with pytest.raises(jobstate.WaitTimeout) as late:
             client.wait(run, timeout=timeout)
-        assert timeout <= time.monotonic() - began < timeout + 0.4
+        assert timeout <= time.monotonic() - began < timeout + 10  # and not 30, the length of one question
         assert (late.value.job_id, late.value.state) == (run.id, State.RUNNING)
         assert late.value.timeout >= timeout
 

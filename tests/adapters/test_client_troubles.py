@@ -190,7 +190,7 @@ def test_a_busy_store_is_left_alone_for_as_long_as_it_says() -> None:
     with scripted([later, A_JOB]) as server, connected(server.url) as client:
         began = time.monotonic()
         client.get(1)
-        assert 1 <= time.monotonic() - began < 2
+        assert 1 <= time.monotonic() - began < 10
 
 
 # Somebody else there.

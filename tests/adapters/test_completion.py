@@ -14,7 +14,7 @@ import pytest
 import jobstate
 from jobstate.domain.lifecycle import LIVE, TERMINAL, State
 from jobstate.storage.glance import glance
-from tests.contract.situations import one_of_each
+from jobstate.testing.contract.situations import one_of_each
 
 BIN: Final = Path(sys.executable).parent
 WORDS: Final = {"active", "all", "completed", "error", "running", "scheduled", "stopped", "stopping", "terminal"}

@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 import jobstate
+from jobstate import JobStore
 from jobstate.cli.demo.files import Tally, parts, read, table_of
 from jobstate.cli.demo.journal import Journal, Read, noted, read_again
 from jobstate.cli.demo.report import judge, walk
 from jobstate.cli.demo.work import COUNT, KIND, READ, count, descriptor, part_of
 from jobstate.domain.job import Lease
-from jobstate.testing.clock import ManualClock
+from jobstate.testing import ManualClock, drain
 from tests.architecture.generated import README
 
 DEMO = [sys.executable, "-m", "jobstate", "demo"]
@@ -173,29 +174,28 @@ class _Played:
 def played_in_this_process(
     store: jobstate.JobStore, folder: Path, notes: Path, handler: Callable[[jobstate.Run, Journal], None] = count
 ) -> _Played:
-    """The jobs of the folder, done by one worker."""
+    """The jobs of the folder, done one after the other."""
     jobs = [store.submit(KIND, descriptor(part, 0)) for part in parts(folder, ())]
     journal = Journal(notes, "w")
-    store.worker("w", until_idle=True).serve({KIND: lambda run: handler(run, journal)})
+    drain({KIND: lambda run: handler(run, journal)}, store=store)
     journal.close()
     return _Played(jobs)
 
 
-def test_the_verdict_notices_counters_that_differ_from_the_walk(folder: Path, tmp_path: Path) -> None:
+def test_the_verdict_notices_counters_that_differ_from_the_walk(jobs: JobStore, folder: Path, tmp_path: Path) -> None:
     def twice(run: jobstate.Run, journal: Journal) -> None:
         count(run, journal)
         if run.id == 2:
             run.metrics(COUNT, records_out=1)
 
-    with jobstate.open(":memory:") as store:
-        played = played_in_this_process(store, folder, tmp_path, twice)
-        claims = dict(judge(store, played, noted(tmp_path), folder, ()).claims)
-        assert not claims[METRICS]
-        assert claims["the completed jobs counted what a plain walk counts: nothing remains"]
+    played = played_in_this_process(jobs, folder, tmp_path, twice)
+    claims = dict(judge(jobs, played, noted(tmp_path), folder, ()).claims)
+    assert not claims[METRICS]
+    assert claims["the completed jobs counted what a plain walk counts: nothing remains"]
 
 
 def test_a_file_that_may_not_be_read_is_a_warning_of_its_job(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    jobs: JobStore, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret, usual = folder / "gamma" / "secret", Path.open
     secret.write_text("never seen")
@@ -206,43 +206,40 @@ def test_a_file_that_may_not_be_read_is_a_warning_of_its_job(
         return usual(path, *args, **named)
 
     monkeypatch.setattr(Path, "open", refuse)
-    with jobstate.open(":memory:") as store:
-        played = played_in_this_process(store, folder, tmp_path)
-        verdict = judge(store, played, noted(tmp_path), folder, ())
-        assert dict(verdict.claims)[METRICS]
-        assert verdict.metrics.counted.unreadable == 1
-        (warning,) = [entry for job in played.jobs for entry in store.errors(job)]
-        assert (warning.level, warning.operator_id) == ("warn", READ)
-        assert warning.message == f"may not be read, counts without its content: {secret}"
+    played = played_in_this_process(jobs, folder, tmp_path)
+    verdict = judge(jobs, played, noted(tmp_path), folder, ())
+    assert dict(verdict.claims)[METRICS]
+    assert verdict.metrics.counted.unreadable == 1
+    (warning,) = [entry for job in played.jobs for entry in jobs.errors(job)]
+    assert (warning.level, warning.operator_id) == ("warn", READ)
+    assert warning.message == f"may not be read, counts without its content: {secret}"
 
 
-def test_the_verdict_measures_all_completed_jobs_together(folder: Path, tmp_path: Path) -> None:
-    clock = ManualClock()
-
+def test_the_verdict_measures_all_completed_jobs_together(
+    jobs: JobStore, clock: ManualClock, folder: Path, tmp_path: Path
+) -> None:
     def slowly(run: jobstate.Run, journal: Journal) -> None:
         count(run, journal)
         clock.advance(5)
 
-    with jobstate.open(":memory:", clock=clock) as store:
-        played = played_in_this_process(store, folder, tmp_path, slowly)
-        metrics = judge(store, played, noted(tmp_path), folder, ()).metrics
+    played = played_in_this_process(jobs, folder, tmp_path, slowly)
+    metrics = judge(jobs, played, noted(tmp_path), folder, ()).metrics
     assert (metrics.counted, metrics.seconds) == (walk(folder, ()), 20)
     assert metrics.files_per_second == 83 / 20
     assert metrics.latency is not None
     assert 0 < metrics.latency.p50 <= metrics.latency.p99
 
 
-def test_the_verdict_notices_a_file_that_no_job_reported(folder: Path, tmp_path: Path) -> None:
-    with jobstate.open(":memory:") as store:
-        played = played_in_this_process(store, folder, tmp_path)
-        claims = dict(judge(store, played, noted(tmp_path), folder, ()).claims)
-        assert claims["the completed jobs counted what a plain walk counts: nothing remains"]
-        assert claims["no file was left out; 0 read again, none that a checkpoint held"]
-        assert not claims["worker-1 was killed, and its job 2 claimed again"]
-        assert not claims["the stopped job was restarted"]
-        (folder / "alpha" / "new").write_text("x")
-        claims = dict(judge(store, played, noted(tmp_path), folder, ()).claims)
-        assert not claims["the completed jobs counted what a plain walk counts: nothing remains"]
+def test_the_verdict_notices_a_file_that_no_job_reported(jobs: JobStore, folder: Path, tmp_path: Path) -> None:
+    played = played_in_this_process(jobs, folder, tmp_path)
+    claims = dict(judge(jobs, played, noted(tmp_path), folder, ()).claims)
+    assert claims["the completed jobs counted what a plain walk counts: nothing remains"]
+    assert claims["no file was left out; 0 read again, none that a checkpoint held"]
+    assert not claims["worker-1 was killed, and its job 2 claimed again"]
+    assert not claims["the stopped job was restarted"]
+    (folder / "alpha" / "new").write_text("x")
+    claims = dict(judge(jobs, played, noted(tmp_path), folder, ()).claims)
+    assert not claims["the completed jobs counted what a plain walk counts: nothing remains"]
 
 
 def runs(*spans: tuple[int, int, int, int]) -> list[Read]:

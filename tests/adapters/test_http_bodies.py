@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import pytest
 
+from jobstate.testing.contract.situations import everything
 from jobstate.wire.vocabulary import Dialect
 from tests.adapters.conftest import Api
 from tests.adapters.refusing import assert_refused, raw, request
-from tests.contract.situations import everything
 
 pytestmark = pytest.mark.parametrize("running_api", [Dialect.DOCS], indirect=True, scope="module")
 

@@ -17,7 +17,7 @@ from jobstate import State
 from jobstate.http.keeper import Keeper
 from jobstate.http.measuring import Meters
 from jobstate.http.upkeep import Upkeep
-from jobstate.testing.clock import ManualClock
+from jobstate.testing import ManualClock, Stage
 from tests.adapters.server import Answer, Server, serving
 from tests.processes.team import eventually, together
 
@@ -111,17 +111,6 @@ def test_notes_are_no_transitions(store: jobstate.JobStore, server: Server) -> N
 # Latencies by hand: the clock of the store is turned, the server's upkeep is called.
 
 
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def by_hand(clock: ManualClock) -> Iterator[jobstate.JobStore]:
-    with jobstate.open(":memory:", clock=clock) as store:
-        yield store
-
-
 class Observed:
     """The metrics over a store whose upkeep is called by hand."""
 
@@ -145,100 +134,100 @@ def later(clock: ManualClock, seconds: float) -> datetime:
     return datetime.fromtimestamp(clock.now() / 1_000_000 + seconds, UTC)
 
 
-def test_a_claim_is_measured_from_when_the_job_was_due(by_hand: jobstate.JobStore, clock: ManualClock) -> None:
-    observed = Observed(by_hand)
-    by_hand.submit("at once")
+def test_a_claim_is_measured_from_when_the_job_was_due(jobs: jobstate.JobStore, clock: ManualClock) -> None:
+    observed = Observed(jobs)
+    jobs.submit("at once")
     clock.advance(3)
-    by_hand.claim("w1")
+    jobs.claim("w1")
     assert observed.latency("claim") == (1, 3)
 
-    by_hand.submit("later", available_at=later(clock, 60))
+    jobs.submit("later", available_at=later(clock, 60))
     clock.advance(62)
-    by_hand.claim("w1", kinds=["later"], lease=1000)
+    jobs.claim("w1", kinds=["later"], lease=1000)
     assert observed.latency("claim") == (2, 5)
 
-    by_hand.submit("soon", available_at=later(clock, 0.5))
+    jobs.submit("soon", available_at=later(clock, 0.5))
     clock.advance(0.7)
-    by_hand.claim("w1", kinds=["soon"], lease=1000)
+    jobs.claim("w1", kinds=["soon"], lease=1000)
     assert observed.latency("claim") == (3, 5.2)
 
-    held = by_hand.submit("held", hold=True)
+    held = jobs.submit("held", hold=True)
     clock.advance(100)
-    by_hand.schedule(held)
+    jobs.schedule(held)
     clock.advance(4)
-    by_hand.claim("w1", kinds=["held"], lease=1000)
+    jobs.claim("w1", kinds=["held"], lease=1000)
     assert observed.latency("claim") == (4, 9.2)
 
 
-def test_the_pause_before_a_retry_is_no_waiting(by_hand: jobstate.JobStore, clock: ManualClock) -> None:
-    observed = Observed(by_hand)
-    job = by_hand.submit("extract")
-    by_hand.claim("w1")[0].fail("flaky")
-    pause = (by_hand.get(job).available_us - clock.now()) / 1_000_000
+def test_the_pause_before_a_retry_is_no_waiting(jobs: jobstate.JobStore, clock: ManualClock) -> None:
+    observed = Observed(jobs)
+    job = jobs.submit("extract")
+    jobs.claim("w1")[0].fail("flaky")
+    pause = (jobs.get(job).available_us - clock.now()) / 1_000_000
     assert pause > 0
     clock.advance(pause + 5)
-    by_hand.claim("w1")
+    jobs.claim("w1")
     assert observed.latency("claim") == (2, 5)
 
 
 def test_a_job_that_waited_before_the_server_began_is_measured_whole(
-    by_hand: jobstate.JobStore, clock: ManualClock
+    jobs: jobstate.JobStore, clock: ManualClock
 ) -> None:
-    by_hand.submit("extract")
-    stopping = by_hand.submit("stopping")
-    (run,) = by_hand.claim("w1", kinds=["stopping"], lease=1000)
-    by_hand.stop(stopping, timeout=1000)
+    jobs.submit("extract")
+    stopping = jobs.submit("stopping")
+    (run,) = jobs.claim("w1", kinds=["stopping"], lease=1000)
+    jobs.stop(stopping, timeout=1000)
     clock.advance(7)
-    observed = Observed(by_hand)
+    observed = Observed(jobs)
     clock.advance(1)
-    by_hand.claim("w1", kinds=["extract"])
+    jobs.claim("w1", kinds=["extract"])
     run.finish_stop()
     assert observed.latency("claim") == (1, 8)
     assert observed.latency("stop") == (1, 8)
 
 
 def test_a_stop_is_measured_from_the_first_request_to_the_end_of_the_job(
-    by_hand: jobstate.JobStore, clock: ManualClock
+    jobs: jobstate.JobStore, clock: ManualClock
 ) -> None:
-    observed = Observed(by_hand)
-    by_hand.stop(by_hand.submit("never started"), mode="force")
+    observed = Observed(jobs)
+    jobs.stop(jobs.submit("never started"), mode="force")
     assert observed.latency("stop") == (1, 0)
 
-    by_hand.submit("extract")
-    (run,) = by_hand.claim("w1", lease=1000)
-    by_hand.stop(run.id)
+    jobs.submit("extract")
+    (run,) = jobs.claim("w1", lease=1000)
+    jobs.stop(run.id)
     clock.advance(2)
-    by_hand.stop(run.id, mode="immediate")
+    jobs.stop(run.id, mode="immediate")
     clock.advance(1)
     run.begin_stop()
     clock.advance(4)
     run.finish_stop()
     assert observed.latency("stop") == (2, 7)
 
-    by_hand.submit("extract")
-    (run,) = by_hand.claim("w1", lease=1000)
-    by_hand.stop(run.id)
+    jobs.submit("extract")
+    (run,) = jobs.claim("w1", lease=1000)
+    jobs.stop(run.id)
     clock.advance(5)
     run.complete()  # completion beats the stop
     assert observed.latency("stop") == (3, 12)
 
 
-def test_a_completion_is_no_stop(by_hand: jobstate.JobStore) -> None:
-    observed = Observed(by_hand)
-    by_hand.submit("extract")
-    by_hand.claim("w1")[0].complete()
+def test_a_completion_is_no_stop(jobs: jobstate.JobStore) -> None:
+    observed = Observed(jobs)
+    jobs.submit("extract")
+    jobs.claim("w1")[0].complete()
     assert observed.latency("stop") == (0, 0)
 
 
 def test_lost_leases_are_counted_and_what_a_worker_says_itself_is_none(
-    by_hand: jobstate.JobStore, clock: ManualClock
+    jobs: jobstate.JobStore, clock: ManualClock
 ) -> None:
-    observed = Observed(by_hand)
+    observed = Observed(jobs)
     for number, kind in enumerate(("retried", "spent", "stopped", "failed", "released")):
-        by_hand.submit(kind, max_attempts=1 if kind == "spent" else 3)
-        (run,) = by_hand.claim("w1", kinds=[kind], lease=10)
+        jobs.submit(kind, max_attempts=1 if kind == "spent" else 3)
+        (run,) = jobs.claim("w1", kinds=[kind], lease=10)
         if kind == "stopped":
-            by_hand.stop(run.id, timeout=1000)
+            jobs.stop(run.id, timeout=1000)
         elif kind == "failed":
             run.fail("by itself")
         elif kind == "released":
@@ -255,22 +244,22 @@ def test_lost_leases_are_counted_and_what_a_worker_says_itself_is_none(
 
 
 def test_an_event_is_counted_once_though_the_store_fails_in_the_middle(
-    by_hand: jobstate.JobStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    jobs: jobstate.JobStore, clock: ManualClock, jobstate_stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    observed = Observed(by_hand)
+    observed = Observed(jobs)
     for _ in range(3):
-        by_hand.submit("extract")
+        jobs.submit("extract")
     clock.advance(5)
-    by_hand.claim("w1", limit=3, lease=1000)
-    jobs = type(by_hand.repository.jobs)
-    real, calls = jobs.find, iter(range(100))
+    jobs.claim("w1", limit=3, lease=1000)
+    rows = jobstate_stage.behind.repository.jobs
+    real, calls = rows.find, iter(range(100))
 
-    def find(self: object, job_id: int) -> object:
+    def find(job_id: int) -> object:
         if next(calls) == 1:
             raise jobstate.StoreBusy("jobs.db", "for a moment")
-        return real(self, job_id)  # type: ignore[arg-type]
+        return real(job_id)
 
-    monkeypatch.setattr(jobs, "find", find)
+    monkeypatch.setattr(rows, "find", find)
     with pytest.raises(jobstate.StoreBusy):
         observed.upkeep.round()
     samples = observed.samples()

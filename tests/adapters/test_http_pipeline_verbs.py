@@ -8,13 +8,13 @@ import pytest
 
 from jobstate import Run, State
 from jobstate.testing.clock import ManualClock
+from jobstate.testing.contract.situations import everything
 from jobstate.wire.instants import milliseconds
 from jobstate.wire.vocabulary import Dialect
 from tests.adapters.conftest import Api
 from tests.adapters.jobs_in_states import LEASE, brought
 from tests.adapters.refusing import assert_refused
 from tests.adapters.server import Answer
-from tests.contract.situations import everything
 
 pytestmark = pytest.mark.parametrize("running_api", [Dialect.DOCS], indirect=True, scope="module")
 

@@ -125,6 +125,7 @@ def test_a_listing_refuses_what_it_cannot_mean(untouched: Api, query: str, code:
         ("?status=terminal&status=stopped", "status: is given more than once"),
         ("?status=terminal&older_than=", "older_than: '' is not a duration"),
         ("?status=terminal&older_than=a%20week", "older_than: 'a week' is not a duration"),
+        ("?status=terminal&older_than=7", "older_than: '7' has no unit; say 7s, 7m, 7h, 7d or 7w"),
         ("?status=terminal&older_than=-1", "older_than: '-1' is not a duration"),
         ("?status=terminal&older_than=nan", "older_than: 'nan' is not a duration"),
         ("?status=terminal&older_than=1e999", "older_than: '1e999' is not a duration"),

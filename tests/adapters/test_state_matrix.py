@@ -11,6 +11,8 @@ from jobstate import State
 from jobstate.domain.errors import JobNotTerminal
 from jobstate.domain.lifecycle import LIFECYCLE, TERMINAL, Trigger
 from jobstate.domain.removal import PRUNE_WORDS
+from jobstate.testing.contract.situations import everything
+from jobstate.testing.routes import WHY
 from jobstate.wire import amp
 from jobstate.wire.errors import code_of
 from jobstate.wire.vocabulary import spelled
@@ -28,7 +30,6 @@ from tests.adapters.expectations import (
 )
 from tests.adapters.jobs_in_states import brought, one_per_state
 from tests.adapters.server import Answer
-from tests.contract.situations import everything
 
 
 def refused(answer: Answer, error: jobstate.JobStateError) -> None:
@@ -51,7 +52,7 @@ def test_the_progress_of_a_job_in_any_state_is_shown_and_of_a_failed_one_also_wh
     job_id = brought(api.store, state)
     before = everything(api.store)
     answer = api.ask("GET", f"/jobs/{job_id}/progress")
-    detail = {"detail": "bad input"} if state in GROUPS["error"] else {}
+    detail = {"detail": WHY} if state in GROUPS["error"] else {}
     expected = {"job_id": job_id, "job_status": spelled(state, api.dialect), "tables": {}, **detail}
     assert (answer.status, answer.json) == (200, expected)
     assert everything(api.store) == before

@@ -13,12 +13,12 @@ from jobstate.domain.actions import Action, allowed_actions
 from jobstate.domain.errors import JobNotTerminal
 from jobstate.domain.lifecycle import LEASED, LIFECYCLE, TERMINAL, Trigger
 from jobstate.domain.removal import PRUNE_WORDS
+from jobstate.testing.contract.situations import Entry
 from jobstate.wire import amp
 from jobstate.wire.errors import code_of
 from jobstate.wire.vocabulary import Dialect, spelled
 from tests.adapters.conftest import Shell
 from tests.adapters.expectations import GROUPS, LIVE_WORDS, NO_WORDS, QUEUED, after_stop, not_allowed, wanted
-from tests.contract.situations import Entry
 
 pytestmark = pytest.mark.slow
 

@@ -9,13 +9,13 @@ from jobstate.domain.actions import Action, allowed_actions
 from jobstate.domain.errors import JobNotTerminal, RestartNotAllowed
 from jobstate.domain.lifecycle import LEASED, LIFECYCLE, LIVE, STOP_PENDING, TERMINAL, Trigger
 from jobstate.domain.metrics import Counters
+from jobstate.testing.contract.situations import everything
 from jobstate.wire import pipeline
 from jobstate.wire.vocabulary import Dialect, spelled
 from tests.adapters.conftest import Api
 from tests.adapters.expectations import after_stop, by_id, not_allowed
 from tests.adapters.jobs_in_states import brought
 from tests.adapters.test_state_matrix import refused
-from tests.contract.situations import everything
 
 pytestmark = pytest.mark.parametrize("running_api", [Dialect.DOCS], indirect=True, scope="module")
 each_state = pytest.mark.parametrize("state", State)

@@ -16,12 +16,15 @@ import pytest
 import jobstate
 from tests.adapters.server import Answer, Server, serving
 from tests.architecture.generated import PARTS, README, renewed
+from tests.contract import ported
 
 TEXT = README.read_text()
 EXAMPLES = re.findall(r"<!-- runs as printed -->\n```python\n(.*?)```", TEXT, re.DOTALL)
 
 (TEST_CONFIGURATION,) = re.findall(r"<!-- configuration of the test below -->\n```toml\n(.*?)```", TEXT, re.DOTALL)
 (TEST,) = re.findall(r"<!-- a test, run as printed -->\n```python\n(.*?)```", TEXT, re.DOTALL)
+
+(TEST_OF_A_STORE,) = re.findall(r"<!-- a test of a store, run as printed -->\n```python\n(.*?)```", TEXT, re.DOTALL)
 
 
 def test_generated_parts_are_what_the_code_says() -> None:
@@ -107,7 +110,8 @@ def test_an_example_runs_as_printed(example: str, tmp_path: Path) -> None:
 
 
 def test_the_examples_are_typed_strictly_as_a_user_would_check_them(tmp_path: Path) -> None:
-    examples = [*EXAMPLES, TEST]
+    examples = [*EXAMPLES, TEST, TEST_OF_A_STORE]
+    (tmp_path / "my_store.pyi").write_text("class MyStore: ...\n")
     paths = [tmp_path / f"example_{number}.py" for number in range(len(examples))]
     for path, example in zip(paths, examples, strict=True):
         path.write_text(example)
@@ -128,6 +132,19 @@ def test_the_test_that_is_shown_passes_and_notices_a_handler_that_loses_blocks(t
         (tmp_path / "test_extract.py").write_text(code)
         result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
         assert (result.returncode, said in result.stdout) == (outcome, True), result.stdout
+
+
+def test_the_test_of_a_store_that_is_shown_runs_the_suite_over_it(tmp_path: Path) -> None:
+    source = Path(ported.__file__).read_text()
+    (tmp_path / "my_store.py").write_text(source + "\n\nMyStore = in_memory\n")
+    (tmp_path / "test_my_store.py").write_text(TEST_OF_A_STORE)
+    command = [sys.executable, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider"]
+    whole = subprocess.run([*command, "--collect-only", "-q"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert "TestMyStore::TestClaiming::test_a_claim_takes_at_most_its_limit\n" in whole.stdout
+    assert len(re.findall("^test_my_store.py::TestMyStore::", whole.stdout, re.MULTILINE)) > 700
+    part = subprocess.run([*command, "-k", "TestClaiming"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert part.returncode == 0, part.stdout
+    assert re.search(r"= \d+ passed, \d+ deselected", part.stdout)
 
 
 def test_the_first_example_fits_on_a_screen() -> None:

@@ -65,7 +65,9 @@ def test_no_statement_asks_the_database_for_time_or_chance() -> None:
 def test_state_names_stand_only_in_the_table() -> None:
     values = {state.value for state in jobstate.State}
     for path in PACKAGE.rglob("*.py"):
-        if path.name == "lifecycle.py":
+        if (
+            path.name == "lifecycle.py" or PACKAGE / "testing" / "contract" in path.parents
+        ):  # a test says what it expects
             continue
         constants = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
         assert not values & constants, path

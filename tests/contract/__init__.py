@@ -1,1 +1,1 @@
-"""What every store promises: one suite over the public interface, run against each kind of store in `conftest.py`."""
+"""The suite that `jobstate.testing.contract` ships, over each of our kinds of store, and what lies beside it."""

@@ -1,97 +1,93 @@
-"""The kinds of store that the suite runs against: the only place that lists them."""
+"""Our kinds of store, which the suite runs against: the only place that lists them."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final
 
 import peewee
 import pytest
 
 import jobstate
-from jobstate import JobStore
-from jobstate.testing.clock import ManualClock
+from jobstate.testing.contract import StoreKind
+
+EMBEDDED: Final[dict[str, Any]] = {"table_prefix": "queue_"}
+QUICK: Final[dict[str, Any]] = {"durability": "normal"}
 
 
-class OpenStore(Protocol):
-    """Opens one more store of the kind under test, empty and apart from the others."""
+class Place:
+    """Where the stores of one test are made: a folder of its own, and what is to be closed after it."""
 
-    def __call__(self, **options: Any) -> JobStore:
-        """Takes the options of `jobstate.open`; the clock is turned by hand unless another one is given."""
+    def __init__(self, folder: Path, blanks: dict[str, Path], after: ExitStack) -> None:
+        self._folder = folder
+        self._blanks = blanks
+        self._after = after
+        self._numbers = count(1)
+
+    def path(self, kind: str) -> Path:
+        """The path of one more empty store of that kind; copying one takes less time than making its schema."""
+        path = self._folder / f"{next(self._numbers)}.db"
+        shutil.copy(self._blanks[kind], path)
+        return path
+
+    def database(self, path: Path) -> peewee.SqliteDatabase:
+        """A database as a caller has opened it."""
+        database = _database(path)
+        self._after.callback(database.close)
+        return database
 
 
-class Kind(NamedTuple):
-    """A kind of store: what `jobstate.open` is given, and the options that belong to it."""
-
-    target: Callable[[Path, ExitStack], Any]
-    """From the path of the store, and what is to be closed after it."""
-    options: dict[str, Any]
-    in_a_file: bool = True
-
-
-def _database_of_the_caller(path: Path, after: ExitStack) -> peewee.SqliteDatabase:
+def _database(path: Path) -> peewee.SqliteDatabase:
     database = peewee.SqliteDatabase(str(path), pragmas={"journal_mode": "wal", "synchronous": "normal"}, timeout=5)
     database.connect()
-    after.callback(database.close)
     return database
 
 
-KINDS: Final[dict[str, Kind]] = {
-    "memory": Kind(lambda path, after: ":memory:", {}, in_a_file=False),
-    "file": Kind(lambda path, after: path, {"durability": "normal"}),
-    "database of the caller": Kind(_database_of_the_caller, {"table_prefix": "queue_"}),
-}
+def _memory(place: Place) -> StoreKind:
+    return StoreKind(make=lambda: ":memory:", again=None, from_backup=lambda path: path)
 
 
-@pytest.fixture
-def clock() -> ManualClock:
-    """The hand-turned clock of the store."""
-    return ManualClock()
+def _file(place: Place) -> StoreKind:
+    return StoreKind(
+        make=lambda: place.path("file"), again=lambda path: path, from_backup=lambda path: path, options=QUICK
+    )
 
 
-@pytest.fixture(params=["memory", "file", pytest.param("database of the caller", marks=pytest.mark.slow)])
-def kind_of_store(request: pytest.FixtureRequest) -> str:
-    """The name of the kind of store under test."""
-    name: str = request.param
-    return name
+def _database_of_the_caller(place: Place) -> StoreKind:
+    return StoreKind(
+        make=lambda: place.database(place.path("database of the caller")),
+        again=lambda database: place.database(Path(database.database)),
+        from_backup=place.database,
+        options=EMBEDDED,
+    )
+
+
+KINDS: Final = (
+    pytest.param(_memory, id="memory"),
+    pytest.param(_file, id="file"),
+    pytest.param(_database_of_the_caller, id="database of the caller", marks=pytest.mark.slow),
+)
 
 
 @pytest.fixture(scope="session")
 def blanks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """An empty store of each kind that lives in a file: copying one takes less time than making its schema."""
+    """An empty store of each kind that lives in a file."""
     folder = tmp_path_factory.mktemp("blank")
-    made = {}
-    for name, kind in KINDS.items():
-        if kind.in_a_file:
-            made[name] = folder / f"{name}.db"
-            with ExitStack() as after:
-                after.enter_context(jobstate.open(kind.target(made[name], after), **kind.options))
-    return made
+    paths = {"file": folder / "file.db", "database of the caller": folder / "embedded.db"}
+    jobstate.open(paths["file"]).close()
+    database = _database(paths["database of the caller"])
+    jobstate.open(database, **EMBEDDED).close()
+    database.close()
+    return paths
 
 
-@pytest.fixture
-def open_store(kind_of_store: str, blanks: dict[str, Path], tmp_path: Path, clock: ManualClock) -> Iterator[OpenStore]:
-    """Opens stores of each kind in turn; they are closed after the test."""
-    target, belonging, in_a_file = KINDS[kind_of_store]
+@pytest.fixture(params=KINDS)
+def store_kind(request: pytest.FixtureRequest, blanks: dict[str, Path], tmp_path: Path) -> Iterator[StoreKind]:
+    """The kind of store under test."""
     with ExitStack() as after:
-        opened = 0
-
-        def open_one(**options: Any) -> JobStore:
-            nonlocal opened
-            opened += 1
-            path = tmp_path / f"{opened}.db"
-            if in_a_file:
-                shutil.copy(blanks[kind_of_store], path)
-            chosen = {"clock": clock, "actor": "test:suite", **belonging, **options}
-            return after.enter_context(jobstate.open(target(path, after), **chosen))
-
-        yield open_one
-
-
-@pytest.fixture
-def store(open_store: OpenStore) -> JobStore:
-    """One empty store with the default options."""
-    return open_store()
+        kind: StoreKind = request.param(Place(tmp_path, blanks, after))
+        yield kind

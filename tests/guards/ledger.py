@@ -13,7 +13,7 @@ import jobstate
 from jobstate import State, Trigger
 from jobstate.domain.lifecycle import LEASE_EFFECT, LeaseEffect
 from jobstate.domain.shape import SHAPE
-from jobstate.storage.tables import column_of
+from jobstate.storage.columns import column_of
 from jobstate.testing.clock import ManualClock
 
 KEY: Final = "the-live-key"

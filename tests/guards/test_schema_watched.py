@@ -10,8 +10,9 @@ import pytest
 
 import jobstate
 from jobstate.storage.guards import guards
+from jobstate.storage.indexes import indexes, views
 from jobstate.storage.schema import differences
-from jobstate.storage.tables import define, indexes, views
+from jobstate.storage.tables import define
 from jobstate.testing.clock import ManualClock
 
 TABLES: Final = define("")

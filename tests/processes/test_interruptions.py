@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
 import jobstate
+from jobstate.storage.transaction import Transaction
 
 STORM = """
 import os, random, signal, sys, threading, time
@@ -109,3 +112,26 @@ def test_a_store_may_be_closed_while_other_threads_use_it(tmp_path: Path) -> Non
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_handler_may_fork_processes_and_end_them(tmp_path: Path) -> None:
     assert run(FORKING, tmp_path / "jobs.db") == "Completed\n"
+
+
+def test_what_follows_a_transaction_whose_end_was_interrupted_is_kept(tmp_path: Path) -> None:
+    """A single statement is its own transaction again, and no part of one that will be undone."""
+
+    def interrupt(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code is Transaction.__exit__.__code__:
+            sys.settrace(None)
+            raise InterruptedError
+
+    path = tmp_path / "jobs.db"
+    with jobstate.open(path) as jobs, jobstate.open(path, timeout=0) as others:
+        job = jobs.submit("work")
+        (run,) = jobs.claim("w")
+        sys.settrace(interrupt)
+        with pytest.raises(InterruptedError):
+            jobs.submit("undone")
+        gc.collect()
+        run.complete()
+        assert run.settled
+        assert others.get(job).state == "Completed"
+        assert others.submit("another").id == jobs.submit("last").id - 1
+        assert jobs.audit().ok

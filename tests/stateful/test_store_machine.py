@@ -677,8 +677,22 @@ class InAFile(StoreMachine):
     in_a_file = True
 
 
+class EveryDay(StoreMachine):
+    """Over `:memory:`, a few of them."""
+
+    reached: ClassVar[Counter[str]] = Counter()
+    edges: ClassVar[set[tuple[str, str, str]]] = set()
+
+
+def test_the_store_agrees_with_a_plain_model_in_a_few_lives() -> None:
+    run_state_machine_as_test(EveryDay, settings=settings(SETTINGS, max_examples=50))
+    assert EveryDay.edges <= EDGES
+    assert len(EveryDay.edges) > len(EDGES) / 2
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(900)  # minutes in a file, on a busy machine
-@pytest.mark.parametrize("machine", [InMemory, pytest.param(InAFile, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("machine", [InMemory, InAFile])
 def test_the_store_agrees_with_a_plain_model_after_every_step(machine: type[StoreMachine]) -> None:
     run_state_machine_as_test(machine, settings=SETTINGS)
     for what, times in machine.reached.most_common():

@@ -27,7 +27,7 @@ from jobstate.testing import (
     lose_lease,
     stop_arrives_at,
 )
-from tests.contract.situations import everything
+from jobstate.testing.contract.situations import everything
 from tests.testing.handlers import BLOCKS, HANDLERS
 
 

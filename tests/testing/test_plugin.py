@@ -8,12 +8,6 @@ import sys
 
 import pytest
 
-import jobstate
-import jobstate.aio
-import jobstate.testing
-
-LOADED = [getattr(package, name) for package in (jobstate, jobstate.aio, jobstate.testing) for name in package.__all__]
-"""What a session of `pytester` imports within this process is forgotten after it: nothing of jobstate may be."""
 SHORT = "[pytest]\njobstate_short_names = true\n"
 
 

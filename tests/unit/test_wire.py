@@ -81,6 +81,17 @@ def test_what_is_no_duration_is_refused_by_name(text: str) -> None:
         durations.seconds_in("older_than", text)
 
 
+@pytest.mark.parametrize(("text", "seconds"), [("0", 0), ("00.0", 0), ("0d", 0), ("7s", 7), (" 7D ", 604800)])
+def test_an_age_has_a_unit(text: str, seconds: float) -> None:
+    assert durations.age_in("older_than", text) == seconds
+
+
+@pytest.mark.parametrize("text", ["7", " 1.5 ", "45", "1e3", "00.01"])
+def test_an_age_without_a_unit_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="older_than"):
+        durations.age_in("older_than", text)
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [

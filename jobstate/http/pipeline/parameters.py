@@ -9,11 +9,11 @@ from typing import Annotated, Any, Final
 from fastapi import Path, Query
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from jobstate.arguments import MAX_OFFSET
 from jobstate.domain.checked import MAX_ID
 from jobstate.domain.errors import InvalidRequest
 from jobstate.http.parameters import Absent, Integer, boolean
 from jobstate.http.schemas import WHOLE
-from jobstate.store.base import MAX_OFFSET
 from jobstate.wire import pipeline
 
 ROOT: Final = "/api/v1"

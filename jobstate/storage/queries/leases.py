@@ -8,9 +8,11 @@ from peewee import JOIN, SQL, Case, NodeList, Select, Tuple, fn
 
 from jobstate.domain.checkpoints import CheckpointState
 from jobstate.domain.lifecycle import LEASED, State, Trigger, sources
+from jobstate.storage.columns import CLAIM_FIELDS
 from jobstate.storage.compiled import Param, among, by_place, literal, sql
+from jobstate.storage.conditions import IS_CLAIMABLE, IS_LEASED, OVERDUE_AT
 from jobstate.storage.queries.terms import by_index, columns_of, held, json_rows
-from jobstate.storage.tables import CLAIM_FIELDS, IS_CLAIMABLE, IS_LEASED, OVERDUE_AT, Tables
+from jobstate.storage.tables import Tables
 
 _RENEWAL: Final = ("id", "lease_token", "state", "stop_mode", "stop_deadline_at", "stop_reason", "rescale_to")
 
@@ -84,21 +86,21 @@ class LeaseQueries:
         self.look = sql(jobs.select(*renewal).where(holding))
 
         emptied = ("worker_id", "lease_expires_at", "rescale_to", "failure", "detail")
-        complete = sql(
-            jobs.update(
-                {
-                    jobs.state: literal(State.COMPLETED.value),
-                    jobs.trigger: literal(Trigger.COMPLETE.value),
-                    jobs.seq: jobs.seq + literal(1),
-                    **{getattr(jobs, name): literal(None) for name in emptied},
-                    jobs.finished_at: Param("now"),
-                    jobs.updated_at: Param("now"),
-                    jobs.actor: Param("actor"),
-                    jobs.reason: Param("reason"),
-                }
-            ).where(held(tables) & among(jobs.state, sources(Trigger.COMPLETE) & LEASED))
-        )
-        self.complete = by_place(complete, "id", "token", "now", "actor", "reason")
+        completed = {
+            jobs.state: literal(State.COMPLETED.value),
+            jobs.trigger: literal(Trigger.COMPLETE.value),
+            jobs.seq: jobs.seq + literal(1),
+            **{getattr(jobs, name): literal(None) for name in emptied},
+            jobs.finished_at: Param("now"),
+            jobs.updated_at: Param("now"),
+            jobs.actor: Param("actor"),
+        }
+        completable = held(tables) & among(jobs.state, sources(Trigger.COMPLETE) & LEASED)
+        # Mostly nobody says why, and the driver takes longer to bind a None than any other value.
+        complete = sql(jobs.update({**completed, jobs.reason: literal(None)}).where(completable))
+        self.complete = by_place(complete, "id", "token", "now", "actor")
+        for_a_reason = sql(jobs.update({**completed, jobs.reason: Param("reason")}).where(completable))
+        self.complete_for_a_reason = by_place(for_a_reason, "id", "token", "now", "actor", "reason")
 
     def _due(self, node: Any) -> str:
         """The due jobs of one priority, kind and node (`''`, or the worker's own), in claim order.

@@ -10,8 +10,9 @@ from peewee import SQL, Select, fn
 
 from jobstate.domain.logs import TROUBLE, LogLevel
 from jobstate.storage.compiled import Param, among, literal, sql
+from jobstate.storage.conditions import IS_TROUBLE
 from jobstate.storage.queries.terms import by_index
-from jobstate.storage.tables import IS_TROUBLE, Tables
+from jobstate.storage.tables import Tables
 
 METRICS: Final = (
     *("operator_id", "subtask_index", "kind", "name", "at"),

@@ -1,0 +1,102 @@
+"""Batches, and joining a transaction of the caller's own."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobstate import InvalidRequest, JobStore, State, TransitionNotAllowed
+from jobstate.testing.contract.situations import claimed, everything, running, scene, submitted, triggers
+
+
+class Rollback(Exception):
+    """Raised by a test to leave a block by an error."""
+
+
+def test_a_batch_commits_all_of_its_changes(store: JobStore) -> None:
+    run = running(store)
+    with store.batch():
+        job = submitted(store)
+        store.stop(job, mode="force")
+        run.complete()
+    assert store.get(job).state is State.STOPPED
+    assert store.get(run).state is State.COMPLETED
+    assert store.audit().ok
+
+
+def test_an_error_that_leaves_a_batch_undoes_all_of_it(store: JobStore) -> None:
+    run = running(store)
+    ended = scene(store, "Completed").id
+    before = everything(store)
+    with pytest.raises(Rollback), store.batch():
+        submitted(store)
+        run.add_range("blocks", 0, 9)
+        run.checkpoint()
+        store.stop(run)
+        assert store.delete(ended)
+        raise Rollback
+    assert everything(store) == before
+    assert store.audit().ok
+
+
+def test_an_error_that_is_caught_inside_a_batch_undoes_only_its_call(store: JobStore) -> None:
+    with store.batch():
+        first = submitted(store)
+        with pytest.raises(TransitionNotAllowed):
+            store.fail(submitted(store, hold=True), "why")
+        with pytest.raises(InvalidRequest):
+            store.submit_many([{"kind": "a"}, {"kind": ""}])
+        last = submitted(store)
+    assert [store.get(job).state for job in (first, last)] == [State.SCHEDULED] * 2
+    assert len(list(store.iterate("all"))) == 3
+
+
+def test_a_batch_inside_a_batch_is_undone_alone(store: JobStore) -> None:
+    with store.batch():
+        first = submitted(store)
+        with pytest.raises(Rollback), store.batch():
+            submitted(store)
+            raise Rollback
+        with store.batch():
+            second = submitted(store)
+    assert [job.id for job in store.iterate()] == [second.id, first.id]
+
+
+def test_what_a_batch_did_is_seen_inside_of_it(store: JobStore) -> None:
+    with store.batch():
+        job = submitted(store)
+        run = claimed(store, job)
+        assert store.get(job).state is State.RUNNING
+        run.complete()
+        assert store.counts()[State.COMPLETED] == 1
+        assert triggers(store, job) == ["submit", "claim", "complete"]
+
+
+def test_a_run_whose_end_was_undone_is_ended_again_with_all_it_reported(store: JobStore) -> None:
+    """What a worker reported must not be lost because the transaction it was first written in was undone."""
+    run = running(store)
+    run.add_range("blocks", 0, 9, files=1)
+    with pytest.raises(Rollback), store.batch():
+        run.complete()
+        raise Rollback
+    assert store.get(run).state is State.RUNNING
+    run.complete()
+    assert store.get(run).state is State.COMPLETED
+    assert store.progress(run) == run.progress
+
+
+def test_progress_whose_writing_was_undone_is_written_by_the_next_flush(store: JobStore) -> None:
+    run = running(store)
+    run.add_range("blocks", 0, 9, files=1)
+    with pytest.raises(Rollback), store.batch():
+        run.flush()
+        raise Rollback
+    assert store.progress(run) == {}
+    run.flush()
+    assert store.progress(run) == run.progress
+
+
+def test_the_number_of_a_pipeline_run_is_given_back_with_the_run(store: JobStore) -> None:
+    with pytest.raises(Rollback), store.batch():
+        assert store.submit("extract", pipeline_id="pl").run_id == 1
+        raise Rollback
+    assert store.submit("extract", pipeline_id="pl").run_id == 1

@@ -1,0 +1,75 @@
+"""The suite as a class, from which the test module of a store derives its own."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from jobstate.testing.contract.areas import (
+    agreement,
+    audit,
+    backups,
+    checkpoints,
+    claiming,
+    deleting,
+    history,
+    listing,
+    logs,
+    metrics,
+    output,
+    progress,
+    rescaling,
+    restarting,
+    settling,
+    sharing,
+    slices,
+    stopping,
+    submitting,
+    transactions,
+    two_phases,
+    validation,
+    waiting,
+    worker_loop,
+    worker_troubles,
+    worker_verbs,
+)
+from jobstate.testing.contract.fixtures import StoreFixtures
+
+
+def _area(module: ModuleType) -> type:
+    """The tests of a module as a class, which pytest collects inside of the class that has it as an attribute."""
+    tests = {name: staticmethod(test) for name, test in vars(module).items() if name.startswith("test_")}
+    return type(module.__name__, (), {"__doc__": module.__doc__, **tests})
+
+
+class StoreContract(StoreFixtures):
+    """What every store promises, as tests: derive a class from it whose name begins with `Test`.
+
+    It needs a fixture `store_kind`, of that class or around it, which returns a `StoreKind`.
+    """
+
+    TestAgreement = _area(agreement)
+    TestAudit = _area(audit)
+    TestBackups = _area(backups)
+    TestCheckpoints = _area(checkpoints)
+    TestClaiming = _area(claiming)
+    TestDeleting = _area(deleting)
+    TestHistory = _area(history)
+    TestListing = _area(listing)
+    TestLogs = _area(logs)
+    TestMetrics = _area(metrics)
+    TestOutput = _area(output)
+    TestProgress = _area(progress)
+    TestRescaling = _area(rescaling)
+    TestRestarting = _area(restarting)
+    TestSettling = _area(settling)
+    TestSharing = _area(sharing)
+    TestSlices = _area(slices)
+    TestStopping = _area(stopping)
+    TestSubmitting = _area(submitting)
+    TestTransactions = _area(transactions)
+    TestTwoPhases = _area(two_phases)
+    TestValidation = _area(validation)
+    TestWaiting = _area(waiting)
+    TestWorkerLoop = _area(worker_loop)
+    TestWorkerTroubles = _area(worker_troubles)
+    TestWorkerVerbs = _area(worker_verbs)

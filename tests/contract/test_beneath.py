@@ -1,0 +1,230 @@
+"""What our kinds of store promise beside it, in tests that reach under the port."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import jobstate
+from jobstate import JobStore, Lease, LogEntry, Run, RunHandler, StoreBusy
+from jobstate.domain.report import Report
+from jobstate.storage.transaction import Transaction
+from jobstate.testing.contract import StoreFixtures
+from jobstate.testing.contract.situations import running
+from jobstate.worker import journal
+from jobstate.worker.journal import MAX_LOGS_WAITING, MAX_OUTPUT_WAITING
+
+
+def _busy(*_: object) -> dict[str, int]:
+    raise StoreBusy("jobs.db", "it is locked")
+
+
+class TestBeneath(StoreFixtures):
+    def test_a_job_that_somebody_took_after_the_look_at_it_is_theirs_alone(
+        self, store: JobStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, second = store.submit("extract"), store.submit("extract")
+        engine: Any = store.repository._engine  # type: ignore[attr-defined]
+        look = engine.read
+        others: list[Run] = []
+
+        def read(*asked: Any) -> Any:
+            rows = look(*asked)
+            monkeypatch.undo()
+            if not others:
+                others.extend(store.claim("worker-02"))
+            return rows
+
+        monkeypatch.setattr(engine, "read", read)
+        (run,) = store.claim("worker-01")
+        assert ([other.id for other in others], run.id) == ([first.id], second.id)
+        assert [event.node for event in store.events(first) if event.trigger == "claim"] == ["worker-02"]
+
+    def test_an_entry_is_not_lost_when_the_store_cannot_be_asked(
+        self, store: JobStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = running(store)
+        run.log.info("kept")
+        run.emit("sink", 1)
+        run.metrics("in", records_in=1)
+        telemetry = type(store.repository.telemetry)
+        with monkeypatch.context() as broken:
+            broken.setattr(telemetry, "emitted", _busy)
+            with pytest.raises(StoreBusy):
+                run.flush()
+            with pytest.raises(StoreBusy):
+                run.complete()
+        run.complete()
+        assert [entry.message for entry in store.logs(run)] == ["kept"]
+        assert store.output(run).total == store.metrics(run).totals.records_in == 1
+
+    def test_what_is_written_in_one_transaction_is_written_once(
+        self, store: JobStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = running(store)
+        written = 0
+        reports = type(store.repository.reports)
+        record = reports.record
+
+        def counted(self: Any, lease: Lease, report: Report) -> None:
+            nonlocal written
+            written += len(report.logs) + len(report.output)
+            record(self, lease, report)
+
+        monkeypatch.setattr(reports, "record", counted)
+        with store.batch():
+            for number in range(50):
+                run.log.info("%d", number)
+                run.emit("sink", number)
+                run.flush()
+        assert written == 100
+        run.log.info("after")
+        run.flush()
+        assert written == 101
+        assert store.logs(run).total == 51
+        assert store.output(run).total == 50
+
+    def test_a_checkpoint_beside_a_flush_that_fails_at_its_commit_holds_all_the_same(
+        self, ticking: JobStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What a flush has taken was not written yet; a checkpoint that found nothing left to write lost it."""
+        (run,) = ticking.claim("w", kinds=[ticking.submit("work").kind])
+        run.add_range("rows", 0, 99)
+        run.metrics("read", records_in=100)
+        run.log.info("read")
+        commit, committing = Transaction._commit, threading.Event()
+
+        def full(self: Transaction) -> None:
+            if threading.current_thread() is not flushing or self._joined:
+                commit(self)
+                return
+            committing.set()
+            time.sleep(0.2)
+            raise jobstate.StoreFull("jobs.db", "the disk is full")
+
+        def flush() -> None:
+            with pytest.raises(jobstate.StoreFull):
+                run.flush_if_free()
+
+        monkeypatch.setattr(Transaction, "_commit", full)
+        flushing = threading.Thread(target=flush)
+        flushing.start()
+        committing.wait()
+        checkpoint = run.checkpoint(state=100)
+        flushing.join()
+        assert checkpoint.progress["rows"].current_block == 99
+        run.release()
+        (run,) = ticking.claim("w")
+        assert run.progress["rows"].current_block == 99
+        assert ticking.metrics(run).totals.records_in == 100
+        assert [entry.message for entry in ticking.logs(run)] == ["read"]
+
+    @pytest.mark.parametrize("error", [sqlite3.OperationalError("boom"), RuntimeError("boom")])
+    def test_a_worker_whose_heartbeats_died_ends_with_their_error(
+        self, ticking: JobStore, monkeypatch: pytest.MonkeyPatch, error: Exception
+    ) -> None:
+        def broken(*_: object) -> Any:
+            raise error
+
+        monkeypatch.setattr(ticking.repository.leases, "renew", broken)
+        with pytest.raises(type(error), match="boom"):
+            ticking.worker("w", shutdown_timeout=0.1).serve({"work": lambda run: None})
+
+    def test_a_finalizer_may_log_while_entries_are_written(
+        self, store: JobStore, logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The garbage collector runs it in the middle of anything, also where entries are numbered under a lock."""
+        logger.addHandler(RunHandler())
+        logger.propagate = False
+        run = running(store)
+        finalized: list[str] = ["a task", "a session"]
+
+        def number_it(entry: LogEntry, **changes: Any) -> LogEntry:
+            if finalized:
+                logger.error("%s was not closed", finalized.pop())
+            return replace(entry, **changes)
+
+        def work() -> None:
+            with run:
+                run.log.info("first")
+                run.log.info("second")
+                run.flush()
+
+        monkeypatch.setattr(journal, "replace", number_it)
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        thread.join(30)
+        assert not thread.is_alive()
+        assert store.get(run.id).state == "Completed"
+        entries = store.logs(run).entries
+        assert [entry.message for entry in entries] == [
+            *("a task was not closed", "a session was not closed", "second", "first"),
+        ]
+
+    def test_what_comes_back_to_a_full_queue_is_told_to_be_lost(
+        self, store: JobStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = running(store)
+        for number in range(MAX_LOGS_WAITING):
+            run.log.info("%d", number)
+
+        def too_late(*_: object) -> None:
+            for number in range(5):
+                run.log.info("meanwhile %d", number)
+            raise StoreBusy("jobs.db", "it is locked")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(type(store.repository.reports), "record", too_late)
+            with pytest.raises(StoreBusy):
+                run.flush()
+        run.flush()
+        newest, before = store.logs(run, limit=2)
+        assert newest.message == "5 entries are lost: they came faster than they could be written"
+        assert before.message == "meanwhile 4"
+
+    def test_a_forked_child_notes_nothing_for_the_run_of_its_parent(
+        self, store: JobStore, logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It holds no lease, and a lock of the run that another thread held at the fork would never be released."""
+        logger.addHandler(RunHandler())
+        logger.propagate = False
+        run = running(store)
+        noted: list[object] = []
+        monkeypatch.setattr(run, "note", lambda *told, **_: noted.append(told))
+        with run:
+            logger.info("in the parent")
+            run.log.info("in the parent")
+            child = os.fork()
+            if not child:
+                logger.info("in the child")
+                run.log.info("in the child")
+                os._exit(len(noted))
+            _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == len(noted) == 2
+
+    def test_rows_that_come_back_to_a_full_queue_are_counted_too(
+        self, store: JobStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = running(store)
+        for number in range(MAX_OUTPUT_WAITING):
+            run.emit("sink", number)
+
+        def too_late(*_: object) -> None:
+            for number in range(5):
+                run.emit("sink", MAX_OUTPUT_WAITING + number)
+            raise StoreBusy("jobs.db", "it is locked")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(type(store.repository.reports), "record", too_late)
+            with pytest.raises(StoreBusy):
+                run.flush()
+        run.flush()
+        page = store.output(run, limit=1, offset=store.output(run).retained - 1)
+        assert (page.total, page.rows[0].record) == (MAX_OUTPUT_WAITING + 5, MAX_OUTPUT_WAITING + 4)
