@@ -6,13 +6,14 @@ import argparse
 import platform
 import sqlite3
 
-from benchmarks import aio, claims, heartbeats, http, lifecycle, telemetry
+from benchmarks import aio, claims, heartbeats, http, lifecycle, observers, telemetry
 
 BENCHMARKS = {
     "lifecycle": lifecycle.measure,
     "claims": claims.measure,
     "heartbeats": heartbeats.measure,
     "telemetry": telemetry.measure,
+    "observers": observers.measure,
     "http": http.measure,
     "aio": aio.measure,
 }

@@ -72,6 +72,12 @@ if TYPE_CHECKING:
     from jobstate.domain.ranges import TableProgress as TableProgress
     from jobstate.domain.retry import RetryPolicy as RetryPolicy
     from jobstate.domain.stopping import StopResult as StopResult
+    from jobstate.observing.observer import Claim as Claim
+    from jobstate.observing.observer import Heartbeat as Heartbeat
+    from jobstate.observing.observer import LeaseLoss as LeaseLoss
+    from jobstate.observing.observer import Observer as Observer
+    from jobstate.observing.observer import Sweep as Sweep
+    from jobstate.observing.observer import Transition as Transition
     from jobstate.opening import open as open
     from jobstate.repository import LogPage as LogPage
     from jobstate.repository import OutputPage as OutputPage
@@ -107,6 +113,7 @@ _HOMES = {
     "jobstate.domain.ranges": "TableProgress",
     "jobstate.domain.retry": "RetryPolicy",
     "jobstate.domain.stopping": "StopResult",
+    "jobstate.observing.observer": "Claim Heartbeat LeaseLoss Observer Sweep Transition",
     "jobstate.repository": "LogPage OutputPage Page Slice WorkerInfo",
     "jobstate.opening": "open",
     "jobstate.store": "JobStore",

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from jobstate.domain.checkpoints import KEEP_CHECKPOINTS
-from jobstate.domain.job import By
+from jobstate.domain.job import SWEEPER, By
 from jobstate.domain.leases import ClockWatch
 from jobstate.domain.report import DEFAULT_BOUNDS, Bounds
 from jobstate.repository import Repository, Settling
 from jobstate.system import Clock
+
+if TYPE_CHECKING:
+    from jobstate.observing.audience import Audience
 
 DEFAULT_LEASE: Final = 30.0
 SHORTEST_PAUSE: Final = 0.004
@@ -75,6 +78,8 @@ class Context:
     keep_checkpoints: int = KEEP_CHECKPOINTS
     bounds: Bounds = DEFAULT_BOUNDS
     """How much of what jobs say is kept."""
+    audience: Audience | None = None
+    """Who is told what happens; None: nobody."""
     jumps: JumpGuard = field(init=False)
 
     settling: _HowToSettle = field(init=False)
@@ -85,4 +90,4 @@ class Context:
         object.__setattr__(self, "settling", lru_cache(maxsize=64)(self._settling))
 
     def _settling(self, who: str, lease: float = DEFAULT_LEASE, limit: int = 100) -> Settling:
-        return Settling(By(f"sweep:{who}"), self.chance, limit, partial(self.jumps.in_grace, lease))
+        return Settling(By(f"{SWEEPER}{who}"), self.chance, limit, partial(self.jumps.in_grace, lease))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 from jobstate import port
@@ -15,6 +16,7 @@ from jobstate.domain.job import By
 from jobstate.domain.logs import KEEP_LOGS
 from jobstate.domain.output import KEEP_OUTPUT
 from jobstate.domain.report import Bounds
+from jobstate.observing.observer import Observer
 from jobstate.repository import Repository
 from jobstate.storage.engine import Clockwork
 from jobstate.storage.repository import EMBEDDED_PREFIX, open_file, open_within
@@ -41,6 +43,7 @@ def open(  # noqa: A001  (it is `jobstate.open`)
     keep_checkpoints: int = KEEP_CHECKPOINTS,
     keep_logs: int = KEEP_LOGS,
     keep_output: int = KEEP_OUTPUT,
+    observers: Sequence[Observer] = (),
 ) -> JobStore:
     """Open a store.
 
@@ -62,6 +65,7 @@ def open(  # noqa: A001  (it is `jobstate.open`)
         keep_logs: How many log entries of a job to keep, >= 1, the newest; beyond those, 1,000 warnings and errors. A
             tenth more may be there for a while.
         keep_output: How many rows of output to keep of each operator of a job, >= 1, the newest; so here.
+        observers: Who is told of what this process does to jobs; see `Observer`. Not for a store of the caller's own.
 
     Raises:
         InvalidRequest: An argument is not as it should be, or a store of the caller's own lacks a method.
@@ -81,10 +85,17 @@ def open(  # noqa: A001  (it is `jobstate.open`)
     stop_seconds = checked.seconds_of("stop_timeout", stop_timeout)
     if isinstance(target, str) and target.startswith(("postgresql:", "postgres:")):
         raise InvalidRequest("target", "PostgreSQL is not supported by this version; name a file")
+    audience = None
+    if observers:
+        from jobstate.observing.audience import Audience
+
+        audience = Audience(observers)
     clockwork = Clockwork(_MACHINE.monotonic, _MACHINE.sleep, chance)
     repository: Repository
     if isinstance(target, str | os.PathLike):
-        repository = open_file(target, durability=durability, create=create, timeout=patience, clockwork=clockwork)
+        repository = open_file(
+            target, durability=durability, create=create, timeout=patience, clockwork=clockwork, audience=audience
+        )
     elif port.is_meant_as_one(target):
         repository = port.checked(target)
         for option, given, default in (
@@ -92,10 +103,11 @@ def open(  # noqa: A001  (it is `jobstate.open`)
             ("create", create, True),
             ("timeout", patience, _DEFAULT_TIMEOUT),
             ("table_prefix", table_prefix, EMBEDDED_PREFIX),
+            ("observers", tuple(observers), ()),
         ):
             if given != default:
                 raise InvalidRequest(option, "is for the stores that jobstate makes; leave it out, and set up your own")
     else:
-        repository = open_within(target, prefix=table_prefix, timeout=patience, clockwork=clockwork)
+        repository = open_within(target, prefix=table_prefix, timeout=patience, clockwork=clockwork, audience=audience)
     used = SystemClock() if clock is None else clock
-    return JobStore(Context(repository, used, chance, _MACHINE.sleep, limit, kept, bounds), by, stop_seconds)
+    return JobStore(Context(repository, used, chance, _MACHINE.sleep, limit, kept, bounds, audience), by, stop_seconds)

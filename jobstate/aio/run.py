@@ -118,6 +118,7 @@ class AsyncRun(Face[Run]):
 
     async def __aenter__(self) -> AsyncRun:
         self._before = enter(self.sync)
+        self.sync.enter_what_observers_want()
         return self
 
     async def __aexit__(
@@ -125,6 +126,7 @@ class AsyncRun(Face[Run]):
     ) -> bool:
         """Settle the job as the block ended; True for exceptions that thereby have been dealt with."""
         leave(self._before)
+        self.sync.leave_what_observers_want(kind, error, trace)
         batch = innermost(self._lanes)
         if batch is not None:
             batch.ended.append(self.sync)

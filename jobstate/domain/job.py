@@ -306,6 +306,8 @@ class NewJob(NamedTuple):
 
 SUBMIT: Final = "submit"
 """What stands as the trigger of a job's first history entry."""
+SWEEPER: Final = "sweep:"
+"""How the actor of what is settled begins in the history; the name of who met it follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +348,10 @@ class Event:
         return self.from_state == self.to_state
 
 
+CARRIER: Final = "otel"
+"""Where in a descriptor the context of its submitter may be, for traces; it is no part of what the job is to do."""
+
+
 def same_submission(job: Job, new: NewJob) -> str | None:
     """None when `new` is the live job that holds its key, else how the two differ."""
     if job.stop_mode is not None:
@@ -358,5 +364,6 @@ def same_submission(job: Job, new: NewJob) -> str | None:
 
 
 def _differ(left: str, right: str) -> bool:
-    read: Callable[[str], Any] = json.loads
-    return checked.canonical(read(left)) != checked.canonical(read(right))
+    read: Callable[[str], dict[str, Any]] = json.loads
+    ours, theirs = ({**read(text), CARRIER: None} for text in (left, right))
+    return checked.canonical(ours) != checked.canonical(theirs)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobstate.domain.errors import LeaseLost, TransitionNotAllowed
-from jobstate.domain.job import By, Failure, FailureKind, Job, StopMode, StopOutcome
+from jobstate.domain.job import SWEEPER, By, Failure, FailureKind, Job, StopMode, StopOutcome
 from jobstate.domain.lifecycle import CLAIMABLE, HELD, LEASED, STOP_PENDING, State, Trigger
 from jobstate.domain.moves import Decision, decided, move, target
 
@@ -48,7 +48,7 @@ def renew(job: Job, token: int, expires: int, now: int) -> Decision:
     """Prolong the lease, or end a stop that is past its deadline: a hung worker must not outlive it."""
     check_lease(job, token)
     if deadline_passed(job, now):
-        return settle(job, now, By(f"sweep:{job.worker_id}"), 0.0)
+        return settle(job, now, By(f"{SWEEPER}{job.worker_id}"), 0.0)
     return Decision(job._replace(lease_expires_us=expires))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from jobstate.domain.job import By, Job
+from jobstate.domain.job import SWEEPER, By, Job
 from jobstate.domain.leases import check_holder, settle
 from jobstate.domain.lifecycle import LEASED, LIVE, STOP_PENDING, State, Trigger, sources
 from jobstate.domain.moves import Decision, decided, move, note
@@ -23,7 +23,7 @@ def rescale(job: Job, parallelism: int, chance: float, now: int, by: By) -> Deci
         parallelism: How many tasks the job is to run with.
         chance: A random number in 0..1, for settling.
     """
-    settled = settle(job, now, By(f"sweep:{by.actor}", by.reason), chance, unheld_too=False)
+    settled = settle(job, now, By(f"{SWEEPER}{by.actor}", by.reason), chance, unheld_too=False)
     return settled.then(_decide(settled.job, parallelism, now, by))
 
 

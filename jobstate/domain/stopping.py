@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from jobstate.domain import checked
-from jobstate.domain.job import SEVERITY, By, Job, StopMode, StopOutcome
+from jobstate.domain.job import SEVERITY, SWEEPER, By, Job, StopMode, StopOutcome
 from jobstate.domain.leases import halt, settle, unheld_outcome
 from jobstate.domain.lifecycle import LIFECYCLE, STOP_PENDING, Trigger
 from jobstate.domain.moves import Decision, decided, move, note
@@ -36,7 +36,7 @@ def stop(job: Job, mode: StopMode, deadline: int, chance: float, now: int, by: B
         deadline: When the stop is over at the latest, microseconds since 1970 UTC.
         chance: A random number in 0..1, for settling.
     """
-    settled = settle(job, now, By(f"sweep:{by.actor}", by.reason), chance, unheld_too=False)
+    settled = settle(job, now, By(f"{SWEEPER}{by.actor}", by.reason), chance, unheld_too=False)
     return settled.then(_decide(settled.job, mode, deadline, now, by))
 
 

@@ -7,24 +7,20 @@ is removed within a second of its end, that end may be missing.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
-from jobstate.domain.job import Event, StopOutcome
+from jobstate.domain.job import Event
 from jobstate.domain.lifecycle import STOP_PENDING, TERMINAL, State, Trigger
 from jobstate.http.keeper import Keeper
 from jobstate.store import JobStore
+from jobstate.telemetry.prometheus import SECONDS, JobsByState, is_lease_loss
 
 _REMEMBERED: Final = 100_000
 """Jobs whose last event is kept in mind, to know how long they waited."""
 _SHORT_WAIT: Final = 10_000
 """Microseconds; what waited longer may have been told to, so the job itself is asked since when it was due."""
-_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
-_SWEEPER: Final = "sweep:"
 
 
 class Meters:
@@ -32,7 +28,7 @@ class Meters:
 
     def __init__(self, keeper: Keeper) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(_JobsByState(keeper))
+        self.registry.register(JobsByState(lambda: keeper.store().counts()))
         self.transitions = self._counter("transitions", "Changes of state.", "from_state", "to_state", "trigger")
         self.claim_latency = self._histogram("claim_latency_seconds", "From when a job was due to its claim.")
         self.stop_latency = self._histogram("stop_latency_seconds", "From the request to stop to the end of the job.")
@@ -46,7 +42,7 @@ class Meters:
         return Counter(f"jobstate_{name}", told, labels, registry=self.registry)
 
     def _histogram(self, name: str, told: str, *labels: str) -> Histogram:
-        return Histogram(f"jobstate_{name}", told, labels, registry=self.registry, buckets=_SECONDS)
+        return Histogram(f"jobstate_{name}", told, labels, registry=self.registry, buckets=SECONDS)
 
 
 class Observer:
@@ -72,7 +68,7 @@ class Observer:
         elif event.to_state in TERMINAL and (event.job_id in self._stops or event.to_state is State.STOPPED):
             meters.stop_latency.observe(waited)
             self._stops.pop(event.job_id, None)
-        if _is_lease_loss(event):
+        if is_lease_loss(event):
             meters.lease_losses.inc()
         _remember(self._last, event.job_id, event.at_us)
 
@@ -98,36 +94,8 @@ class Observer:
         return max(since or 0, due) or claim.at_us
 
 
-class _JobsByState(Collector):
-    """Asks the store at each scrape."""
-
-    def __init__(self, keeper: Keeper) -> None:
-        self._keeper = keeper
-
-    def describe(self) -> list[GaugeMetricFamily]:
-        """What `collect` gives, without asking the store."""
-        return [self._family()]
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The gauge."""
-        family = self._family()
-        for state, count in self._keeper.store().counts().items():
-            family.add_metric([state.value], count)
-        yield family
-
-    def _family(self) -> GaugeMetricFamily:
-        return GaugeMetricFamily("jobstate_jobs", "Jobs by state.", labels=["state"])
-
-
 def _asks_to_stop(event: Event) -> bool:
     return event.trigger == Trigger.REQUEST_STOP and not event.is_note
-
-
-def _is_lease_loss(event: Event) -> bool:
-    if not event.actor.startswith(_SWEEPER):
-        return False
-    lost = event.detail.get("outcome") == StopOutcome.WORKER_LOST
-    return lost or event.trigger in (Trigger.RECOVER, Trigger.FAIL)
 
 
 def _remember(times: OrderedDict[int, int], job_id: int, at: int) -> None:

@@ -7,7 +7,7 @@ import sqlite3
 import stat
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import peewee
 
@@ -23,6 +23,9 @@ from jobstate.storage.reports import SqlReports
 from jobstate.storage.telemetry import SqlTelemetry
 from jobstate.storage.transaction import Transaction
 from jobstate.storage.workers import SqlWorkers
+
+if TYPE_CHECKING:
+    from jobstate.observing.audience import Audience
 
 OLDEST_SQLITE: Final = (3, 37, 0)
 SYNCHRONOUS: Final = {"full": "FULL", "normal": "NORMAL"}
@@ -122,7 +125,13 @@ class SqliteRepository:
 
 
 def open_file(
-    path: str | os.PathLike[str], *, durability: str, create: bool, timeout: float, clockwork: Clockwork
+    path: str | os.PathLike[str],
+    *,
+    durability: str,
+    create: bool,
+    timeout: float,
+    clockwork: Clockwork,
+    audience: Audience | None = None,
 ) -> SqliteRepository:
     """Open a file, or `:memory:`, and bring its schema up to date.
 
@@ -142,7 +151,7 @@ def open_file(
     # each guarded write inside a transaction a fifth; else it is one piece of memory, and a file only beyond 64 KiB.
     pragmas = [("synchronous", SYNCHRONOUS[durability]), ("journal_size_limit", _WAL_LIMIT)]
     database = OwnDatabase(name, pragmas, in_memory=in_memory)
-    engine = Engine(database, name, timeout, clockwork, owned=True)
+    engine = _engine(database, name, timeout, clockwork, owned=True, audience=audience)
     try:
         if _is_empty(engine):
             # Only a database without pages takes it; which of several processes writes the first page does not matter.
@@ -157,11 +166,16 @@ def open_file(
     except BaseException:
         engine.close()
         raise
-    return SqliteRepository(engine, "")
+    return _repository(engine, "")
 
 
 def open_within(
-    database: peewee.SqliteDatabase, *, prefix: str, timeout: float, clockwork: Clockwork
+    database: peewee.SqliteDatabase,
+    *,
+    prefix: str,
+    timeout: float,
+    clockwork: Clockwork,
+    audience: Audience | None = None,
 ) -> SqliteRepository:
     """Keep jobs in a database that the caller has opened with peewee, in tables whose names begin with `prefix`."""
     if not isinstance(database, peewee.SqliteDatabase):
@@ -173,9 +187,34 @@ def open_within(
     if path == ":memory:" and database.thread_safe:
         raise InvalidRequest("target", "gives each thread a database of its own; pass thread_safe=False with :memory:")
     _check_library(path)
-    engine = Engine(database, path, timeout, clockwork, owned=False)
+    engine = _engine(database, path, timeout, clockwork, owned=False, audience=audience)
     schema.ensure(engine, queries(prefix).tables, own_file=False)
-    return SqliteRepository(engine, prefix)
+    return _repository(engine, prefix)
+
+
+def _engine(
+    database: peewee.SqliteDatabase,
+    path: str,
+    timeout: float,
+    clockwork: Clockwork,
+    *,
+    owned: bool,
+    audience: Audience | None,
+) -> Engine:
+    if audience is None:
+        return Engine(database, path, timeout, clockwork, owned=owned)
+    from jobstate.storage.observed import ObservedEngine  # only who observes pays for it
+
+    return ObservedEngine(database, path, timeout, clockwork, owned=owned, audience=audience)
+
+
+def _repository(engine: Engine, prefix: str) -> SqliteRepository:
+    if type(engine) is Engine:
+        return SqliteRepository(engine, prefix)
+    from jobstate.storage.observed import ObservedEngine, ObservedRepository
+
+    assert isinstance(engine, ObservedEngine)
+    return ObservedRepository(engine, prefix)
 
 
 def _is_empty(engine: Engine) -> bool:

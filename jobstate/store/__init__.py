@@ -48,6 +48,8 @@ class JobStore(Submitting, Reports, Operating, Working, Following, Upkeep):
     def close(self) -> None:
         """Close the store; later calls raise `StoreClosed`. A database of the caller's own stays open."""
         self.repository.close()
+        if self._context.audience is not None:
+            self._context.audience.close()
 
     def acting(self, actor: str, reason: str | None = None) -> JobStore:
         """This store, with another default for who acts and why."""

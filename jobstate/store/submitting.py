@@ -44,7 +44,8 @@ class Submitting(StorePart):
             descriptor: What the job is to do: a JSON object of at most 1 MiB.
             node_id: Only this worker may claim it; empty: any.
             key: Unique among live jobs. Submitting it again while its job lives returns that job, with
-                `deduplicated` set, when kind and descriptor are equal as JSON; the other arguments are then not used.
+                `deduplicated` set, when kind and descriptor are equal as JSON, but for the context of a trace
+                (`descriptor["otel"]`); the other arguments are then not used.
             pipeline_id: The pipeline that this is a run of; the store numbers its runs (`run_id`).
             labels: Free names for filters, at most 64 texts.
             priority: Lower goes first; jobs of one priority go in the order of `available_at`, then id.

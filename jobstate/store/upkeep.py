@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 from jobstate.domain import checked
 from jobstate.domain.audit import AuditReport
-from jobstate.domain.job import Job
+from jobstate.domain.job import SWEEPER, Job
+from jobstate.observing.observer import Sweep
 from jobstate.store.base import StorePart
 
 
@@ -23,7 +24,10 @@ class Upkeep(StorePart):
             The jobs that were settled, as they are now.
         """
         checked.integer("limit", limit, 1, 100_000)
-        return self._settle(limit, actor)
+        settled = self._settle(limit, actor)
+        if not settled and self._context.audience is not None:
+            self._context.audience.interject(Sweep(f"{SWEEPER}{self._acting(actor, None).actor}", ()))
+        return settled
 
     def audit(self, *, progress: Callable[[int, int], None] | None = None) -> AuditReport:
         """Hold every job against its history, and the whole file against its invariants; reads only.

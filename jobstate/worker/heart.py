@@ -91,11 +91,11 @@ class Heart:
                 try:
                     run.release()
                 except JobStateError as error:
-                    logger.warning("job %d could not be handed back: %s", run.id, error)
+                    logger.warning("job %d could not be handed back: %s", run.id, error, extra=run.bound)
                     if error.retryable:
                         return  # the store is busy; the next round tries again
                 else:
-                    logger.warning("job %d was handed back before its handler ended", run.id)
+                    logger.warning("job %d was handed back before its handler ended", run.id, extra=run.bound)
             self.drop(run)
 
     def _live(self) -> None:
@@ -179,7 +179,7 @@ class Heart:
                     run.flush_if_free()
             except LeaseLost as error:
                 if run.lost:
-                    logger.warning("%s", error)
+                    logger.warning("%s", error, extra=run.bound)
 
     def _snapshot(self) -> list[Run]:
         with self._changed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from contextvars import ContextVar
 from typing import Any, Final, Protocol
 
@@ -14,12 +14,18 @@ from jobstate.system import pid
 
 FIELDS: Final = ("operator_id", "task_index", "details", "record")
 """What an entry may say beside its message."""
+BOUND: Final = ("job_id", "kind", "attempt", "node", "token")
+"""What tells a run from others in records of `logging`."""
 _NAME: Final = "jobstate.run"
 _NOTED: Final = "jobstate_noted"
 
 
 class Logged(Protocol):
     """What entries are written to."""
+
+    @property
+    def bound(self) -> Mapping[str, object]:
+        """What records of `logging` about it carry, by the names in `BOUND`."""
 
     def note(
         self,
@@ -47,6 +53,11 @@ def enter(run: Logged) -> Logged | None:
 def leave(before: Logged | None) -> None:
     """Back to the run before, or none."""
     _current.set(before)
+
+
+def current() -> Logged | None:
+    """The run whose `with` block the calling thread is in."""
+    return _current.get()
 
 
 os.register_at_fork(after_in_child=lambda: _current.set(None))
@@ -106,10 +117,11 @@ class RunLog(logging.LoggerAdapter[logging.Logger]):
         own.addHandler(RunHandler(run))
         own.addHandler(_PassingOn())
         super().__init__(own)
+        self._run = run
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Move what an entry may say beside its message to where the handler finds it."""
-        extra = dict(kwargs.get("extra") or {})
+        extra = {**self._run.bound, **(kwargs.get("extra") or {})}
         extra.update({name: kwargs.pop(name) for name in FIELDS if name in kwargs})
         return msg, {**kwargs, "extra": extra}
 

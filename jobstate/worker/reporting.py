@@ -22,7 +22,7 @@ from jobstate.domain.report import NOTHING, Report
 from jobstate.repository import Claimed
 from jobstate.worker.buffer import ProgressBuffer
 from jobstate.worker.journal import MAX_LOGS_WAITING, MAX_OUTPUT_WAITING, Journal
-from jobstate.worker.logs import RunLog
+from jobstate.worker.logs import BOUND, RunLog
 from jobstate.worker.metering import MAX_OPERATORS, MetricsBuffer
 
 _LOG = "log"
@@ -68,6 +68,12 @@ class Reporting:
     def lease(self) -> Lease:
         """What every write of this run names."""
         return self.job.lease
+
+    @property
+    def bound(self) -> dict[str, object]:
+        """What tells this run from others in records of `logging`: `job_id`, `kind`, `attempt`, `node` and `token`."""
+        job = self.job
+        return dict(zip(BOUND, (job.id, job.kind, job.attempt, job.worker_id, job.lease_token), strict=True))
 
     @property
     def progress(self) -> dict[str, TableProgress]:

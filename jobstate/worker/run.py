@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from datetime import timedelta
 from types import TracebackType
 from typing import Final
@@ -19,6 +20,7 @@ from jobstate.domain.lifecycle import STOP_PENDING
 from jobstate.domain.logs import LogLevel
 from jobstate.domain.moves import Decision
 from jobstate.domain.report import NOTHING, Report
+from jobstate.observing.observer import LeaseLoss
 from jobstate.repository import Claimed
 from jobstate.worker.checkpointing import Checkpointing
 from jobstate.worker.logs import Logged, enter, leave
@@ -53,6 +55,9 @@ class Run(Checkpointing):
     _before: Logged | None = None
     """The run that was current before the block of this one."""
     _noted: Failure | None = None
+    _within: AbstractContextManager[object] | None = None
+    """What observers put around the block."""
+    _loss_told = False
 
     def __init__(self, context: Context, claimed: Claimed, lease: float, claimed_at: float) -> None:
         super().__init__(context, claimed)
@@ -138,38 +143,45 @@ class Run(Checkpointing):
 
     def complete(self) -> None:
         """The work is done. It beats a stop that is pending. Repeating it with the same token changes nothing."""
-        self._write_completion()
-        self._ended()
+        with self._writing:
+            self._write_completion()
+            self._ended()
 
     def _write_completion(self) -> None:
-        with self._writing:
-            taken = self._take()
-            leases = self._context.repository.leases
-            now = self._context.clock.now()
-            try:
-                if taken is not NOTHING or leases.complete([self.job.lease], now, self._by):
-                    leases.change(self.lease, lambda job: rules.complete(job, self.token, now, self._by), taken)
-            except BaseException as error:
-                self._failed(error, taken)
-                raise
-            self._written(taken)
+        """With `_writing` in hand, as the caller also notes what came of it."""
+        taken = self._take()
+        leases = self._context.repository.leases
+        now = self._context.clock.now()
+        try:
+            if taken is not NOTHING or leases.complete([self.job.lease], now, self._by):
+                leases.change(self.lease, lambda job: rules.complete(job, self.token, now, self._by), taken)
+        except BaseException as error:
+            self._failed(error, taken)
+            raise
+        self._written(taken)
 
     @classmethod
     def complete_many(cls, context: Context, runs: Sequence[Run]) -> list[Run]:
         """Complete these runs in one transaction; those that could not be, because their lease was lost."""
-        lost = []
-        with context.repository.transaction():
+        lost, ended_before = [], []
+        with ExitStack() as until_decided:
             for run in runs:
-                try:
-                    run._write_completion()
-                except (LeaseLost, TransitionNotAllowed):
-                    lost.append(run)
-        for run in runs:
-            if run in lost:
-                run._lost = True
-            else:
-                run._ended()
-        return lost
+                until_decided.enter_context(run._writing)
+            with context.repository.transaction():
+                for run in runs:
+                    try:
+                        run._write_completion()
+                    except LeaseLost:
+                        lost.append(run)
+                    except TransitionNotAllowed:
+                        ended_before.append(run)
+            for run in runs:
+                if run in lost:
+                    run._lost = True
+                    run._tell_loss()
+                else:
+                    run._ended()
+        return [run for run in runs if run in lost or run in ended_before]
 
     def fail(
         self,
@@ -243,6 +255,7 @@ class Run(Checkpointing):
                 self._end_for_good()
             elif not self._settled:
                 self._lost = True
+                self._tell_loss()
             self._tell_noticed()
             return
         if valid_until is not None:
@@ -279,8 +292,9 @@ class Run(Checkpointing):
             return decision
 
     def _end(self, decide: Callable[[Job, int], Decision]) -> Job:
-        decision = self._change(decide)
-        self._ended()
+        with self._writing:
+            decision = self._change(decide)
+            self._ended()
         return decision.job
 
     def _ended(self) -> None:
@@ -295,6 +309,8 @@ class Run(Checkpointing):
             self._end_for_good()
         else:
             super()._failed(error, taken)
+            if isinstance(error, LeaseLost):
+                self._tell_loss()
 
     def _end_for_good(self) -> None:
         self._settled = True
@@ -310,8 +326,25 @@ class Run(Checkpointing):
         if self._on_noticed is not None:
             self._on_noticed()
 
+    def _tell_loss(self) -> None:
+        """Tell the observers, once, that the lease is gone: unless it was this run that ended it, just now.
+
+        Whoever holds `_writing` is about to find that out, and a transaction may yet be undone: told later, then.
+        """
+        audience = self._context.audience
+        if audience is None or self._loss_told or not self._writing.acquire(blocking=False):
+            return
+        try:
+            if self._loss_told or self._settled or self._provisional or self._context.repository.in_transaction():
+                return
+            self._loss_told = True
+        finally:
+            self._writing.release()
+        audience.interject(LeaseLoss(self.job, self._context.clock.now()))
+
     def __enter__(self) -> Run:
         self._before = enter(self)
+        self.enter_what_observers_want()
         return self
 
     def __exit__(
@@ -319,7 +352,22 @@ class Run(Checkpointing):
     ) -> bool:
         """Settle the job as the block ended. True for exceptions that thereby have been dealt with."""
         leave(self._before)
+        self.leave_what_observers_want(kind, error, trace)
         return self.conclude(error)
+
+    def enter_what_observers_want(self) -> None:
+        """For who enters a block: also what observers want it to be within."""
+        if self._context.audience is not None:
+            self._within = self._context.audience.within(self.job)
+            self._within.__enter__()
+
+    def leave_what_observers_want(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """For who leaves it, in the same context."""
+        within, self._within = self._within, None
+        if within is not None:
+            within.__exit__(kind, error, trace)
 
     def conclude(self, error: BaseException | None) -> bool:
         """What leaving the block does to the job; True where the exception that left it has been dealt with."""
@@ -330,15 +378,20 @@ class Run(Checkpointing):
             if not self.settled:
                 self._stubbornly(self._verb_for(error))
             elif isinstance(error, Exception) and not isinstance(error, LeaseLost):
-                logger.warning("job %d had ended before its handler failed: %r", self.id, error, exc_info=error)
-        except (LeaseLost, TransitionNotAllowed) as gone:
+                self._warn("job %d had ended before its handler failed: %r", error, exc_info=error)
+        except LeaseLost as gone:
             self._lost = True
-            logger.warning("job %d: %s", self.id, gone)
+            self._warn("job %d: %s", gone)
+        except TransitionNotAllowed as ended:
+            self._end_for_good()
+            self._warn("job %d: %s", ended)
         except JobStateError:
             if passes or error is None:
                 raise
-            logger.exception("job %d: could not be settled; its lease will run out", self.id)
+            logger.exception("job %d: could not be settled; its lease will run out", self.id, extra=self.bound)
         finally:
+            if self._lost:
+                self._tell_loss()
             self._tell_settled()
         return not passes
 
@@ -368,8 +421,11 @@ class Run(Checkpointing):
             return self.release
         failure = error
         retryable = not isinstance(failure, Fatal) and not self.job.retry.is_fatal(failure)
-        logger.warning("job %d failed: %r", self.id, failure, exc_info=failure)
+        self._warn("job %d failed: %r", failure, exc_info=failure)
         return lambda: self.fail(failure, retryable=retryable)
+
+    def _warn(self, message: str, *said: object, exc_info: BaseException | None = None) -> None:
+        logger.warning(message, self.id, *said, exc_info=exc_info, extra=self.bound)
 
     def _stubbornly(self, verb: Callable[[], object]) -> None:
         """Repeat a verb that a busy or full store kept from its work, as long as the lease lasts."""
@@ -381,7 +437,7 @@ class Run(Checkpointing):
                 if not error.retryable or self.lost:
                     raise
                 if not told:
-                    logger.warning("job %d: %s; trying again", self.id, error)
+                    self._warn("job %d: %s; trying again", error)
                     told = True
                 self._context.rest(_RETRY_PAUSE)
             else:

@@ -83,7 +83,9 @@ class Worker:
                 yield run
             finally:
                 if not run.settled:
-                    logger.warning("job %d was left unsettled and is handed back: use `with run:`", run.id)
+                    logger.warning(
+                        "job %d was left unsettled and is handed back: use `with run:`", run.id, extra=run.bound
+                    )
                     shift.heart.hand_back()
 
     def serve(self, handlers: Mapping[str, Handler], concurrency: int = 1) -> None:
@@ -197,7 +199,7 @@ class Worker:
             with run:
                 call(handler, run)
         except JobStateError:
-            logger.exception("job %d could not be settled; its lease will run out", run.id)
+            logger.exception("job %d could not be settled; its lease will run out", run.id, extra=run.bound)
         finally:
             self._context.repository.close_thread()
             active.discard(run)

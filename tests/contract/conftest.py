@@ -13,6 +13,7 @@ import peewee
 import pytest
 
 import jobstate
+from jobstate import Observer
 from jobstate.testing.contract import StoreKind
 
 EMBEDDED: Final[dict[str, Any]] = {"table_prefix": "queue_"}
@@ -57,6 +58,15 @@ def _file(place: Place) -> StoreKind:
     )
 
 
+def _observed(place: Place) -> StoreKind:
+    return StoreKind(
+        make=lambda: place.path("file"),
+        again=lambda path: path,
+        from_backup=lambda path: path,
+        options={**QUICK, "observers": [Observer()]},
+    )
+
+
 def _database_of_the_caller(place: Place) -> StoreKind:
     return StoreKind(
         make=lambda: place.database(place.path("database of the caller")),
@@ -69,6 +79,7 @@ def _database_of_the_caller(place: Place) -> StoreKind:
 KINDS: Final = (
     pytest.param(_memory, id="memory"),
     pytest.param(_file, id="file"),
+    pytest.param(_observed, id="observed", marks=pytest.mark.slow),
     pytest.param(_database_of_the_caller, id="database of the caller", marks=pytest.mark.slow),
 )
 

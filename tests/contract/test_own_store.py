@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import jobstate
-from jobstate import InvalidRequest, State
+from jobstate import InvalidRequest, Observer, State
 from jobstate.testing import assert_no_leaks, crash_after, drain, staged
 from tests.contract.ported import in_memory
 
@@ -34,7 +34,8 @@ def test_what_it_lacks_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"durability": "normal"}, {"create": False}, {"timeout": 5}, {"table_prefix": "q"}]
+    "options",
+    [{"durability": "normal"}, {"create": False}, {"timeout": 5}, {"table_prefix": "q"}, {"observers": [Observer()]}],
 )
 def test_options_that_it_could_not_heed_are_refused(options: dict[str, Any]) -> None:
     (field,) = options

@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 )
 
 import jobstate
-from jobstate import LIFECYCLE, Checkpoint, Event, Job, JobStore, RetryPolicy, Run, State
+from jobstate import LIFECYCLE, Checkpoint, Event, Job, JobStore, Observer, RetryPolicy, Run, State
 from jobstate.domain import checked
 from jobstate.domain.audit import audit_job
 from jobstate.testing.clock import ManualClock
@@ -125,12 +125,21 @@ class StoreMachine(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp()) if self.in_a_file else None
         target = ":memory:" if self.folder is None else self.folder / "jobs.db"
         self.store: JobStore = jobstate.open(
-            target, clock=self.clock, durability="normal", keep_checkpoints=KEEP, actor="test:machine"
+            target,
+            clock=self.clock,
+            durability="normal",
+            keep_checkpoints=KEEP,
+            actor="test:machine",
+            observers=self.observers(),
         )
         self.model = Model(keep=KEEP, initial=2, factor=2, cap=5)
         self.works: list[Worked] = []
         self.steps = 0
         self.some_jobs_to_begin_with()
+
+    def observers(self) -> Sequence[Observer]:
+        """Who is told of what happens."""
+        return ()
 
     def some_jobs_to_begin_with(self) -> None:
         """One that has a checkpoint, one that waits for its retry, one in the queue and one that is held back."""

@@ -8,6 +8,7 @@ from jobstate.storage.queries.history import HistoryQueries
 from jobstate.storage.queries.jobs import JobQueries
 from jobstate.storage.queries.leases import LeaseQueries
 from jobstate.storage.queries.lists import ListQueries
+from jobstate.storage.queries.observing import ObservingQueries
 from jobstate.storage.queries.reports import ReportQueries
 from jobstate.storage.queries.telemetry import TelemetryQueries
 from jobstate.storage.queries.workers import WorkerQueries
@@ -52,6 +53,11 @@ class Queries:
     def history(self) -> HistoryQueries:
         """What happened."""
         return HistoryQueries(self.tables)
+
+    @cached_property
+    def observing(self) -> ObservingQueries:
+        """What a transaction did."""
+        return ObservingQueries(self.tables)
 
     @cached_property
     def workers(self) -> WorkerQueries:

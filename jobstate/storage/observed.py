@@ -1,0 +1,224 @@
+"""A store that is observed: what each transaction committed is read from the history that it wrote, and told.
+
+From the first write to the commit a transaction holds the write lock, so that every entry of the history behind the
+newest one of its beginning is its own. Those that an inner block undid are not among them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, partial
+from types import TracebackType
+from typing import Any, Final
+
+import peewee
+
+from jobstate.domain.errors import InvalidRequest, JobStateError
+from jobstate.domain.job import SWEEPER, Lease
+from jobstate.domain.leases import Renewal
+from jobstate.domain.lifecycle import Trigger
+from jobstate.observing.audience import Audience, News, logger
+from jobstate.observing.observer import Claim, Heartbeat, Sweep, Transition
+from jobstate.repository import Settling
+from jobstate.storage.engine import Clockwork, Engine, Result, Row
+from jobstate.storage.leases import SqlLeases
+from jobstate.storage.queries.observing import ObservingQueries
+from jobstate.storage.repository import SqliteRepository
+from jobstate.storage.rows import event_of, job_of
+from jobstate.storage.transaction import Transaction
+
+_CLAIM: Final = Trigger.CLAIM.value
+
+
+class _Threads(threading.local):
+    """What each thread has of its own."""
+
+    outermost: Callable[[], ObservedTransaction | None] | None = None
+    """A weak reference to the transaction of ours that is open and within no other one of ours."""
+
+    def __init__(self) -> None:
+        self.joined: weakref.WeakSet[ObservedTransaction] = weakref.WeakSet()
+        """Those that ended within a transaction of the caller, which holds them until it is committed or undone."""
+
+
+class ObservedEngine(Engine):
+    """An engine whose every write is a transaction that is told of when it is committed."""
+
+    def __init__(
+        self,
+        database: peewee.SqliteDatabase,
+        path: str,
+        timeout: float,
+        clockwork: Clockwork,
+        *,
+        owned: bool,
+        audience: Audience,
+    ) -> None:
+        if not owned and not hasattr(database, "after_commit"):
+            raise InvalidRequest("observers", "in a database of your own need peewee 4.5 or newer; upgrade it")
+        super().__init__(database, path, timeout, clockwork, owned=owned)
+        self.audience = audience
+        self.observed = _Threads()
+        self.queries: ObservingQueries | None = None
+        """None until the schema is there."""
+
+    def transaction(self) -> Transaction:
+        return Transaction(self) if self.queries is None else ObservedTransaction(self, self.queries)
+
+    def open_transaction(self) -> ObservedTransaction | None:
+        """The outermost transaction of ours that the calling thread has open."""
+        known = self.observed.outermost
+        outermost = None if known is None else known()
+        return outermost if outermost is not None and self.connection().in_transaction else None
+
+    def tell(self, news: News) -> None:
+        """Tell what was just done, when it is committed; not if that is undone."""
+        begun = self.open_transaction()
+        if begun is not None:
+            begun.further.append(news)
+        elif self.connection().in_transaction:
+            self.database.after_commit(partial(self.audience.interject, news))
+        else:
+            self.audience.interject(news)
+
+    def count(self, sql: str, values: object = ()) -> int:
+        return self._written(sql, values, lambda cursor: cursor.rowcount)
+
+    def _written(self, sql: str, values: object, finish: Callable[[sqlite3.Cursor], Result]) -> Result:
+        if self.queries is None or self.open_transaction() is not None:
+            return super()._written(sql, values, finish)
+        with self.transaction() as connection:
+            return finish(connection.execute(sql, values))  # type: ignore[arg-type]
+
+
+class ObservedTransaction(Transaction):
+    """The outermost one of a thread tells what it and those within it committed."""
+
+    __slots__ = ("_after", "_outermost", "_queries", "_rows", "_to_tell", "_undo_to", "further")
+
+    _engine: ObservedEngine
+
+    def __init__(self, engine: ObservedEngine, queries: ObservingQueries) -> None:
+        super().__init__(engine)
+        self._queries = queries
+        self._after = 0
+        self._outermost = False
+        self._rows: list[Row] = []
+        self._to_tell: tuple[int, list[News]] | None = None
+        self._undo_to: tuple[ObservedTransaction, int] | None = None
+        self.further: list[News] = []
+        """What is to be told beside the history."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            super().__exit__(kind, error, trace)
+        finally:
+            if self._outermost:
+                self._engine.observed.outermost = None
+        if self._to_tell is not None:
+            self._engine.audience.tell(*self._to_tell)
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        super()._begin(connection)
+        around = self._engine.open_transaction() if self._joined else None
+        if around is not None:
+            self._undo_to = (around, len(around.further))
+            return
+        ((self._after,),) = self._engine.read(self._queries.newest)
+        self._outermost = True
+        self._engine.observed.outermost = weakref.ref(self)
+
+    def _commit(self) -> None:
+        if not self._outermost:
+            super()._commit()
+            return
+        audience = self._engine.audience
+        self._rows = rows = self._engine.read(self._queries.written, (self._after,))
+        if self._joined:
+            super()._commit()
+            joined = self._engine.observed.joined
+            for earlier in joined:
+                earlier.forget(self._after)
+            if rows or self.further:
+                joined.add(self)
+                self._engine.database.after_commit(self._tell_what_stands)
+            return
+        news = [*_told(rows, self._queries.width), *self.further]
+        if not news:
+            super()._commit()
+            return
+        number = audience.draw()
+        try:
+            super()._commit()
+        except BaseException:
+            audience.give_up(number)
+            raise
+        self._to_tell = (number, news)
+
+    def _undo(self) -> None:
+        if self._undo_to is not None:
+            around, length = self._undo_to
+            del around.further[length:]
+        super()._undo()
+
+    def forget(self, after: int) -> None:
+        """The caller has undone what has larger numbers: somebody else is about to use them."""
+        self._rows = [row for row in self._rows if row[0] <= after]
+
+    def _tell_what_stands(self) -> None:
+        """The transaction of the caller is committed; what a part of it undid meanwhile is not there."""
+        rows, width, standing = self._rows, self._queries.width, set[Row]()
+        try:
+            if rows:
+                standing.update(self._engine.read(self._queries.standing, (self._after, rows[-1][0])))
+        except JobStateError:  # raised here, it would look as if the transaction of the caller had failed
+            logger.exception("what a transaction did is not told, as the store cannot be read")
+            return
+        news = [*_told([row for row in rows if row[:width] in standing], width), *self.further]
+        if news:
+            self._engine.audience.tell(self._engine.audience.draw(), news)
+
+
+class ObservedLeases(SqlLeases):
+    """Tells of heartbeats too, which write no history."""
+
+    _engine: ObservedEngine
+
+    def renew(self, leases: Sequence[Lease], lease: int, now: int, settling: Settling) -> list[Renewal]:
+        renewals = super().renew(leases, lease, now, settling)
+        held = tuple(Lease(renewal.job_id, renewal.token) for renewal in renewals if renewal.held)
+        node = settling.by.actor.removeprefix(SWEEPER)
+        self._engine.tell(Heartbeat(node, held, now, now + lease))
+        return renewals
+
+
+class ObservedRepository(SqliteRepository):
+    """The store whose engine is an observed one."""
+
+    def __init__(self, engine: ObservedEngine, prefix: str) -> None:
+        super().__init__(engine, prefix)
+        engine.queries = self._sql.observing
+
+    @cached_property
+    def leases(self) -> ObservedLeases:
+        return ObservedLeases(self._engine, self._sql.leases, self.jobs, self.reports)
+
+
+def _told(rows: Iterable[Row], width: int) -> list[News]:
+    news: list[News] = []
+    settled: dict[str, dict[int, Any]] = {}
+    for row in rows:
+        event, job = event_of(row[:width]), job_of(row[width:])
+        if event.is_note:
+            continue
+        news.append(Transition(event, job))
+        if event.trigger == _CLAIM:
+            news.append(Claim(event, job))
+        elif event.actor.startswith(SWEEPER):
+            settled.setdefault(event.actor, {})[event.job_id] = None
+    return [*news, *(Sweep(actor, tuple(jobs)) for actor, jobs in settled.items())]

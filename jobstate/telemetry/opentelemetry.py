@@ -1,0 +1,171 @@
+"""Traces for OpenTelemetry: a span for each run, linked to where its job was submitted.
+
+A run's span is of kind CONSUMER, a trace of its own, from the claim to the end of the lease. Changes of state are its
+events, and what the handler starts are its children. It links to the submitter's context, which `carry` has put into
+the descriptor as a carrier of W3C Trace Context: `descriptor["otel"] = {"traceparent": "00-…"}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from jobstate import __version__
+from jobstate.domain.job import CARRIER, Event, Job, Lease, StopOutcome
+from jobstate.domain.lifecycle import Trigger
+from jobstate.observing.observer import Claim, LeaseLoss, Observer, Transition
+from jobstate.telemetry.runs import OpenRuns, ends_the_lease
+
+try:
+    from opentelemetry import trace
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, TracerProvider
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+except ModuleNotFoundError as error:
+    raise ImportError(
+        "jobstate.telemetry.opentelemetry needs opentelemetry-api; "
+        "install it with: pip install 'jobstate[opentelemetry]'"
+    ) from error
+
+_W3C: Final = TraceContextTextMapPropagator()
+_GONE_WRONG: Final = frozenset({StopOutcome.TIMED_OUT, StopOutcome.WORKER_FAILED, StopOutcome.WORKER_LOST})
+"""Stops that did not end as they were meant to."""
+_LEASE_LOST: Final = ("LeaseLost", "the lease is gone")
+_CHARGED: Final = frozenset({Trigger.FAIL.value, Trigger.RECOVER.value})
+
+
+def carry(descriptor: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The descriptor with the current context in it, for `submit`; as it is, where no span is current.
+
+    The runs of the job, and of those that restart it, link there. Two submissions with one key that differ in nothing
+    else are still equal.
+    """
+    carrier: dict[str, str] = {}
+    _W3C.inject(carrier)
+    return {**(descriptor or {}), **({CARRIER: carrier} if carrier else {})}
+
+
+class OpenTelemetryObserver(Observer):
+    """A span for each run of this process. Give it to `jobstate.open(…, observers=[OpenTelemetryObserver()])`.
+
+    Within `with run:`, and so in every handler of `serve`, the span is current. A span whose run is still open when the
+    store is closed is ended then, so that none is lost with a process that closes its store.
+
+    Args:
+        tracer_provider: Where spans go; None: to the global one.
+    """
+
+    def __init__(self, tracer_provider: TracerProvider | None = None) -> None:
+        self._tracer = trace.get_tracer("jobstate", __version__, tracer_provider)
+        self._open = OpenRuns[Span]()
+        self._newest_us = 0
+
+    def claimed(self, claim: Claim) -> None:
+        """Begin a span."""
+        event, job = claim.event, claim.job
+        self._end(job.id, event.at_us, *_LEASE_LOST)
+        span = self._tracer.start_span(
+            f"process {job.kind}",
+            Context(),
+            SpanKind.CONSUMER,
+            _attributes(event, job),
+            _links(job),
+            start_time=event.at_us * 1000,
+        )
+        _add(span, event)
+        self._open.begin(Lease(job.id, event.token), span)
+
+    def transition(self, transition: Transition) -> None:
+        """Add an event to the span of the run, and end it with the lease."""
+        event = transition.event
+        self._newest_us = event.at_us
+        span = self._open.about(event)
+        if span is None:
+            return
+        _add(span, event)
+        if ends_the_lease(event):
+            self._end(event.job_id, event.at_us, *_went_wrong(event, transition.job))
+
+    def lease_lost(self, loss: LeaseLoss) -> None:
+        """End the span of a run whose end another process has written."""
+        if self._open.of(loss.job.lease) is not None:
+            self._end(loss.job.id, loss.at_us, *_LEASE_LOST)
+
+    @contextmanager
+    def within(self, job: Job) -> Iterator[None]:
+        """Make the span current."""
+        span = self._open.of(job.lease)
+        if span is None:
+            yield
+            return
+        with trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False):
+            try:
+                yield
+            except Exception as error:
+                if span.is_recording():
+                    span.record_exception(error)
+                raise
+
+    def closed(self) -> None:
+        """End the spans of runs that were left open."""
+        for job_id in self._open.jobs():
+            self._end(job_id, self._newest_us, "unfinished", "the store was closed before the run ended")
+
+    def _end(self, job_id: int, at_us: int, error_type: str | None = None, message: str | None = None) -> None:
+        span = self._open.end(job_id)
+        if span is None:
+            return
+        if error_type is not None:
+            span.set_attribute("error.type", error_type)
+            span.set_status(Status(StatusCode.ERROR, message))
+        span.end(at_us * 1000)
+
+
+def _attributes(event: Event, job: Job) -> dict[str, str | int]:
+    """As the semantic conventions for messaging name them, as far as they go."""
+    found: dict[str, str | int] = {
+        "messaging.system": "jobstate",
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": job.kind,
+        "messaging.message.id": str(job.id),
+        "messaging.client.id": event.node or "",
+        "jobstate.job.attempt": event.attempt,
+        "jobstate.run.token": event.token,
+    }
+    if job.pipeline_id is not None:
+        found["jobstate.pipeline.id"] = job.pipeline_id
+    return found
+
+
+def _links(job: Job) -> list[Link]:
+    """To the context of the submitter; none, where the descriptor carries nothing that can be understood."""
+    carrier = job.descriptor.get(CARRIER)
+    if not isinstance(carrier, dict):
+        return []
+    texts = {name: value for name, value in carrier.items() if isinstance(value, str)}
+    found = trace.get_current_span(_W3C.extract(texts, Context())).get_span_context()
+    return [Link(found)] if found.is_valid else []
+
+
+def _add(span: Span, event: Event) -> None:
+    said = {
+        "jobstate.from_state": event.from_state,
+        "jobstate.to_state": event.to_state.value,
+        "jobstate.actor": event.actor,
+        "jobstate.reason": event.reason,
+    }
+    known = {name: str(value) for name, value in said.items() if value is not None}
+    span.add_event(f"jobstate.{event.trigger}", known, event.at_us * 1000)
+
+
+def _went_wrong(event: Event, job: Job) -> tuple[str, str] | tuple[()]:
+    """What sort of error ended the run, and its message; nothing when none did."""
+    outcome = event.detail.get("outcome")
+    if event.trigger in _CHARGED or outcome == StopOutcome.WORKER_FAILED:
+        failure = job.failure
+        return (failure.domain or failure.kind.value, failure.summary) if failure is not None else ("error", "failed")
+    if outcome in _GONE_WRONG:
+        return outcome, f"the stop ended as {outcome}"
+    return ()

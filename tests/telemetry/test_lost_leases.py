@@ -1,0 +1,125 @@
+"""A lost lease is told once a run, wherever it is noticed, and only if it is true."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from jobstate import JobStore, LeaseLost, Run, State, SystemClock
+from jobstate.domain.leases import Renewal
+from jobstate.testing.clock import ManualClock
+from jobstate.testing.contract.kinds import OpenStore
+from jobstate.testing.contract.situations import AT_ONCE, running
+from tests.telemetry.remembering import Remembering
+
+FENCED = ["1: lost"]
+
+
+def fenced(store: JobStore, seen: Remembering) -> Run:
+    """A run whose job an operator stopped by force."""
+    run = running(store)
+    store.stop(run, mode="force")
+    seen.take()
+    return run
+
+
+@pytest.mark.parametrize("verb", ["heartbeat", "complete", "begin_stop", "checkpoint", "flush", "release"])
+def test_a_refused_verb_tells_it_once(store: JobStore, seen: Remembering, verb: str) -> None:
+    run = fenced(store, seen)
+    run.add_range("blocks", 0, 1)
+    for _ in range(2):
+        with pytest.raises(LeaseLost):
+            getattr(run, verb)()
+    with pytest.raises(LeaseLost):
+        run.heartbeat()
+    assert [told for told in seen.take() if "lost" in told] == FENCED
+    assert seen.losses[0].job == run.job
+
+
+def test_completing_many_tells_those_that_were_lost(store: JobStore, seen: Remembering) -> None:
+    run, other = fenced(store, seen), running(store)
+    seen.take()
+    assert store.complete_many([run, other]) == [run]
+    assert sorted(seen.take()) == ["1: lost", "2: Running complete Completed"]
+
+
+def test_a_block_that_noticed_it_by_its_own_clock_tells_it_at_its_end(
+    store: JobStore, seen: Remembering, clock: ManualClock
+) -> None:
+    run = running(store)
+    seen.take()
+    with run:
+        clock.advance("31s")
+        run.raise_if_stopping()
+    assert seen.take() == ["1: block begins", "1: block ends", "1: lost"]
+
+
+def test_a_loss_that_was_noticed_inside_a_batch_is_told_after_it(store: JobStore, seen: Remembering) -> None:
+    run = fenced(store, seen)
+    with run, store.batch():
+        with pytest.raises(LeaseLost):
+            run.complete()
+        assert "1: lost" not in seen.told
+    assert seen.take() == ["1: block begins", "1: block ends", "1: lost"]
+
+
+VERBS: dict[str, Callable[[JobStore, Run], object]] = {
+    "complete": lambda store, run: run.complete(),
+    "complete_many": lambda store, run: store.complete_many([run]),
+    "fail": lambda store, run: run.fail("bad input"),
+    "release": lambda store, run: run.release(),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_and_a_heartbeat_that_meet_are_no_loss(
+    store: JobStore, seen: Remembering, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """Between the commit of a verb and its return, a heartbeat finds the lease gone."""
+    ended = Run._ended
+
+    def met(run: Run) -> None:
+        beside = threading.Thread(target=run.notice, args=(Renewal(run.id, run.token, held=False), None))
+        beside.start()
+        beside.join()
+        ended(run)
+
+    monkeypatch.setattr(Run, "_ended", met)
+    run = running(store)
+    VERBS[verb](store, run)
+    with run:
+        pass
+    assert run.settled
+    assert "1: lost" not in seen.take()
+
+
+def test_a_run_that_ended_in_another_way_has_not_lost_its_lease(store: JobStore, seen: Remembering) -> None:
+    run = running(store)
+    again = Run(store._context, run._claimed, 30.0, store._context.clock.monotonic())
+    run.fail("bad input", retryable=False)
+    with again:
+        pass
+    assert store.complete_many([again]) == [again]
+    assert "1: lost" not in seen.take()
+
+
+def test_the_heartbeats_of_a_worker_tell_it_while_the_handler_still_runs(open_store: OpenStore) -> None:
+    told = threading.Event()
+
+    class Waiting(Remembering):
+        def lease_lost(self, loss: object) -> None:
+            told.set()
+
+    seen = Waiting()
+    store = open_store(observers=[seen], clock=SystemClock())
+
+    def handler(run: Run) -> None:
+        store.stop(run, mode="force")
+        assert told.wait(20)
+
+    job = store.submit("extract", retry=AT_ONCE)
+    store.worker("w", until_idle=True).serve({"extract": handler})
+    assert told.is_set()
+    assert store.get(job).state is State.STOPPED

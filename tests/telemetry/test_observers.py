@@ -1,0 +1,270 @@
+"""Each verb tells what it committed: transitions, claims, heartbeats, sweeps."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+import jobstate
+from jobstate import InvalidRequest, Job, JobStore, Observer, Run, State, TransitionNotAllowed
+from jobstate.testing.clock import ManualClock
+from jobstate.testing.contract.kinds import OpenStore
+from jobstate.testing.contract.situations import LEASE, claimed, running, submitted
+from tests.telemetry.remembering import Remembering
+
+
+def test_a_life_is_told_step_by_step(store: JobStore, seen: Remembering) -> None:
+    job = store.submit("extract", hold=True)
+    assert seen.take() == ["1: None submit Created"]
+    store.schedule(job)
+    (run,) = store.claim("worker-01")
+    assert seen.take() == ["1: Created schedule Scheduled", "1: Scheduled claim Running", "1: claimed by worker-01"]
+    run.heartbeat()
+    store.rescale(run, 2)
+    run.rescaled()
+    run.complete()
+    assert seen.take() == [
+        "heartbeat of worker-01 [1]",
+        "1: Running rescale Rescaling",
+        "1: Rescaling resume Running",
+        "1: Running complete Completed",
+    ]
+
+
+def test_a_call_has_all_that_the_history_and_the_job_have(store: JobStore, seen: Remembering) -> None:
+    job = store.submit("extract", {"dataset": "eth"}, labels={"team": "data"}, actor="ana", reason="new data")
+    (run,) = store.claim("worker-01")
+    run.fail(ConnectionError("node went away"), retryable=False)
+    assert [told.event for told in seen.transitions] == list(store.events(job))
+    assert [told.job.state for told in seen.transitions] == [State.SCHEDULED, State.RUNNING, State.FAILED]
+    assert seen.transitions[0].job == job
+    assert seen.claims[0].job == run.job
+    assert (seen.claims[0].event.node, seen.claims[0].event.attempt, seen.claims[0].event.token) == ("worker-01", 1, 1)
+    failure = seen.transitions[-1].job.failure
+    assert failure is not None
+    assert (failure.message, failure.domain) == ("node went away", "ConnectionError")
+
+
+def test_a_heartbeat_has_its_worker_its_leases_and_its_time(
+    store: JobStore, seen: Remembering, clock: ManualClock
+) -> None:
+    run = running(store)
+    clock.advance("5s")
+    run.heartbeat()
+    (beat,) = seen.heartbeats
+    assert (beat.node_id, beat.leases) == ("worker-01", (run.lease,))
+    assert (beat.at_us, beat.until_us) == (clock.now(), clock.now() + LEASE * 1_000_000)
+
+
+def test_what_repeats_without_an_event_is_not_told(store: JobStore, seen: Remembering) -> None:
+    job = submitted(store, kind="extract", key="k")
+    run = claimed(store, job)
+    store.stop(run)
+    seen.take()
+    store.stop(run)
+    assert seen.take() == []
+    run.finish_stop()
+    assert seen.take() == ["1: StopRequested begin_stop Stopping", "1: Stopping finish_stop Stopped"]
+    run.finish_stop()
+    store.stop(run, mode="force")
+    assert seen.take() == []
+
+
+def test_a_submission_that_meets_its_equal_is_not_told(store: JobStore, seen: Remembering) -> None:
+    store.submit("extract", key="k")
+    seen.take()
+    assert store.submit("extract", key="k").deduplicated
+    assert seen.take() == []
+
+
+def test_notes_are_no_transitions(store: JobStore, seen: Remembering) -> None:
+    job = submitted(store)
+    seen.take()
+    store.rescale(job, 4)
+    assert store.events(job)[-1].is_note
+    assert seen.take() == []
+
+
+def test_what_is_refused_is_not_told(store: JobStore, seen: Remembering) -> None:
+    job = submitted(store, hold=True)
+    seen.take()
+    with pytest.raises(TransitionNotAllowed):
+        store.fail(job, "why")
+    with pytest.raises(InvalidRequest):
+        store.submit_many([{"kind": "a"}, {"kind": ""}])
+    assert seen.take() == []
+
+
+def test_a_restart_tells_the_first_entry_of_the_new_job(store: JobStore, seen: Remembering) -> None:
+    run = running(store)
+    run.fail("bad input", retryable=False)
+    seen.take()
+    assert store.restart(run).id == 2
+    assert seen.take() == ["2: None submit Scheduled"]
+
+
+def test_many_jobs_are_told_in_the_order_of_their_submission(store: JobStore, seen: Remembering) -> None:
+    jobs = store.submit_many([{"kind": "extract"}] * 3)
+    runs = store.claim("worker-01", limit=3)
+    store.complete_many(runs)
+    assert [told.event.job_id for told in seen.transitions] == [job.id for job in jobs] * 3
+    assert [told.event.id for told in seen.transitions] == sorted(told.event.id for told in seen.transitions)
+
+
+SWEEPS: dict[str, tuple[Callable[[JobStore, Run, Run], object], str]] = {
+    "a sweep": (lambda store, run, other: store.sweep(), "sweep:test:suite"),
+    "a claim": (lambda store, run, other: store.claim("worker-03", kinds=["nothing"]), "sweep:worker-03"),
+    "a heartbeat": (lambda store, run, other: other.heartbeat(), "sweep:worker-02"),
+    "a wait": (lambda store, run, other: store.wait(run, until=["Recovering"]), "sweep:test:suite"),
+    "a stop": (lambda store, run, other: store.stop(run), "sweep:test:suite"),
+    "a prune": (lambda store, run, other: store.prune(), "sweep:test:suite"),
+    "a rescale": (lambda store, run, other: store.rescale(run, 2), "sweep:test:suite"),
+}
+
+
+@pytest.mark.parametrize("how", SWEEPS)
+def test_whoever_settles_tells_the_transition_and_the_sweep(
+    store: JobStore, seen: Remembering, clock: ManualClock, how: str
+) -> None:
+    run, other = running(store), claimed(store, submitted(store), "worker-02", lease=3600)
+    settle, actor = SWEEPS[how]
+    clock.advance("31s")
+    seen.take()
+    before = len(seen.transitions)
+    settle(store, run, other)
+    told = seen.take()
+    assert told[0] == "1: Running recover Recovering"
+    assert seen.transitions[before].event.actor == actor
+    assert told.count(f"{actor} [1]") == 1
+    assert len(seen.sweeps) == 1
+
+
+def test_a_restart_settles_and_tells_it(store: JobStore, seen: Remembering, clock: ManualClock) -> None:
+    run = running(store, max_attempts=1)
+    clock.advance("31s")
+    seen.take()
+    store.restart(run)
+    assert seen.take() == ["1: Running fail Failed", "2: None submit Scheduled", "sweep:test:suite [1]"]
+
+
+def test_a_stop_that_waits_for_nobody_is_one_job_of_a_sweep_and_two_transitions(
+    store: JobStore, seen: Remembering
+) -> None:
+    store.stop(submitted(store))
+    seen.take()
+    store.sweep()
+    assert seen.take() == [
+        "1: StopRequested begin_stop Stopping",
+        "1: Stopping finish_stop Stopped",
+        "sweep:test:suite [1]",
+    ]
+
+
+def test_a_sweep_that_finds_nothing_is_told_but_not_a_claim_that_finds_nothing(
+    store: JobStore, seen: Remembering
+) -> None:
+    store.sweep(actor="cron")
+    assert seen.take() == ["sweep:cron []"]
+    store.claim("worker-01")
+    assert seen.take() == []
+
+
+def test_closing_the_store_is_told_last(open_store: OpenStore, seen: Remembering) -> None:
+    store = open_store(observers=[seen])
+    store.submit("extract")
+    store.close()
+    store.close()
+    assert seen.take() == ["1: None submit Scheduled", "closed"]
+
+
+class Failing(Observer):
+    """Fails at everything."""
+
+    def __getattribute__(self, name: str) -> object:
+        if name in ("transition", "claimed", "heartbeat", "lease_lost", "swept", "within", "closed"):
+            raise RuntimeError(f"no {name}")
+        return super().__getattribute__(name)
+
+
+def test_an_observer_that_fails_harms_nobody_and_is_logged(
+    open_store: OpenStore, seen: Remembering, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = open_store(observers=[Failing(), seen])
+    store.submit("extract")
+    with caplog.at_level(logging.ERROR, "jobstate.observing"), store.worker("w", until_idle=True) as worker:
+        for run in worker:
+            with run:
+                run.heartbeat()
+    store.sweep()
+    store.close()
+    assert [told.event.trigger for told in seen.transitions] == ["submit", "claim", "complete"]
+    assert {record.getMessage() for record in caplog.records} >= {
+        f"the observer Failing failed in {call}"
+        for call in ("claimed", "heartbeat", "within", "transition", "swept", "closed")
+    }
+    assert all(record.exc_info and str(record.exc_info[1]).startswith("no ") for record in caplog.records)
+
+
+class Stumbling(Observer):
+    """What it puts around a block fails at its end."""
+
+    @contextmanager
+    def within(self, job: Job) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            raise RuntimeError("no end")
+
+
+def test_what_observers_put_around_a_block_is_left_whatever_fails(
+    open_store: OpenStore, seen: Remembering, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = open_store(observers=[seen, Stumbling()])
+    with running(store):
+        pass
+    with running(store):
+        raise ConnectionError
+    assert [told.event.to_state for told in seen.transitions][2::3] == [State.COMPLETED, State.RECOVERING]
+    assert sum("block ends" in told for told in seen.told) == 2
+    failures = [record.getMessage() for record in caplog.records if record.name == "jobstate.observing"]
+    assert failures == ["the observer Stumbling failed in within"] * 2
+
+
+@pytest.mark.parametrize("given", [Remembering, print])
+def test_what_is_no_observer_is_refused(open_store: OpenStore, given: object) -> None:
+    with pytest.raises(InvalidRequest, match=r"observers\[0\]: must be an instance of Observer"):
+        open_store(observers=[given])
+
+
+class Curious(Observer):
+    """Calls the store back."""
+
+    store: JobStore
+
+    def __init__(self) -> None:
+        self.found: list[State] = []
+
+    def claimed(self, claim: jobstate.Claim) -> None:
+        self.found.append(self.store.get(claim.job).state)
+        self.store.submit("follow-up")
+
+    def transition(self, transition: jobstate.Transition) -> None:
+        if transition.job.kind == "follow-up" and transition.event.from_state is None:
+            self.store.stop(transition.job, mode="force")
+
+
+def test_an_observer_may_read_and_write_the_store(open_store: OpenStore, seen: Remembering) -> None:
+    curious = Curious()
+    store = curious.store = open_store(observers=[curious, seen])
+    running(store)
+    assert curious.found == [State.RUNNING]
+    assert seen.take() == [
+        "1: None submit Scheduled",
+        "1: Scheduled claim Running",
+        "1: claimed by worker-01",
+        "2: None submit Scheduled",
+        "2: Scheduled halt Stopped",
+    ]

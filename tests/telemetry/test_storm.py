@@ -1,0 +1,75 @@
+"""Signals in the middle of anything: who is interrupted holds nobody up; nothing is told twice or out of order."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import jobstate
+
+STORM: Final = """
+import json, os, random, signal, sys, threading, time
+import jobstate
+
+class Told(jobstate.Observer):
+    def __init__(self):
+        self.ids = []
+    def transition(self, transition):
+        self.ids.append(transition.event.id)
+
+told, beside, interrupted, over, ready = Told(), [], 0, False, threading.Event()
+jobs = jobstate.open(sys.argv[1], durability="normal", timeout=5, observers=[told])
+
+def storm():
+    global over
+    ready.wait()
+    until = time.monotonic() + 4
+    while time.monotonic() < until:
+        time.sleep(random.random() * 0.004)
+        os.kill(os.getpid(), signal.SIGINT)
+    over = True
+
+def work():
+    while not over:
+        beside.append(jobs.submit("beside").id)
+
+threads = [threading.Thread(target=target) for target in (storm, work)]
+for thread in threads:
+    thread.start()
+while not over:
+    try:  # the next signal may come while the last one is dealt with
+        try:
+            ready.set()
+            while not over:
+                jobs.submit("work")
+        except KeyboardInterrupt:
+            interrupted += 1
+    except KeyboardInterrupt:
+        interrupted += 1
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+for thread in threads:
+    thread.join()
+last = jobs.submit("last").id
+print(json.dumps({"told": told.ids, "beside": beside, "last": last, "interrupted": interrupted}))
+"""
+
+
+@pytest.mark.slow
+def test_in_a_storm_of_interrupts_nobody_is_held_up_and_the_order_stays(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    result = subprocess.run([sys.executable, "-c", STORM, str(path)], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    told: list[int] = found["told"]
+    assert found["interrupted"] > 100
+    assert told == sorted(set(told))
+    with jobstate.open(path) as jobs:
+        entries = {event.job_id: event.id for event in jobs.watch(timeout=0)}
+        assert set(told) <= set(entries.values())
+        assert {entries[job] for job in (*found["beside"], found["last"])} <= set(told)
+        print(f"{len(entries)} committed, {len(told)} told, {found['interrupted']} interrupts")
