@@ -11,7 +11,7 @@ import contextvars
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import TypeVar
 
@@ -45,6 +45,20 @@ class Firm(asyncio.Future[T]):
         """It is done, if it was not before."""
         if not self.done():
             self.set_result(result)
+
+
+async def ended(tasks: Collection[asyncio.Future[T]]) -> None:
+    """Wait until all of them are done, whoever is cancelled meanwhile."""
+    over: Firm[None] = Firm(asyncio.get_running_loop(), lambda: None)
+
+    def look(_: object) -> None:
+        if all(task.done() for task in tasks):
+            over.finish(None)
+
+    for task in tasks:
+        task.add_done_callback(look)
+    if tasks:
+        await over
 
 
 class Call(asyncio.Future[T]):

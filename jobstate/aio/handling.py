@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from jobstate.aio.calls import Firm
+from jobstate.aio.calls import Firm, ended
 from jobstate.aio.lanes import Lanes, running_loop
 from jobstate.aio.run import AsyncRun
 from jobstate.domain.errors import JobStateError
@@ -30,37 +30,29 @@ class Tasks:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def begin(self, handling: Coroutine[Any, Any, None]) -> None:
+    def begin(self, handling: Coroutine[Any, Any, None], name: str) -> None:
         """Let one more begin."""
-        self._tasks.add(asyncio.create_task(handling))
+        self._tasks.add(asyncio.create_task(handling, name=name))
 
     def active(self) -> int:
-        """How many are at work."""
-        return sum(not task.done() for task in self._tasks)
+        """How many are at work; raises what one of them could not deal with."""
+        done = {task for task in self._tasks if task.done()}
+        self._tasks -= done
+        for task in done:
+            if not task.cancelled():  # by its handler; the job was handed back
+                task.result()
+        return len(self._tasks)
 
     async def change(self, timeout: float) -> None:
-        """Wait until one of them is done, at most so long (seconds); raises what it could not deal with."""
+        """Wait until one of them is done, at most so long (seconds)."""
         if self._tasks:
-            done, self._tasks = await asyncio.wait(self._tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                if not task.cancelled():  # by its handler; the job was handed back
-                    task.result()
+            await asyncio.wait(self._tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
 
     async def end(self) -> None:
         """Cancel those at work and wait for them, whoever is cancelled meanwhile."""
         for task in self._tasks:
             task.cancel()
-        if not self.active():
-            return
-        over: Firm[None] = Firm(running_loop(), lambda: None)
-
-        def count(_: object) -> None:
-            if not self.active():
-                over.finish(None)
-
-        for task in self._tasks:
-            task.add_done_callback(count)
-        await over
+        await ended(self._tasks)
 
 
 async def handle(run: Run, handler: AnyHandler, lanes: Lanes, patience: float) -> None:

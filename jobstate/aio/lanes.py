@@ -94,9 +94,9 @@ class Lanes:
         """The queue of the threads for changes."""
         return self._changes.put
 
-    async def look(self, work: Callable[[], T], *, sure: bool = False) -> T:
+    async def look(self, work: Callable[[], T]) -> T:
         """Make a call that changes nothing. Beside a batch, it sees nothing of it."""
-        return await self.made(self._chosen(self._looks), work, sure=sure)
+        return await self.made(self._chosen(self._looks), work)
 
     async def change(
         self, work: Callable[[], T], *, sure: bool = False, undo: Callable[[T], object] | None = None

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from jobstate.aio.batch import innermost
+from jobstate.aio.calls import ended
 from jobstate.aio.faces import Face, Shown, changing, local
 from jobstate.aio.lanes import running_loop
 from jobstate.domain.errors import JobStateError
@@ -110,7 +111,7 @@ class AsyncRun(Face[Run]):
             watching.cancel()
             if not doing.done():
                 doing.cancel()
-                await asyncio.wait({doing})
+                await ended([doing])
         if doing.cancelled():
             self.sync.raise_if_stopping()
         return doing.result()

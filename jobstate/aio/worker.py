@@ -152,7 +152,8 @@ class AsyncWorker(Face[Worker]):
                 if not runs:
                     break
                 for run in runs:
-                    tasks.begin(handle(run, handlers[run.job.kind], self._lanes, self.sync._patience))
+                    handling = handle(run, handlers[run.job.kind], self._lanes, self.sync._patience)
+                    tasks.begin(handling, f"jobstate-{run.id}")
             clock = self.sync._context.clock
             until = clock.monotonic() + self.sync._patience + LAST_PAUSE
             while tasks.active() and shift.heart.held() and shift.heart.error is None:

@@ -212,8 +212,9 @@ def check_handler(kind: str, handler: object, *, awaited: bool = False) -> None:
         raise InvalidRequest("handlers", f"has no callable for kind {kind!r}")
     makes = (inspect.isgeneratorfunction, inspect.isasyncgenfunction)
     if any(is_one(handler) for is_one in (makes if awaited else (inspect.iscoroutinefunction, *makes))):
+        hint = "" if awaited else "; jobstate.aio serves async ones"
         raise InvalidRequest(
-            "handlers", f"has an async or generator function for kind {kind!r}, which a call only makes"
+            "handlers", f"has an async or generator function for kind {kind!r}, which a call only makes{hint}"
         )
 
 

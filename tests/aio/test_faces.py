@@ -130,6 +130,7 @@ def test_opening_takes_the_options_of_the_other_side() -> None:
     assert inspect.signature(aio.open).parameters == inspect.signature(jobstate.open).parameters
 
 
+@pytest.mark.slow
 def test_parameters_and_results_come_through_to_a_strict_type_checker(tmp_path: Path) -> None:
     path = tmp_path / "program.py"
     path.write_text(PROGRAM)

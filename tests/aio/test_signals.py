@@ -16,6 +16,8 @@ from tests.processes import team
 from tests.processes.team import Member
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+LOOPS_BY_TURNS = [pytest.param(kind, marks=[] if kind == "asyncio" else pytest.mark.slow) for kind in LOOPS]
+"""Each is a process: every day those of asyncio, and all in the whole suite."""
 
 
 def member(role: str, *arguments: object) -> AbstractContextManager[Member]:
@@ -24,7 +26,7 @@ def member(role: str, *arguments: object) -> AbstractContextManager[Member]:
 
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("role", ["loop", "serve"])
-@pytest.mark.parametrize("kind", LOOPS)
+@pytest.mark.parametrize("kind", LOOPS_BY_TURNS)
 def test_a_signal_makes_a_worker_hand_back_what_it_holds_uncharged(
     path: Path, store: JobStore, kind: str, role: str, number: signal.Signals
 ) -> None:
@@ -47,7 +49,7 @@ def test_a_signal_makes_a_worker_hand_back_what_it_holds_uncharged(
 
 
 @pytest.mark.parametrize("role", ["loop", "serve"])
-@pytest.mark.parametrize("kind", LOOPS)
+@pytest.mark.parametrize("kind", LOOPS_BY_TURNS)
 def test_a_second_signal_interrupts_a_worker_that_takes_too_long(
     path: Path, store: JobStore, kind: str, role: str
 ) -> None:
@@ -69,7 +71,7 @@ def test_a_second_signal_interrupts_a_worker_that_takes_too_long(
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="measures by the accounts of this system")
-@pytest.mark.parametrize("kind", LOOPS)
+@pytest.mark.parametrize("kind", LOOPS_BY_TURNS)
 def test_an_idle_worker_and_watch_take_less_than_a_hundredth_of_a_core(path: Path, store: JobStore, kind: str) -> None:
     shares = []
     for _ in range(3):  # what else the machine does is added to it

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import logging
 import threading
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from jobstate import Fatal, InvalidRequest, JobStopping, JobStore, LeaseLost, Run, RunHandler, State, aio
@@ -167,6 +170,14 @@ def test_generators_are_no_handlers(path: Path) -> None:
                     await worker.__aenter__()
 
     asyncio.run(main())
+
+
+def test_a_worker_without_a_loop_says_who_serves_async_handlers(store: JobStore) -> None:
+    async def extract(claimed: aio.AsyncRun) -> None:
+        pass
+
+    with pytest.raises(InvalidRequest, match=r"jobstate\.aio serves async ones"):
+        store.worker("w1").serve({"extract": extract})  # type: ignore[dict-item]
 
 
 def test_a_stop_is_awaited_and_ends_the_job_as_stopped(path: Path, store: JobStore, run: RunMain) -> None:
@@ -450,6 +461,52 @@ def test_heartbeats_go_on_while_the_loop_is_held_up(path: Path, store: JobStore)
 
     asyncio.run(main())
     assert (store.get(1).state, store.get(1).attempt) == (State.COMPLETED, 1)
+
+
+def test_a_worker_forgets_the_handlers_that_have_ended(path: Path, store: JobStore) -> None:
+    store.submit_many({"kind": "extract"} for _ in range(20))
+    tasks: list[weakref.ref[Any]] = []
+    alive: list[int] = []
+
+    async def main() -> None:
+        async def extract(claimed: aio.AsyncRun) -> None:
+            tasks.append(weakref.ref(asyncio.current_task()))
+            gc.collect()
+            alive.append(sum(task() is not None for task in tasks))
+
+        async with aio.open(path) as jobs:
+            await jobs.worker("w1", until_idle=True).serve({"extract": extract}, concurrency=5)
+
+    asyncio.run(main())
+    assert len(alive) == 20
+    assert max(alive) <= 10
+
+
+def test_work_that_takes_its_time_to_be_cancelled_is_waited_for(path: Path, store: JobStore) -> None:
+    """Also where a scope of anyio cancels at every turn of the loop."""
+    store.submit("extract")
+    ended = []
+
+    async def main() -> None:
+        async def slowly() -> None:
+            try:
+                await asyncio.sleep(600)
+            finally:
+                await asyncio.sleep(0.05)
+                ended.append("work")
+
+        async with aio.open(path) as jobs:
+            (claimed,) = await jobs.claim("w1")
+            with anyio.move_on_after(0.01):
+                async with claimed:
+                    try:
+                        await claimed.unless_stopping(slowly())
+                    finally:
+                        ended.append("what waits for it")
+
+    anyio.run(main)
+    assert ended == ["work", "what waits for it"]
+    assert store.get(1).state is State.SCHEDULED
 
 
 def test_a_worker_may_be_used_again(path: Path, store: JobStore) -> None:
