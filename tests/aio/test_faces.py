@@ -18,9 +18,12 @@ FACES: Final = {JobStore: aio.AsyncJobStore, Run: aio.AsyncRun, Worker: aio.Asyn
 WITHOUT: Final[dict[type, dict[str, str]]] = {
     JobStore: {},
     Run: {
+        "bound": "records of logging carry it",
         "complete_many": "JobStore.complete_many is what people call",
         "conclude": "leaving the block does it",
+        "enter_what_observers_want": "entering the block does it",
         "flush_if_free": "the heart's",
+        "leave_what_observers_want": "leaving the block does it",
         "notice": "the heart's",
         "notice_shutdown": "the heart's",
         "on_noticed": "until_stopping is what people await",
