@@ -255,7 +255,8 @@ class Run(Checkpointing):
                 self._end_for_good()
             elif not self._settled:
                 self._lost = True
-                self._tell_loss()
+                if self._tell_loss():
+                    self._warn("job %d: its lease is lost; the handler has its place in the worker until it ends")
             self._tell_noticed()
             return
         if valid_until is not None:
@@ -326,21 +327,25 @@ class Run(Checkpointing):
         if self._on_noticed is not None:
             self._on_noticed()
 
-    def _tell_loss(self) -> None:
+    def _tell_loss(self) -> bool:
         """Tell the observers, once, that the lease is gone: unless it was this run that ended it, just now.
 
         Whoever holds `_writing` is about to find that out, and a transaction may yet be undone: told later, then.
+
+        Returns:
+            Whether this was the once.
         """
-        audience = self._context.audience
-        if audience is None or self._loss_told or not self._writing.acquire(blocking=False):
-            return
+        if self._loss_told or not self._writing.acquire(blocking=False):
+            return False
         try:
             if self._loss_told or self._settled or self._provisional or self._context.repository.in_transaction():
-                return
+                return False
             self._loss_told = True
         finally:
             self._writing.release()
-        audience.interject(LeaseLoss(self.job, self._context.clock.now()))
+        if self._context.audience is not None:
+            self._context.audience.interject(LeaseLoss(self.job, self._context.clock.now()))
+        return True
 
     def __enter__(self) -> Run:
         self._before = enter(self)

@@ -40,6 +40,24 @@ def test_a_handler_may_checkpoint_inside_a_batch_while_the_heart_flushes(ticking
     assert ticking.get(job).state is State.COMPLETED
 
 
+def test_the_log_of_a_worker_says_that_a_handler_goes_on_without_its_lease(
+    ticking: JobStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    said: list[str] = []
+
+    def handler(run: Run) -> None:
+        ticking.stop(run, mode="force")
+        for _ in range(500):
+            said[:] = [record.getMessage() for record in caplog.records if "its lease is lost" in record.getMessage()]
+            if said:
+                return
+            time.sleep(0.01)
+
+    job = ticking.submit("work")
+    in_time(lambda: ticking.worker("w", until_idle=True).serve({"work": handler}))
+    assert said == [f"job {job.id}: its lease is lost; the handler has its place in the worker until it ends"]
+
+
 def test_a_flush_after_an_end_in_a_transaction_is_no_lost_lease(
     ticking: JobStore, caplog: pytest.LogCaptureFixture
 ) -> None:
