@@ -16,7 +16,7 @@ from jobstate.aio.lanes import Lanes, running_loop
 from jobstate.aio.run import AsyncRun
 from jobstate.domain.errors import JobStateError
 from jobstate.worker.run import Run
-from jobstate.worker.worker import Handler, call
+from jobstate.worker.worker import Handler, call, is_awaited
 
 AsyncHandler = Callable[[AsyncRun], Coroutine[Any, Any, object]]
 AnyHandler = AsyncHandler | Handler
@@ -58,16 +58,12 @@ class Tasks:
 async def handle(run: Run, handler: AnyHandler, lanes: Lanes, patience: float) -> None:
     """Let the handler work on the run, and settle it."""
     try:
-        if _is_awaited(handler):
+        if is_awaited(handler):
             await _await(AsyncRun(run, lanes), handler)
         else:
             await _on_thread(run, handler, patience)
     except JobStateError:
         logger.exception("job %d could not be settled; its lease will run out", run.id)
-
-
-def _is_awaited(handler: AnyHandler) -> bool:
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)
 
 
 async def _await(run: AsyncRun, handler: Any) -> None:

@@ -13,7 +13,9 @@ import click
 
 from jobstate.cli.parameters import DURATION
 from jobstate.cli.session import Session, file_command
+from jobstate.store import JobStore
 from jobstate.system import host, pid
+from jobstate.worker.worker import is_awaited
 
 
 @click.command("worker")
@@ -28,15 +30,32 @@ def worker(
 ) -> None:
     """Run jobs until SIGINT or SIGTERM, then hand back the rest.
 
-    MODULE:HANDLERS names a dict in a module that maps kinds of jobs to functions, which are called with the run. The
-    module is looked for in the current folder too.
+    MODULE:HANDLERS names a dict in a module that maps kinds of jobs to functions, which are called with the run; an
+    `async def` among them runs on an event loop. The module is looked for in the current folder too.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     chosen = _handlers(handlers)
     with session.open_file(create=True) as store:
-        serving = store.worker(node or f"{host()}-{pid()}", lease=lease, until_idle=until_idle)
-        click.echo(f"worker {serving.node_id} runs {', '.join(sorted(chosen))} from {store.path}", err=True)
-        serving.serve(chosen, concurrency)
+        name = node or f"{host()}-{pid()}"
+        click.echo(f"worker {name} runs {', '.join(sorted(chosen))} from {store.path}", err=True)
+        if any(map(is_awaited, chosen.values())):
+            _serve_on_a_loop(store, name, chosen, concurrency, lease, until_idle=until_idle)
+        else:
+            store.worker(name, lease=lease, until_idle=until_idle).serve(chosen, concurrency)
+
+
+def _serve_on_a_loop(
+    store: JobStore, name: str, handlers: Mapping[str, Any], concurrency: int, lease: float, *, until_idle: bool
+) -> None:
+    import asyncio
+
+    from jobstate import aio
+
+    async def serve() -> None:
+        async with aio.over(store) as jobs:
+            await jobs.worker(name, lease=lease, until_idle=until_idle).serve(handlers, concurrency)
+
+    asyncio.run(serve())
 
 
 def _handlers(name: str) -> Mapping[str, Any]:

@@ -218,6 +218,11 @@ def check_handler(kind: str, handler: object, *, awaited: bool = False) -> None:
         )
 
 
+def is_awaited(handler: object) -> bool:
+    """Whether it is an `async def`, or an object that is called like one."""
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)
+
+
 def call(handler: Handler, run: Run) -> object:
     """Call the handler; its `sys.exit` is a failure of the job, as it cannot end the process from a thread."""
     try:

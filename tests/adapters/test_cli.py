@@ -367,10 +367,15 @@ def test_progress_follows_a_job_to_its_end(shell: Shell) -> None:
     assert (last["job_status"], last["tables"]["blocks"]["current_block"]) == ("COMPLETED", 9)
 
 
-def test_a_worker_runs_the_handlers_of_a_module_until_it_is_told_to_end(shell: Shell, tmp_path: Path) -> None:
-    (tmp_path / "tasks.py").write_text(
-        "def load(run):\n    run.add_range('rows', 0, 9)\n\nHANDLERS = {'load': load}\nNOTHING = {}\n"
-    )
+PLAIN = "def load(run):\n    run.add_range('rows', 0, 9)\n"
+AWAITED = "async def load(run):\n    run.add_range('rows', 0, 9)\n    await run.checkpoint(state=10)\n"
+
+
+@pytest.mark.parametrize("load", [PLAIN, AWAITED], ids=["plain", "awaited"])
+def test_a_worker_runs_the_handlers_of_a_module_until_it_is_told_to_end(
+    shell: Shell, tmp_path: Path, load: str
+) -> None:
+    (tmp_path / "tasks.py").write_text(f"{load}\nHANDLERS = {{'load': load}}\nNOTHING = {{}}\n")
     shell("submit", "load")
     process = subprocess.Popen(
         [*JOBSTATE, "worker", "tasks:HANDLERS", "--node", "w1", "--db", str(shell.db)],
