@@ -44,6 +44,8 @@ class Run(Checkpointing):
 
     _stop: Stop | None = None
     _rescale_to: int | None = None
+    _rescale_read: int | None = None
+    """What the worker was last told to run with, and answers."""
     _rescaled_to: int | None = None
     _shutdown = False
     _seen = False
@@ -77,8 +79,12 @@ class Run(Checkpointing):
 
     @property
     def rescale_to(self) -> int | None:
-        """How many tasks the job is asked to run with instead, or None. Answer with `rescaled`, or `release` it."""
-        return self._rescale_to
+        """How many tasks the job is asked to run with instead, or None. Answer with `rescaled`, or `release` it.
+
+        What was read last is what `rescaled` answers: read it once, and run with that.
+        """
+        self._rescale_read = self._rescale_to
+        return self._rescale_read
 
     @property
     def stop(self) -> Stop | None:
@@ -232,7 +238,9 @@ class Run(Checkpointing):
         return self._end(lambda job, now: rules.finish_stop(job, self.token, now, self._by))
 
     def rescaled(self) -> Stop | None:
-        """The work goes on with the number of tasks that was asked for, which is the `parallelism` from now on.
+        """The work goes on with the number of tasks that `rescale_to` said last, the `parallelism` from now on.
+
+        Where another one was asked for since, the job stays Rescaling, and `rescale_to` says it, to be answered too.
 
         Returns:
             The stop that came in between and dropped the request, or None.
@@ -240,8 +248,9 @@ class Run(Checkpointing):
         Raises:
             LeaseLost: The lease is gone.
         """
-        job = self._change(lambda job, now: rescaling.resume(job, self.token, now, self._by)).job
-        self._rescaled_to, self._rescale_to = job.parallelism, None
+        answer = self.parallelism if self._rescale_read is None else self._rescale_read
+        job = self._change(lambda job, now: rescaling.resume(job, self.token, answer, now, self._by)).job
+        self._rescaled_to, self._rescale_to, self._rescale_read = job.parallelism, job.rescale_to, None
         if job.stop is not None:
             self._stop = job.stop
         return self.stop

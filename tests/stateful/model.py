@@ -494,12 +494,15 @@ class Model:
             self._move(job, "release", "Scheduled", now, available=now + delay * SECOND)
             self._free(job, fenced=True)
 
-    def rescaled(self, job_id: int, token: int, buffered: dict[str, Any], now: int) -> str | None:
-        """The mode of the stop that came in between."""
+    def rescaled(self, job_id: int, token: int, buffered: dict[str, Any], tasks: int, now: int) -> str | None:
+        """The mode of the stop that came in between; the worker runs with so many tasks, whatever it is asked for."""
         job = self._holder(job_id, token)
         self._write(job, buffered)
-        if job["state"] == "Rescaling":
+        if job["state"] == "Rescaling" and job["target"] == tasks:
             self._move(job, "resume", "Running", now)
+        elif job["state"] == "Rescaling" and job["parallelism"] != tasks:
+            job["parallelism"] = tasks
+            self._note(job, "resume")
         return str(job["mode"]) if job["state"] in PENDING else None
 
     def begin_stop(self, job_id: int, token: int, buffered: dict[str, Any], now: int) -> None:
