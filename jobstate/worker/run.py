@@ -16,7 +16,7 @@ from jobstate.domain import leases as rules
 from jobstate.domain.errors import Fatal, JobStateError, JobStopping, LeaseLost, TransitionNotAllowed
 from jobstate.domain.job import By, Failure, FailureKind, Job, Stop, StopMode
 from jobstate.domain.leases import Renewal
-from jobstate.domain.lifecycle import STOP_PENDING
+from jobstate.domain.lifecycle import LEASED, STOP_PENDING
 from jobstate.domain.logs import LogLevel
 from jobstate.domain.moves import Decision
 from jobstate.domain.report import NOTHING, Report
@@ -261,7 +261,7 @@ class Run(Checkpointing):
         """Take over what a heartbeat or a look answered."""
         if not renewal.held:
             if self._provisional:
-                self._end_for_good()
+                self._learn_of_end()
             elif not self._settled:
                 self._lost = True
                 if self._tell_loss():
@@ -314,13 +314,27 @@ class Run(Checkpointing):
             self._end_for_good()
 
     def _failed(self, error: BaseException, taken: Report) -> None:
-        if isinstance(error, LeaseLost) and self._provisional:  # its own end was kept
+        if isinstance(error, LeaseLost) and self._provisional:
             self._put_back(taken)
-            self._end_for_good()
+            self._learn_of_end()
         else:
             super()._failed(error, taken)
             if isinstance(error, LeaseLost):
                 self._tell_loss()
+
+    def _learn_of_end(self) -> None:
+        """The lease is gone: by the end in a transaction that was kept, or, where that was undone, as a lost one."""
+        if self._ended_itself():
+            self._end_for_good()
+        else:
+            self._provisional, self._lost = False, True
+
+    def _ended_itself(self) -> bool:
+        """Whether the history says so; a job that was removed had ended, and nobody can tell any more how."""
+        events = self._context.repository.history.events(self.id)
+        of_this_run = (event for event in events if event.attempt == self.job.attempt and event.from_state in LEASED)
+        end = next((event for event in of_this_run if event.to_state not in LEASED), None)
+        return not events or (end is not None and end.actor == self._by.actor)
 
     def _end_for_good(self) -> None:
         self._settled = True
@@ -410,12 +424,14 @@ class Run(Checkpointing):
         return not passes
 
     def _confirm(self) -> None:
-        """Ask the store whether an end inside a transaction was kept or undone."""
+        """Ask the store whether an end inside a transaction was kept or undone; LeaseLost where the lease is too."""
         (renewal,) = self._context.repository.leases.look([self.lease])
         if renewal.held:
             self._provisional = False
-        else:
-            self._end_for_good()
+            return
+        self._learn_of_end()
+        if self.lost:
+            raise LeaseLost(self.id, self.token)
 
     def _verb_for(self, error: BaseException | None) -> Callable[[], object]:
         """What the end of the block means for the job."""
