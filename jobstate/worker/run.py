@@ -137,6 +137,8 @@ class Run(Checkpointing):
         Raises:
             LeaseLost: The lease is gone, or its stop is past its deadline.
         """
+        if self._tentative:
+            self._check_claim()
         began = self._context.clock.monotonic()
         settling = self._context.settling(str(self.job.worker_id), self._lease_seconds)
         lease = round(self._lease_seconds * 1_000_000)
@@ -425,6 +427,8 @@ class Run(Checkpointing):
 
     def _confirm(self) -> None:
         """Ask the store whether an end inside a transaction was kept or undone; LeaseLost where the lease is too."""
+        if self._tentative:
+            self._check_claim()
         (renewal,) = self._context.repository.leases.look([self.lease])
         if renewal.held:
             self._provisional = False
