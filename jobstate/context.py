@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final, Protocol
+from weakref import WeakValueDictionary
 
 from jobstate.domain.checkpoints import KEEP_CHECKPOINTS
-from jobstate.domain.job import SWEEPER, By
+from jobstate.domain.job import SWEEPER, By, Lease
 from jobstate.domain.leases import ClockWatch
 from jobstate.domain.report import DEFAULT_BOUNDS, Bounds
 from jobstate.repository import Repository, Settling
@@ -65,6 +66,13 @@ class _HowToSettle(Protocol):
     def __call__(self, who: str, lease: float = DEFAULT_LEASE, limit: int = 100) -> Settling: ...
 
 
+class Tentative(Protocol):
+    """A run that was claimed inside a transaction which may yet be undone."""
+
+    def claim_undone(self) -> None:
+        """It was: the lease is lost."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """Passed from the store to its workers and runs."""
@@ -80,6 +88,8 @@ class Context:
     """How much of what jobs say is kept."""
     audience: Audience | None = None
     """Who is told what happens; None: nobody."""
+    tentative: WeakValueDictionary[Lease, Tentative] = field(default_factory=WeakValueDictionary)
+    """The runs claimed inside transactions: where a lease is given out once more, the claim before was undone."""
     jumps: JumpGuard = field(init=False)
 
     settling: _HowToSettle = field(init=False)

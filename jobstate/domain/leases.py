@@ -44,6 +44,18 @@ def check_lease(job: Job, token: int) -> None:
         raise LeaseLost(job.id, token)
 
 
+def is_undone(job: Job, claimed: Job) -> bool:
+    """Whether a claim was undone with the transaction that it was made in: then its token is given out once more.
+
+    Args:
+        job: The job as it stands.
+        claimed: The job as it was claimed.
+    """
+    if job.lease_token != claimed.lease_token:
+        return job.lease_token < claimed.lease_token
+    return job.claimed_us != claimed.claimed_us or job.worker_id not in (None, claimed.worker_id)
+
+
 def renew(job: Job, token: int, expires: int, now: int) -> Decision:
     """Prolong the lease, or end a stop that is past its deadline: a hung worker must not outlive it."""
     check_lease(job, token)

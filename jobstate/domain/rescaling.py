@@ -27,12 +27,21 @@ def rescale(job: Job, parallelism: int, chance: float, now: int, by: By) -> Deci
     return settled.then(_decide(settled.job, parallelism, now, by))
 
 
-def resume(job: Job, token: int, now: int, by: By) -> Decision:
-    """The worker runs with the new parallelism. While a stop is pending, nothing changes. Repeated: no change."""
+def resume(job: Job, token: int, parallelism: int, now: int, by: By) -> Decision:
+    """The worker says with how many tasks it runs. While a stop is pending, nothing changes. Repeated: no change.
+
+    Where by now it is asked for another number, the job takes the one that the worker has, with a note, and stays
+    Rescaling until the worker answers that too.
+    """
     check_holder(job, token, Trigger.RESUME)
     if job.state in STOP_PENDING or job.state is State.RUNNING:
         return Decision(job)
-    return decided(move(job, Trigger.RESUME, now, by))
+    if parallelism == job.rescale_to:
+        return decided(move(job, Trigger.RESUME, now, by))
+    if parallelism == job.parallelism:
+        return Decision(job)
+    detail = {"parallelism": parallelism}
+    return decided(note(job, Trigger.RESUME.value, now, by, detail=detail, parallelism=parallelism))
 
 
 def _decide(job: Job, parallelism: int, now: int, by: By) -> Decision:

@@ -81,12 +81,7 @@ def guards(prefix: str) -> tuple[str, ...]:
         _on(
             f"{jobs}_delete_cleanup",
             f"AFTER DELETE ON {jobs}",
-            # A restart that is removed leaves its token, above which the next one of the lineage begins.
-            f"UPDATE {prefix}lineages SET newest_token = OLD.lease_token WHERE newest_token < OLD.lease_token AND "
-            f"root_id = (SELECT root_id FROM {specs} WHERE job_id = OLD.id AND restarted_from IS NOT NULL)",
-            f"INSERT INTO {prefix}lineages (root_id, newest_token) SELECT root_id, OLD.lease_token FROM {specs} "
-            f"WHERE job_id = OLD.id AND restarted_from IS NOT NULL AND root_id NOT IN "
-            f"(SELECT root_id FROM {prefix}lineages)",
+            *_remembered_numbers(prefix),
             *(f"DELETE FROM {child} WHERE job_id = OLD.id" for child in children),
             # A deletion past the library leaves its record too; nobody said who did it, or when.
             f"INSERT INTO {prefix}deletions (id, kind, state, at, actor) "
@@ -130,8 +125,13 @@ def guards(prefix: str) -> tuple[str, ...]:
         ),
         _frozen(specs, "UPDATE", "what was submitted is never changed"),
         _kept(specs, jobs, "a specification goes only with its job"),
-        *_counter_guards(f"{prefix}pipelines", "pipeline_id", "last_run_id", "run numbers only rise"),
-        *_counter_guards(f"{prefix}lineages", "root_id", "newest_token", "the tokens of a lineage only rise"),
+        *_counter_guards(f"{prefix}pipelines", "pipeline_id", ("last_run_id",), "run numbers only rise"),
+        *_counter_guards(
+            f"{prefix}lineages",
+            "root_id",
+            ("newest_token", "newest_epoch"),
+            "the tokens and epochs of a lineage only rise",
+        ),
         *(
             _frozen(f"{prefix}{table}", verb, "the lifecycle is part of the program")
             for table in ("lifecycle_edges", "meta")
@@ -140,10 +140,32 @@ def guards(prefix: str) -> tuple[str, ...]:
     )
 
 
-def _counter_guards(table: str, key: str, counter: str, message: str) -> tuple[str, ...]:
-    """No number is used twice: the counter only rises, and stays."""
+def _remembered_numbers(prefix: str) -> tuple[str, ...]:
+    """What keeps the newest token and epoch of a job that goes, above which the next ones of its lineage begin.
+
+    Of a restart, or of a job that was restarted: nothing begins again after any other.
+    """
+    specs, lineages = f"{prefix}job_specs", f"{prefix}lineages"
+    epoch = f"coalesce((SELECT max(epoch) FROM {prefix}job_checkpoints WHERE job_id = OLD.id), 0)"
+    root = (
+        f"(SELECT root_id FROM {specs} WHERE job_id = OLD.id AND (restarted_from IS NOT NULL OR EXISTS "
+        f"(SELECT 1 FROM {specs} WHERE root_id = OLD.id AND restarted_from IS NOT NULL)))"
+    )
+    return (
+        f"UPDATE {lineages} SET newest_token = max(newest_token, OLD.lease_token), "
+        f"newest_epoch = max(newest_epoch, {epoch}) "
+        f"WHERE root_id = {root} AND (newest_token < OLD.lease_token OR newest_epoch < {epoch})",
+        f"INSERT INTO {lineages} (root_id, newest_token, newest_epoch) SELECT root_id, OLD.lease_token, {epoch} "
+        f"FROM {specs} WHERE job_id = OLD.id AND root_id = {root} AND root_id NOT IN (SELECT root_id FROM {lineages})",
+    )
+
+
+def _counter_guards(table: str, key: str, counters: tuple[str, ...], message: str) -> tuple[str, ...]:
+    """No number is used twice: the counters only rise, at least one at a time, and stay."""
     taken = f"EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key})"
-    falls = f"NEW.{counter} <= OLD.{counter} OR NEW.{key} <> OLD.{key}"
+    fallen = [f"NEW.{counter} < OLD.{counter}" for counter in counters]
+    unchanged = " AND ".join(f"NEW.{counter} = OLD.{counter}" for counter in counters)
+    falls = " OR ".join((*fallen, unchanged, f"NEW.{key} <> OLD.{key}"))
     return (
         _on(f"{table}_insert_guard", f"BEFORE INSERT ON {table}", _refuse_first([(taken, message)])),
         _on(f"{table}_update_guard", f"BEFORE UPDATE ON {table}", _refuse_first([(falls, message)])),

@@ -225,11 +225,12 @@ def define(prefix: str) -> Tables:
             without_rowid = True
 
     class Lineages(Table):
-        """The newest token of the restarts that were removed; it outlives them, so that tokens only rise."""
+        """The newest token and epoch of the jobs that were removed; they outlive them, so that both only rise."""
 
         table = "lineages"
         root_id = IntegerField(primary_key=True)
         newest_token = IntegerField()
+        newest_epoch = IntegerField()
 
     class Workers(Table):
         """The workers that said they are there."""

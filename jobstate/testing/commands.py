@@ -57,6 +57,13 @@ def _rescale(life: Life) -> None:
     store.rescale(life.job_id, store.get(life.job_id).parallelism % 4 + 1)
 
 
+def _rescaled(life: Life) -> None:
+    run = life.held()
+    run.heartbeat()
+    if run.rescale_to is not None:
+        run.rescaled()
+
+
 BY_OPERATORS: Final[Mapping[str, Verb]] = {
     "schedule": lambda life: life.stage.store.schedule(life.job_id),
     **{f"stop {mode}": _stop(mode) for mode in StopMode},
@@ -73,7 +80,7 @@ BY_WORKERS: Final[Mapping[str, Verb]] = {
     "fail": lambda life: life.held().fail(WHY),
     "fail for good": lambda life: life.held().fail(WHY, retryable=False),
     "release": lambda life: life.held().release(),
-    "rescaled": lambda life: life.held().rescaled(),
+    "rescaled": _rescaled,
     "begin_stop": lambda life: life.held().begin_stop(),
     "finish_stop": lambda life: life.held().finish_stop(),
 }

@@ -98,6 +98,8 @@ class Checkpointing(Reporting):
 
     def _reported(self, write: Callable[[Report, int], Checkpoint], *, flush: bool = True) -> Checkpoint:
         with self._writing:
+            if self._tentative:
+                self._check_claim()
             taken = self._take() if flush else NOTHING
             try:
                 checkpoint = write(taken, self._context.clock.now())

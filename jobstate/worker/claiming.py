@@ -19,4 +19,13 @@ def claim_runs(context: Context, node_id: str, kinds: Sequence[str] | None, leas
         context.clock.now(),
         context.settling(node_id, lease),
     )
-    return [Run(context, one, lease, began) for one in claimed]
+    runs = [Run(context, one, lease, began) for one in claimed]
+    if context.tentative:
+        for run in runs:
+            before = context.tentative.pop(run.lease, None)
+            if before is not None:
+                before.claim_undone()
+    if runs and context.repository.in_transaction():
+        for run in runs:
+            run.doubt_claim()
+    return runs

@@ -14,6 +14,7 @@ from jobstate.domain import checked
 from jobstate.domain.checkpoints import Checkpoint
 from jobstate.domain.errors import InvalidRequest, LeaseLost
 from jobstate.domain.job import Job, Lease
+from jobstate.domain.leases import is_undone
 from jobstate.domain.logs import MAX_DETAILS, MAX_MESSAGE, LogEntry, LogLevel, details_text, shortened
 from jobstate.domain.metrics import Counters
 from jobstate.domain.output import OutputRow, record_text
@@ -37,6 +38,10 @@ class Reporting:
     """
 
     _lost = False
+    _tentative = False
+    """Claimed inside a transaction that may have been undone, or may yet be."""
+    _undone = False
+    """It was undone: another run has, or will have, the token."""
     # Made when they are first needed: most runs are over before.
     _logger: RunLog | None = None
     _progress: ProgressBuffer | None = None
@@ -274,13 +279,37 @@ class Reporting:
                 self._emitting = self._emitting | {operator_id}
             return self._output
 
+    def doubt_claim(self) -> None:
+        """The claim was made inside a transaction that may yet be undone: ask before anything is written."""
+        self._tentative = True
+        self._context.tentative[self.lease] = self
+
+    def claim_undone(self) -> None:
+        """The transaction that the claim was made in was undone, and with it the lease."""
+        self._undone = self._lost = True
+
+    def _check_claim(self) -> None:
+        """LeaseLost if the claim was undone; while it may yet be, every write asks."""
+        repository = self._context.repository
+        if not self._undone:
+            undecided = repository.in_transaction()
+            with repository.transaction():  # waits for that of another thread, if it is the one
+                job = repository.jobs.find(self.id)
+            if job is None or not is_undone(job, self.job):
+                self._tentative = undecided
+                return
+            self.claim_undone()
+        raise LeaseLost(self.id, self.token)
+
     @property
     def _dirty(self) -> bool:
         parts = (self._progress, self._metrics, self._logs, self._output)
         return any(part is not None and part.dirty for part in parts)
 
     def _take(self, *, sure: bool | None = None) -> Report:
-        """All that is to be written, or `NOTHING`; it counts as written until `_failed`."""
+        """All that is to be written, or `NOTHING`; it counts as written until `_failed`. LeaseLost without a claim."""
+        if self._tentative:
+            self._check_claim()
         if self._metrics is None and self._logs is None and self._output is None:
             progress = None if self._progress is None else self._progress.take()
             return Report(progress) if progress else NOTHING

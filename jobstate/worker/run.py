@@ -16,7 +16,7 @@ from jobstate.domain import leases as rules
 from jobstate.domain.errors import Fatal, JobStateError, JobStopping, LeaseLost, TransitionNotAllowed
 from jobstate.domain.job import By, Failure, FailureKind, Job, Stop, StopMode
 from jobstate.domain.leases import Renewal
-from jobstate.domain.lifecycle import STOP_PENDING
+from jobstate.domain.lifecycle import LEASED, STOP_PENDING
 from jobstate.domain.logs import LogLevel
 from jobstate.domain.moves import Decision
 from jobstate.domain.report import NOTHING, Report
@@ -44,6 +44,8 @@ class Run(Checkpointing):
 
     _stop: Stop | None = None
     _rescale_to: int | None = None
+    _rescale_read: int | None = None
+    """What the worker was last told to run with, and answers."""
     _rescaled_to: int | None = None
     _shutdown = False
     _seen = False
@@ -77,8 +79,12 @@ class Run(Checkpointing):
 
     @property
     def rescale_to(self) -> int | None:
-        """How many tasks the job is asked to run with instead, or None. Answer with `rescaled`, or `release` it."""
-        return self._rescale_to
+        """How many tasks the job is asked to run with instead, or None. Answer with `rescaled`, or `release` it.
+
+        What was read last is what `rescaled` answers: read it once, and run with that.
+        """
+        self._rescale_read = self._rescale_to
+        return self._rescale_read
 
     @property
     def stop(self) -> Stop | None:
@@ -131,6 +137,8 @@ class Run(Checkpointing):
         Raises:
             LeaseLost: The lease is gone, or its stop is past its deadline.
         """
+        if self._tentative:
+            self._check_claim()
         began = self._context.clock.monotonic()
         settling = self._context.settling(str(self.job.worker_id), self._lease_seconds)
         lease = round(self._lease_seconds * 1_000_000)
@@ -232,7 +240,9 @@ class Run(Checkpointing):
         return self._end(lambda job, now: rules.finish_stop(job, self.token, now, self._by))
 
     def rescaled(self) -> Stop | None:
-        """The work goes on with the number of tasks that was asked for, which is the `parallelism` from now on.
+        """The work goes on with the number of tasks that `rescale_to` said last, the `parallelism` from now on.
+
+        Where another one was asked for since, the job stays Rescaling, and `rescale_to` says it, to be answered too.
 
         Returns:
             The stop that came in between and dropped the request, or None.
@@ -240,8 +250,9 @@ class Run(Checkpointing):
         Raises:
             LeaseLost: The lease is gone.
         """
-        job = self._change(lambda job, now: rescaling.resume(job, self.token, now, self._by)).job
-        self._rescaled_to, self._rescale_to = job.parallelism, None
+        answer = self.parallelism if self._rescale_read is None else self._rescale_read
+        job = self._change(lambda job, now: rescaling.resume(job, self.token, answer, now, self._by)).job
+        self._rescaled_to, self._rescale_to, self._rescale_read = job.parallelism, job.rescale_to, None
         if job.stop is not None:
             self._stop = job.stop
         return self.stop
@@ -252,7 +263,7 @@ class Run(Checkpointing):
         """Take over what a heartbeat or a look answered."""
         if not renewal.held:
             if self._provisional:
-                self._end_for_good()
+                self._learn_of_end()
             elif not self._settled:
                 self._lost = True
                 if self._tell_loss():
@@ -305,13 +316,27 @@ class Run(Checkpointing):
             self._end_for_good()
 
     def _failed(self, error: BaseException, taken: Report) -> None:
-        if isinstance(error, LeaseLost) and self._provisional:  # its own end was kept
+        if isinstance(error, LeaseLost) and self._provisional:
             self._put_back(taken)
-            self._end_for_good()
+            self._learn_of_end()
         else:
             super()._failed(error, taken)
             if isinstance(error, LeaseLost):
                 self._tell_loss()
+
+    def _learn_of_end(self) -> None:
+        """The lease is gone: by the end in a transaction that was kept, or, where that was undone, as a lost one."""
+        if self._ended_itself():
+            self._end_for_good()
+        else:
+            self._provisional, self._lost = False, True
+
+    def _ended_itself(self) -> bool:
+        """Whether the history says so; a job that was removed had ended, and nobody can tell any more how."""
+        events = self._context.repository.history.events(self.id)
+        of_this_run = (event for event in events if event.attempt == self.job.attempt and event.from_state in LEASED)
+        end = next((event for event in of_this_run if event.to_state not in LEASED), None)
+        return not events or (end is not None and end.actor == self._by.actor)
 
     def _end_for_good(self) -> None:
         self._settled = True
@@ -401,12 +426,16 @@ class Run(Checkpointing):
         return not passes
 
     def _confirm(self) -> None:
-        """Ask the store whether an end inside a transaction was kept or undone."""
+        """Ask the store whether an end inside a transaction was kept or undone; LeaseLost where the lease is too."""
+        if self._tentative:
+            self._check_claim()
         (renewal,) = self._context.repository.leases.look([self.lease])
         if renewal.held:
             self._provisional = False
-        else:
-            self._end_for_good()
+            return
+        self._learn_of_end()
+        if self.lost:
+            raise LeaseLost(self.id, self.token)
 
     def _verb_for(self, error: BaseException | None) -> Callable[[], object]:
         """What the end of the block means for the job."""

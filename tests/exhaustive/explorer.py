@@ -27,7 +27,7 @@ from typing import Final, NamedTuple
 from jobstate.domain import leases, removal, rescaling, stopping
 from jobstate.domain.errors import JobNotTerminal, JobStateError, LeaseLost, TransitionNotAllowed
 from jobstate.domain.job import By, Failure, FailureKind, Job, StopMode
-from jobstate.domain.lifecycle import INITIAL, LIFECYCLE, STOP_PENDING, TERMINAL, State, Trigger
+from jobstate.domain.lifecycle import HELD, INITIAL, LIFECYCLE, STOP_PENDING, TERMINAL, State, Trigger
 from jobstate.domain.moves import Decision
 from jobstate.domain.shape import faults
 from tests.unit.building import NOW, SECOND, job
@@ -68,6 +68,8 @@ class Process(NamedTuple):
     token: int = 0
     ended_with: str = ""
     """The verb by which it ended the job."""
+    tasks: int = 0
+    """With how many tasks the holder really runs, as long as the job may be rescaled."""
 
 
 class World(NamedTuple):
@@ -113,8 +115,16 @@ class Move(NamedTuple):
 
 
 def _rescale(subject: Job, _: int) -> Decision:
-    """An operator asks for 2 tasks, then for 3: more would only be more of the same."""
-    return rescaling.rescale(subject, 3 if subject.rescale_to == 2 else 2, 0.0, NOW, SOMEONE)
+    """An operator asks for the other one of two numbers of tasks: more would only be more of the same."""
+    return rescaling.rescale(subject, _other(subject.rescale_to or subject.parallelism), 0.0, NOW, SOMEONE)
+
+
+def _other(tasks: int) -> int:
+    return 3 - tasks
+
+
+def _resume(tasks: int) -> Callable[[Job, int], Decision]:
+    return lambda subject, token: rescaling.resume(subject, token, tasks, NOW, SOMEONE)
 
 
 VERBS: Final[dict[str, Callable[[Job, int], Decision]]] = {
@@ -125,8 +135,12 @@ VERBS: Final[dict[str, Callable[[Job, int], Decision]]] = {
     "release": lambda subject, token: leases.release(subject, token, NOW, NOW, SOMEONE),
     "begin_stop": lambda subject, token: leases.begin_stop(subject, token, NOW, SOMEONE),
     "finish_stop": lambda subject, token: leases.finish_stop(subject, token, NOW, SOMEONE),
-    "resume": lambda subject, token: rescaling.resume(subject, token, NOW, SOMEONE),
+    **{f"resume with {tasks}": _resume(tasks) for tasks in (1, 2)},
 }
+ANSWERS: Final = {f"resume with {tasks}": tasks for tasks in (1, 2)}
+"""What a worker says in answer to a request for another number of tasks: a holder only what is true."""
+RESIZE: Final = "resize"
+"""A worker reads the number of tasks that it is asked for, and runs with it from then on."""
 REPEATABLE: Final = {"complete": "complete", "fail": "fail", "fail fatally": "fail", "finish_stop": "finish_stop"}
 """Verbs that succeed again in the state they themselves produced."""
 ONLY_WHILE_STOPPING: Final = frozenset({"begin_stop", "finish_stop"})
@@ -197,9 +211,10 @@ class Explorer:
         self.changes: list[tuple[int, Move, int]] = []
         self.claims = [Move("claim", process, self._claim(name)) for process, name in enumerate(names)]
         self.crashes = [Move("crash", process) for process in range(len(names))]
+        self.resizes = [Move(RESIZE, process) for process in range(len(names))]
         self.verbs = [Move(name, process, verb) for process in range(len(names)) for name, verb in VERBS.items()]
         self.operator = [DELETE, *(Move(name, None, decide) for name, decide in OPERATOR.items())]
-        self.moves = [*self.claims, *self.crashes, *self.verbs, *self.operator, SWEEP, TICK_ON]
+        self.moves = [*self.claims, *self.crashes, *self.resizes, *self.verbs, *self.operator, SWEEP, TICK_ON]
 
     def run(self) -> Exploration:
         """Explore everything; Violation when a promise is broken."""
@@ -236,11 +251,15 @@ class Explorer:
             return World(self._ticked(world.job), world.processes)
         if chosen is DELETE:
             return self._deleted(world)
+        if chosen in self.resizes:
+            return self._resized(world, chosen)
         if chosen.decide is None:
             return self._with(world, chosen.process, Process()) if actor and actor.token else None
         if chosen in self.claims:
             return self._claimed(world, chosen)
-        if actor is not None and not actor.token:
+        if actor is not None and (
+            not actor.token or (actor.tasks and ANSWERS.get(chosen.name, actor.tasks) != actor.tasks)
+        ):
             return None
         outcome = self._outcome(world.job, chosen, actor.token if actor else 0)
         if actor is not None:
@@ -261,7 +280,16 @@ class Explorer:
         outcome = self._outcome(world.job, chosen, 0)
         if outcome.refusal:
             raise Violation("a claimable job could not be claimed")
-        return self._with(self._after(world, chosen, outcome), process, Process(Standing.HOLDER, TOKEN))
+        held = Process(Standing.HOLDER, TOKEN, tasks=self.jobs[outcome.job].parallelism)
+        return self._with(self._after(world, chosen, outcome), process, held)
+
+    def _resized(self, world: World, chosen: Move) -> World | None:
+        """The holder, and nobody else, is told what the job is asked for, and obeys before it says so."""
+        process, asked = chosen.process, self.jobs[world.job].rescale_to
+        assert process is not None
+        if world.processes[process].standing is not Standing.HOLDER or asked is None:
+            return None
+        return self._with(world, process, world.processes[process]._replace(tasks=asked))
 
     def _deleted(self, world: World) -> World:
         subject = self.jobs[world.job]
@@ -289,6 +317,12 @@ class Explorer:
                 raise Violation(f"the holder's {verb} was answered with LeaseLost")
             if outcome.refusal and (subject.state in STOP_PENDING or verb not in ONLY_WHILE_STOPPING):
                 raise Violation(f"the holder's {verb} was refused in {subject.state}")
+            after = self.jobs[outcome.job]
+            if verb in ANSWERS and subject.state is State.RESCALING:
+                if after.state is State.RUNNING and subject.rescale_to != actor.tasks:
+                    raise Violation("a request for tasks was lost: the worker answered an older one")
+                if after.parallelism != actor.tasks:
+                    raise Violation("a worker's answer did not tell the job with how many tasks it runs")
 
     def _after(self, world: World, chosen: Move, outcome: Outcome) -> World:
         """The world in which the store took the decision, and every process stands where it truly stands."""
@@ -299,6 +333,8 @@ class Explorer:
         )
         if sum(process.token == TOKEN for process in processes) > 1:
             raise Violation("two workers hold the current token")
+        if after.state is State.RUNNING and any(process.tasks not in (0, after.parallelism) for process in processes):
+            raise Violation("the job says another number of tasks than its worker runs with")
         return World(outcome.job, processes)
 
     @staticmethod
@@ -307,7 +343,7 @@ class Explorer:
             return process
         known = TOKEN if process.token == token else TOKEN - 1
         if process.standing is not Standing.HOLDER or after.worker_id is not None:
-            return process._replace(token=known)
+            return process._replace(token=known, tasks=process.tasks if after.state in HELD else 0)
         if acts and after.state in TERMINAL and verb != "renew":
             return Process(Standing.ENDED, known, REPEATABLE.get(verb, verb))
         return Process(Standing.FENCED, known)
@@ -396,7 +432,7 @@ class Explorer:
         claims = subject.failures + (subject.worker_id is not None)
         return replace(
             subject,
-            parallelism=1,  # only whether it is what is asked for matters
+            parallelism=subject.parallelism if subject.state in HELD else 1,  # what it was no longer matters
             attempt=max(claims, 1) if subject.attempt else 0,
             lease_token=TOKEN if subject.lease_token else 0,
             available_us=max(subject.available_us, NOW - TICK),
@@ -447,6 +483,13 @@ class Explorer:
             nobody,
             "with every worker dead, clock and sweeper alone do not bring the job on",
         )
+        answers = [*self.resizes, *(verb for verb in self.verbs if verb.name in ANSWERS)]
+        self._check_reach(
+            self._in({State.RESCALING}, held=True),
+            self._in({State.RUNNING}),
+            answers,
+            "a worker that reads what it is asked for and answers does not bring the job on",
+        )
         self._check_reach(
             self._in(STOP_PENDING), ended, nobody, "with every worker dead, clock and sweeper do not end a stop"
         )
@@ -464,8 +507,15 @@ class Explorer:
                 if standing.standing is Standing.HOLDER and self.jobs[world.job].state in STOP_PENDING:
                     self._check_heartbeats_end_it(number, process)
 
-    def _in(self, states: Collection[State]) -> set[int]:
-        return {n for n, world in enumerate(self.worlds) if world.job >= 0 and self.jobs[world.job].state in states}
+    def _in(self, states: Collection[State], *, held: bool = False) -> set[int]:
+        """The worlds with the job in these states; those in which its holder lives."""
+        return {
+            number
+            for number, world in enumerate(self.worlds)
+            if world.job >= 0
+            and self.jobs[world.job].state in states
+            and (not held or any(process.standing is Standing.HOLDER for process in world.processes))
+        }
 
     def _check_reach(self, sources: set[int], goals: set[int], moves: Collection[Move], promise: str) -> None:
         """From every source some goal can be reached by these moves alone."""

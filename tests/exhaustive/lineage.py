@@ -115,7 +115,7 @@ class LineageExplorer:
         self.shorter: dict[int, int] = {}
         """The versions of the old job, by number, as they are remembered once it was restarted."""
         self.settle = Move("settle", None, lambda found, _: leases.settle(found, NOW, SOMEONE, 0.0, unheld_too=False))
-        always = [*self.jobs.claims, *self.jobs.crashes, SWEEP]
+        always = [*self.jobs.claims, *self.jobs.crashes, *self.jobs.resizes, SWEEP]
         acts = [*self.jobs.verbs, *self.jobs.operator]
         self.old_moves = [*always, *(move for move in acts if move.name in bounds.old)]
         self.new_moves = [*always, *(move for move in acts if move.name in bounds.new)]
@@ -239,6 +239,7 @@ class LineageExplorer:
             state=wanted.state,
             max_attempts=wanted.max_attempts,
             retry_json=wanted.retry_json,
+            parallelism=wanted.parallelism,
             restarted_from=subject.id,
         )
         new = World(self._number(born), AWAY)

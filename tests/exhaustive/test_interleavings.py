@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from jobstate.domain import leases, removal, stopping
+from jobstate.domain import leases, removal, rescaling, stopping
 from jobstate.domain.errors import LeaseLost
 from jobstate.domain.job import By, Failure, FailureKind, Job, StopMode
 from jobstate.domain.lifecycle import CLAIMABLE, EDGES, LEASED, STOP_PENDING, State, Trigger
@@ -50,12 +50,13 @@ class Mutant:
     replaced: tuple[tuple[ModuleType, str, Callable[..., Any]], ...]
 
 
-_claimable, _settle, _fail, _release, _halt = (
+_claimable, _settle, _fail, _release, _halt, _resume = (
     leases.claimable,
     leases.settle,
     leases.fail,
     leases.release,
     leases.halt,
+    rescaling.resume,
 )
 
 
@@ -176,6 +177,20 @@ def _stop_that_waits_in_the_queue(job: Job, mode: StopMode, deadline: int, now: 
     return Decision(job)
 
 
+def _answer_that_names_no_number(job: Job, token: int, parallelism: int, now: int, by: By) -> Decision:
+    return _resume(job, token, job.rescale_to or parallelism, now, by)
+
+
+def _answer_that_drops_a_later_wish(job: Job, token: int, parallelism: int, now: int, by: By) -> Decision:
+    asked = job if job.rescale_to is None else replace(job, rescale_to=parallelism)
+    return _resume(asked, token, parallelism, now, by)
+
+
+def _answer_that_waits_for_the_wish(job: Job, token: int, parallelism: int, now: int, by: By) -> Decision:
+    leases.check_holder(job, token, Trigger.RESUME)
+    return _resume(job, token, parallelism, now, by) if job.rescale_to == parallelism else Decision(job)
+
+
 MUTANTS: Final = (
     Mutant(
         "a verb compares the token",
@@ -288,6 +303,21 @@ MUTANTS: Final = (
         "the first reason of a stop is kept",
         "the first reason of a stop was overwritten",
         ((stopping, "_again", _second_stop_with_its_own_reason),),
+    ),
+    Mutant(
+        "an answer names the number of tasks",
+        "a request for tasks was lost|another number of tasks than its worker runs with",
+        ((rescaling, "resume", _answer_that_names_no_number),),
+    ),
+    Mutant(
+        "a later request outlives the answer to an earlier one",
+        "a request for tasks was lost",
+        ((rescaling, "resume", _answer_that_drops_a_later_wish),),
+    ),
+    Mutant(
+        "an answer to an earlier request counts",
+        "did not tell the job with how many tasks it runs",
+        ((rescaling, "resume", _answer_that_waits_for_the_wish),),
     ),
     Mutant("a stop is not lost", "a stop was lost", ((stopping, "_decide", _stop_that_waits_in_the_queue),)),
     Mutant("only ended jobs are deleted", "a live job was deleted", ((removal, "check_deletable", lambda job: None),)),

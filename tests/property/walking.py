@@ -57,10 +57,14 @@ class Taken(NamedTuple):
 
 
 Verb = Callable[[Job, int, int, By, Command], Decision]
+_OUTDATED: Final = 0.75
+"""A chance above this makes a worker answer another request for tasks than the last."""
 
 
-def _resume(subject: Job, token: int, now: int, by: By, _: Command) -> Decision:
-    return rescaling.resume(subject, token, now, by)
+def _resume(subject: Job, token: int, now: int, by: By, command: Command) -> Decision:
+    """The worker answers what it is asked for, or what it was before."""
+    asked = subject.rescale_to if command.chance < _OUTDATED else 5 - (subject.rescale_to or 0)
+    return rescaling.resume(subject, token, asked or subject.parallelism, now, by)
 
 
 def _rescale(subject: Job, _: int, now: int, by: By, command: Command) -> Decision:

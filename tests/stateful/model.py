@@ -52,8 +52,8 @@ class Model:
         self.keep = keep
         self.backoff = (initial, factor, cap)
         self.kinds: dict[str, int] = {}
-        self.removed: dict[int, int] = {}
-        """The newest token of the restarts that were removed, by the first job of their lineage."""
+        self.removed: dict[int, tuple[int, int]] = {}
+        """The newest token and epoch of the jobs that were removed, by the first job of their lineage."""
 
     # Steps.
 
@@ -282,7 +282,7 @@ class Model:
         same = {"kind": old["kind"], "key": old["key"], "node_id": old["node"], "priority": old["priority"]}
         new = self.submit(new_id, now, hold=False, delay=0, max_attempts=old["max_attempts"], **same)
         there = [job["token"] for job in self.jobs.values() if job["root"] == old["root"]]
-        token = max(*there, self.removed.get(old["root"], 0))
+        token = max(*there, self.removed.get(old["root"], (0, 0))[0])
         new.update(parallelism=tasks or old["parallelism"], root=old["root"], restarted_from=job_id, token=token)
         if point is not None:
             new["checkpoints"].append({**deepcopy(point), "epoch": self._next_epoch(new), "token": 0})
@@ -309,10 +309,11 @@ class Model:
         return len(old)
 
     def _remove(self, job_id: int) -> None:
-        """A restart leaves its token, above which the next one of the lineage begins."""
+        """It leaves its token and its newest epoch, above which the next ones of the lineage begin."""
         gone = self.jobs.pop(job_id)
-        if gone["restarted_from"] is not None:
-            self.removed[gone["root"]] = max(gone["token"], self.removed.get(gone["root"], 0))
+        token, epoch = self.removed.get(gone["root"], (0, 0))
+        newest = max((point["epoch"] for point in gone["checkpoints"]), default=0)
+        self.removed[gone["root"]] = max(gone["token"], token), max(newest, epoch)
         self.gone.add(job_id)
 
     # Workers.
@@ -401,9 +402,11 @@ class Model:
         return epoch
 
     def _next_epoch(self, job: Row) -> int:
-        """It grows through all jobs of the lineage."""
+        """It grows through all jobs of the lineage, also those that were removed."""
         lineage = [other for other in self.jobs.values() if other["root"] == job["root"]]
-        return 1 + max((point["epoch"] for other in lineage for point in other["checkpoints"]), default=0)
+        there = [point["epoch"] for other in lineage for point in other["checkpoints"]]
+        newest: int = max(*there, self.removed.get(job["root"], (0, 0))[1], 0)
+        return newest + 1
 
     def complete_checkpoint(
         self, job_id: int, token: int, buffered: dict[str, Any], epoch: int | None, state: int
@@ -491,12 +494,15 @@ class Model:
             self._move(job, "release", "Scheduled", now, available=now + delay * SECOND)
             self._free(job, fenced=True)
 
-    def rescaled(self, job_id: int, token: int, buffered: dict[str, Any], now: int) -> str | None:
-        """The mode of the stop that came in between."""
+    def rescaled(self, job_id: int, token: int, buffered: dict[str, Any], tasks: int, now: int) -> str | None:
+        """The mode of the stop that came in between; the worker runs with so many tasks, whatever it is asked for."""
         job = self._holder(job_id, token)
         self._write(job, buffered)
-        if job["state"] == "Rescaling":
+        if job["state"] == "Rescaling" and job["target"] == tasks:
             self._move(job, "resume", "Running", now)
+        elif job["state"] == "Rescaling" and job["parallelism"] != tasks:
+            job["parallelism"] = tasks
+            self._note(job, "resume")
         return str(job["mode"]) if job["state"] in PENDING else None
 
     def begin_stop(self, job_id: int, token: int, buffered: dict[str, Any], now: int) -> None:

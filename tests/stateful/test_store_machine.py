@@ -92,6 +92,7 @@ class Worked:
         self.unwritten: set[str] = set()
         self.said: list[str] = []
         self.stops: str | None = None
+        self.tasks = run.parallelism
         self.point: Checkpoint | None = None
         """The checkpoint that was begun last."""
 
@@ -313,16 +314,24 @@ class StoreMachine(RuleBasedStateMachine):
         index=INDEX,
         tasks=st.sampled_from([2, 3]),
         report=REPORTS,
-        verb=st.sampled_from((*VERBS, "rescaled")),
+        verb=st.sampled_from((*VERBS, "rescaled", "rescaled")),
         times=TIMES,
+        heard=st.booleans(),
+        again=st.booleans(),
     )
     def a_holder_is_to_rescale(
-        self, after: float, index: int, tasks: int, report: Report, verb: str, times: int
+        self, after: float, index: int, tasks: int, report: Report, verb: str, times: int, heard: bool, again: bool
     ) -> None:
+        """It may have heard of it, and it may be asked for another number since."""
         if not self.held():
             self.claim_for("worker-b", None, 2)
         if self.held():
-            self.operate_on(pick(self.held(), index).id, "rescale", tasks)
+            work = pick(self.held(), index)
+            self.operate_on(work.id, "rescale", tasks)
+            if heard:
+                self.try_verb("rescaling: heartbeat", work, "heartbeat")
+            if again:
+                self.operate_on(work.id, "rescale", 5 - tasks)
         self.time_passes(after)
         asked = [work for work in self.held() if self.model.jobs[work.id]["state"] == "Rescaling"]
         self.work("rescaling", asked, index, report, verb, times)
@@ -547,7 +556,7 @@ class StoreMachine(RuleBasedStateMachine):
                 lambda: model.fail_checkpoint(*at, epoch),
                 lambda: run.fail_checkpoint(point, "bucket gone"),  # type: ignore[arg-type]
             ),
-            "rescaled": (lambda: model.rescaled(*at, buffered, self.now), run.rescaled),
+            "rescaled": (lambda: model.rescaled(*at, buffered, work.tasks, self.now), run.rescaled),
         }
         answers = self.both(what, *tries[verb])
         if answers is None:  # what was reported is kept for the next verb, and so is why it failed
@@ -557,8 +566,12 @@ class StoreMachine(RuleBasedStateMachine):
         wanted, answer = answers
         if verb in ("heartbeat", "rescaled"):
             assert (None if answer is None else answer.mode.value) == wanted
-        if verb == "rescaled":
-            assert run.parallelism == model.jobs[work.id]["parallelism"] and run.rescale_to is None
+            target = model.jobs[work.id]["target"]
+            assert run.rescale_to == target
+            if verb == "rescaled":
+                assert run.parallelism == model.jobs[work.id]["parallelism"]
+                self.met(f"{what}: {'asked again' if target else 'done'}")
+            work.tasks = target or work.tasks
         if verb == "begin_checkpoint":
             work.point = answer
             assert answer.epoch == wanted
@@ -661,6 +674,7 @@ EXPECTED: Final = {
     *("holder: begin_stop: TransitionNotAllowed", "holder: finish_stop: TransitionNotAllowed"),
     *(f"stopping: {verb}" for verb in VERBS),
     *(f"rescaling: {verb}" for verb in ("complete", "fail", "fail for good", "release", "rescaled")),
+    *(f"rescaling: rescaled: {how}" for how in ("done", "asked again")),
     *(f"zombie: {verb}: LeaseLost" for verb in VERBS),
 }
 """What the steps must have met, or the machine proves less than it seems to."""

@@ -453,3 +453,14 @@ class TestClockWatch:
 
     def test_a_clock_set_back_gives_no_grace(self) -> None:
         assert not ClockWatch(NOW, 100.0).observed(NOW - 3600 * SECOND, 101.0, tolerated=2.0, grace=30.0).in_grace
+
+
+def test_a_claim_was_undone_where_its_token_is_no_longer_given_out_or_is_given_to_another() -> None:
+    waiting = born().job
+    mine = claimed(born()).job
+    given_again = [leases.claim(waiting, name, LATER, NOW + 1, HOLDER).job for name in ("w1", "w2")]
+    ended = leases.complete(given_again[0], mine.lease_token, LATER, HOLDER).job
+    assert all(leases.is_undone(subject, mine) for subject in (waiting, *given_again, ended))
+    kept = [life.job for life in ALL.values() if life.job.claimed_us == mine.claimed_us]
+    assert {subject.state for subject in kept} >= {State.RUNNING, State.COMPLETED, State.RECOVERING}
+    assert not any(leases.is_undone(subject, mine) for subject in kept)

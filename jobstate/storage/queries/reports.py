@@ -24,6 +24,7 @@ class ReportQueries:
 
     def __init__(self, tables: Tables) -> None:
         jobs, specs, progress, checkpoints = tables.jobs, tables.specs, tables.progress, tables.checkpoints
+        lineages = tables.lineages
         self.is_held = sql(jobs.select(literal(1)).where(held(tables) & among(jobs.state, LEASED)))
         this_job = jobs.id == Param("id")
         self.mark_written = sql(jobs.update({jobs.clean: literal(0)}).where(this_job & (jobs.clean == literal(1))))
@@ -45,7 +46,10 @@ class ReportQueries:
         )
 
         whole = [getattr(checkpoints, name) for name in _CHECKPOINT]
-        epochs = Select([checkpoints], [fn.COALESCE(fn.MAX(checkpoints.epoch), literal(0)) + literal(1)])
+        there = checkpoints.select(fn.MAX(checkpoints.epoch)).where(checkpoints.root_id == Param("root_id"))
+        removed = lineages.select(lineages.newest_epoch).where(lineages.root_id == Param("root_id"))
+        newest_epoch = fn.MAX(fn.COALESCE(there, literal(0)), fn.COALESCE(removed, literal(0)))
+        next_epoch = Select([], [newest_epoch + literal(1)])
         completed = checkpoints.status == literal(CheckpointState.COMPLETED.value)
         of_job = checkpoints.job_id == Param("id")
         self.root_of = sql(specs.select(specs.root_id).where(specs.job_id == Param("id")))
@@ -53,7 +57,7 @@ class ReportQueries:
             checkpoints.insert(
                 {
                     **{getattr(checkpoints, name): Param(name) for name in ("job_id", "root_id", "token", "snapshot")},
-                    checkpoints.epoch: epochs.where(checkpoints.root_id == Param("root_id")),
+                    checkpoints.epoch: next_epoch,
                     checkpoints.status: literal(CheckpointState.IN_PROGRESS.value),
                     checkpoints.start_at: Param("now"),
                     checkpoints.size_bytes: literal(0),
@@ -103,7 +107,7 @@ class ReportQueries:
             "snapshot",
         )
         columns = [getattr(checkpoints, name) for name in ("job_id", "root_id", "epoch", "token", *copied)]
-        values = [Param("job_id"), Param("root_id"), epochs.where(checkpoints.root_id == Param("root_id")), literal(0)]
+        values = [Param("job_id"), Param("root_id"), next_epoch, literal(0)]
         source = checkpoints.alias("source")
         self.copy_checkpoint = sql(
             checkpoints.insert_from(

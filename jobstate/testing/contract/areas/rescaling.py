@@ -117,10 +117,71 @@ def test_a_lost_lease_is_settled_before_the_wish(store: JobStore, clock: ManualC
     assert (job.state, job.parallelism) == (State.RECOVERING, 4)
 
 
+def test_an_answer_is_to_what_the_worker_read_and_a_later_wish_stands(store: JobStore) -> None:
+    run = running(store, parallelism=2)
+    store.rescale(run, 4)
+    run.heartbeat()
+    assert run.rescale_to == 4
+    store.rescale(run, 8)
+    run.heartbeat()  # heard, but not read
+    assert run.rescaled() is None
+    job = store.get(run)
+    assert (job.state, job.parallelism, job.rescale_to) == (State.RESCALING, 4, 8)
+    assert (run.parallelism, run.rescale_to) == (4, 8)
+    told = store.events(run)[-1]
+    assert (told.trigger, told.is_note, told.actor, told.detail) == (
+        *("resume", True, "worker:worker-01"),
+        {"parallelism": 4},
+    )
+    run.rescaled()
+    job = store.get(run)
+    assert (job.state, job.parallelism, job.rescale_to, run.parallelism) == (State.RUNNING, 8, None, 8)
+    assert triggers(store, run.id) == ["submit", "claim", "rescale", "rescale", "resume", "resume"]
+    assert store.audit().ok
+
+
+def test_a_wish_that_the_worker_never_read_is_not_answered(store: JobStore) -> None:
+    run = running(store, parallelism=2)
+    store.rescale(run, 4)
+    asked = store.get(run)
+    assert run.rescaled() is None
+    assert store.get(run) == asked
+    assert (run.parallelism, run.rescale_to) == (2, 4)
+
+
+def test_asked_for_what_it_has_after_all_a_worker_answers_that_too(store: JobStore) -> None:
+    run = running(store, parallelism=2)
+    store.rescale(run, 4)
+    run.heartbeat()
+    assert run.rescale_to == 4
+    store.rescale(run, 2)
+    run.rescaled()
+    job = store.get(run)
+    assert (job.state, job.parallelism, job.rescale_to) == (State.RESCALING, 4, 2)
+    run.release()
+    assert store.get(run).parallelism == 2
+
+
+def test_an_answer_that_was_undone_is_given_again(store: JobStore) -> None:
+    run = running(store, parallelism=2)
+    store.rescale(run, 4)
+    run.heartbeat()
+    assert run.rescale_to == 4
+    with pytest.raises(ZeroDivisionError), store.batch():
+        run.rescaled()
+        raise ZeroDivisionError
+    assert store.get(run).state is State.RESCALING
+    run.rescaled()
+    assert (store.get(run).state, store.get(run).parallelism) == (State.RUNNING, 4)
+
+
 def test_the_answer_may_be_repeated_and_is_refused_to_a_zombie(store: JobStore) -> None:
     run = running(store)
     store.rescale(run, 4)
+    run.heartbeat()
+    assert run.rescale_to == 4
     run.rescaled()
+    assert store.get(run).state is State.RUNNING
     before = everything(store)
     assert run.rescaled() is None
     assert everything(store) == before

@@ -235,6 +235,36 @@ def test_tokens_rise_also_above_those_of_restarts_that_were_removed(store: JobSt
     assert store.audit().ok
 
 
+@pytest.mark.parametrize("gone", ["delete", "prune"])
+def test_epochs_grow_also_above_those_of_restarts_that_were_removed(store: JobStore, gone: str) -> None:
+    first = worked(store)
+    first.fail("disk gone", retryable=False)
+    epochs = [2]
+    for checkpoints in (3, 0, 1):
+        again = claimed(store, store.restart(first))
+        epochs += [point.epoch for point in store.checkpoints(again)]
+        epochs += [again.checkpoint(state=number).epoch for number in range(checkpoints)]
+        store.stop(again, mode="force")
+        if gone == "delete":
+            store.delete(again)
+        else:
+            assert store.prune("stopped") == 1
+    again = claimed(store, store.restart(first))
+    assert epochs == [*range(2, 10)]
+    assert [point.epoch for point in store.checkpoints(again)] == [10]
+    assert store.audit().ok
+
+
+def test_epochs_grow_also_above_those_of_the_first_job_once_it_was_removed(store: JobStore) -> None:
+    first = running(store)
+    first.fail_checkpoint(first.begin_checkpoint(), "bucket gone")  # a restart has nothing to begin from
+    first.fail("disk gone", retryable=False)
+    again = claimed(store, store.restart(first))
+    store.delete(first)
+    assert again.checkpoint().epoch == 2
+    assert store.audit().ok
+
+
 def test_a_restart_is_submitted_with_the_token_that_its_own_go_on_from(store: JobStore) -> None:
     run = running(store)
     run.fail("disk gone", retryable=False)

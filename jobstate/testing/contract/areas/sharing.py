@@ -39,6 +39,43 @@ def test_what_is_not_committed_is_seen_by_nobody_else(open_twice: OpenTwice) -> 
     assert there.get(job) == here.get(job)
 
 
+@pytest.mark.parametrize("name", ["worker-02", "worker-01"], ids=["by another", "by one of the same name"])
+def test_a_claim_that_was_undone_here_and_made_there_is_the_one_there(
+    open_twice: OpenTwice, clock: ManualClock, name: str
+) -> None:
+    here, there = open_twice()
+    job = submitted(here)
+    with pytest.raises(ZeroDivisionError), here.batch():
+        undone = claimed(here, job)
+        raise ZeroDivisionError
+    clock.advance(0.000001)
+    run = claimed(there, job, name)
+    assert run.token == undone.token
+    with pytest.raises(LeaseLost):
+        undone.complete()
+    run.complete()
+    with pytest.raises(LeaseLost):
+        undone.complete()
+    assert here.get(job).actor == f"worker:{name}"
+
+
+def test_an_end_that_was_undone_with_its_claim_is_not_that_of_another_of_the_same_name(
+    open_twice: OpenTwice, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    here, there = open_twice()
+    job = submitted(here)
+    with pytest.raises(ZeroDivisionError), here.batch():
+        undone = claimed(here, job)
+        undone.complete()
+        raise ZeroDivisionError
+    clock.advance(0.000001)
+    claimed(there, job).complete()
+    with undone:
+        pass
+    assert undone.lost
+    assert str(LeaseLost(undone.id, undone.token)) in caplog.text
+
+
 def test_a_job_goes_to_one_of_them(open_twice: OpenTwice) -> None:
     here, there = open_twice()
     here.submit_many({"kind": "extract"} for _ in range(20))
