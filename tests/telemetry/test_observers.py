@@ -22,13 +22,14 @@ def test_a_life_is_told_step_by_step(store: JobStore, seen: Remembering) -> None
     store.schedule(job)
     (run,) = store.claim("worker-01")
     assert seen.take() == ["1: Created schedule Scheduled", "1: Scheduled claim Running", "1: claimed by worker-01"]
-    run.heartbeat()
     store.rescale(run, 2)
+    run.heartbeat()
+    assert run.rescale_to == 2
     run.rescaled()
     run.complete()
     assert seen.take() == [
-        "heartbeat of worker-01 [1]",
         "1: Running rescale Rescaling",
+        "heartbeat of worker-01 [1]",
         "1: Rescaling resume Running",
         "1: Running complete Completed",
     ]
