@@ -210,9 +210,10 @@ def thinned(samples: tuple[Sample, ...], newest: Sample) -> tuple[Sample, ...]:
     """The samples with a newer one: those of the window, and the one before it, at most 14 in all.
 
     The newest takes the place of one that came soon after another, so that a job which reports often keeps the whole
-    window too.
+    window too. Where the clock was set back since, the samples are moved back with it.
     """
-    kept = list(samples)
+    ahead = max(0, samples[-1].at_us - newest.at_us) if samples else 0
+    kept = [sample._replace(at_us=sample.at_us - ahead) for sample in samples] if ahead else list(samples)
     if len(kept) >= 2 and kept[-1].at_us - kept[-2].at_us < THROUGHPUT_WINDOW_US // _SAMPLES:
         kept.pop()
     kept.append(newest)

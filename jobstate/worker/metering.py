@@ -35,7 +35,8 @@ class _Subtask:
         self.counters = Counters() if restored is None else restored.counters
         self.backpressure = 0.0
         self.idle_us = 0 if restored is None else restored.idle_us
-        self.observed_before = 0 if restored is None else restored.observed_us
+        self.observed_us = 0 if restored is None else restored.observed_us
+        self.observed_at = started
         self.latency: Histogram | None = None
         self.latency_json = None if restored is None else restored.latency_json
         self.samples: tuple[Sample, ...] = (Sample(started, self.counters.records_in, self.counters.records_out),)
@@ -48,8 +49,10 @@ class _Subtask:
         for latency in latencies:
             self.latency.add(latency)
 
-    def told(self, operator_id: str, operator: _Operator, index: int, started: int, now: int) -> SubtaskMetrics:
+    def told(self, operator_id: str, operator: _Operator, index: int, now: int) -> SubtaskMetrics:
         """What is written of it now."""
+        self.observed_us += max(0, now - self.observed_at)  # the clock may have been set back
+        self.observed_at = now
         self.samples = thinned(self.samples, Sample(now, self.counters.records_in, self.counters.records_out))
         if self.latency is not None:
             self.latency_json = self.latency.to_json()
@@ -62,7 +65,7 @@ class _Subtask:
             self.counters,
             self.backpressure,
             self.idle_us,
-            self.observed_before + max(0, now - started),
+            self.observed_us,
             self.latency_json,
             self.samples,
         )
@@ -136,7 +139,7 @@ class MetricsBuffer:
             taken = []
             for operator_id, index in sorted(self._unwritten):
                 operator = self._operators[operator_id]
-                taken.append(operator.subtasks[index].told(operator_id, operator, index, self._started, now))
+                taken.append(operator.subtasks[index].told(operator_id, operator, index, now))
             self._unwritten.clear()
             return taken
 

@@ -209,3 +209,16 @@ def test_the_throughput_of_a_constant_rate_is_that_rate_however_often_it_is_repo
     reading = replace(subtask(0, Counters()), samples=kept)
     assert reading.throughput_in == pytest.approx(rate * SECOND)
     assert reading.throughput_out == pytest.approx(2 * rate * SECOND)
+
+
+@law
+@given(gaps, st.integers(1, 3600 * SECOND), gaps, st.integers(1, 1_000_000))
+def test_a_clock_that_is_set_back_changes_no_throughput_and_leaves_no_sample_of_a_time_to_come(
+    waits: list[int], back: int, more: list[int], rate: int
+) -> None:
+    passed = list(accumulate([*waits, 0, *more], initial=1))
+    times = [NOW + at - (back if number > len(waits) else 0) for number, at in enumerate(passed)]
+    kept = samples([Sample(time, rate * at, 0) for time, at in zip(times, passed, strict=True)])
+    assert all(before.at_us <= after.at_us for before, after in pairwise(kept))
+    assert kept[-1].at_us == times[-1]
+    assert replace(subtask(0, Counters()), samples=kept).throughput_in == pytest.approx(rate * SECOND)
