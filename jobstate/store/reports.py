@@ -116,8 +116,9 @@ class Reports(Looking):
             None if before is None else checked.integer("before", before, 1, checked.MAX_ID),
             None if after is None else checked.integer("after", after, 0, checked.MAX_ID),
         )
-        found = self.repository.telemetry.logs(arguments.job_id(job), wanted, place)
+        # The extent first: who asks for what comes after `total` is then told of all that came in between.
         extent = self.repository.telemetry.log_extent(arguments.job_id(job))
+        found = self.repository.telemetry.logs(arguments.job_id(job), wanted, place)
         if not extent.total:
             self.get(job)
         return LogPage(found[:limit], len(found) > limit, *extent)

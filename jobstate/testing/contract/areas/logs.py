@@ -420,6 +420,17 @@ def test_following_ends_with_the_job_and_misses_nothing(store: JobStore) -> None
     assert [entry.message for entry in store.follow_logs(run, after=2)] == ["three"]
 
 
+def test_following_some_entries_of_a_long_log_misses_none_and_shows_none_twice(store: JobStore) -> None:
+    run = running(store)
+    said = 2_101
+    for number in range(said):
+        run.log.info("%d", number, operator_id="a" if number % 2 else "b", task_index=number % 7)
+    run.complete()
+    assert [entry.message for entry in store.follow_logs(run, operator_id="a")] == [*map(str, range(1, said, 2))]
+    assert [entry.message for entry in store.follow_logs(run, task_index=3)] == [*map(str, range(3, said, 7))]
+    assert [entry.message for entry in store.follow_logs(run, operator_id="c")] == []
+
+
 def test_following_ends_also_when_the_worker_is_dead_and_nobody_else_looks(store: JobStore, clock: ManualClock) -> None:
     run = running(store, max_attempts=1)
     run.log.info("last words")
