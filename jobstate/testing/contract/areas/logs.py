@@ -406,6 +406,38 @@ def test_the_log_of_an_unknown_job_is_refused_and_that_of_a_silent_one_is_empty(
     assert (page.entries, page.total, page.retained, page.has_more) == ([], 0, 0, False)
 
 
+def test_runs_that_end_in_any_order_leave_no_ended_one_to_write_to(store: JobStore, logger: logging.Logger) -> None:
+    logger.addHandler(RunHandler())
+    logger.propagate = False
+    outer, first, second = running(store), running(store), running(store)
+    with outer:
+        first.__enter__()
+        second.__enter__()
+        logger.info("to the second")
+        first.__exit__(None, None, None)
+        logger.info("still to the second")
+        second.__exit__(None, None, None)
+        logger.info("to the outer one")
+    logger.info("to nobody")
+    entries = [[entry.message for entry in store.logs(run)] for run in (outer, first, second)]
+    assert entries == [["to the outer one"], [], ["still to the second", "to the second"]]
+
+
+def test_a_run_that_is_entered_twice_is_left_for_good(store: JobStore, logger: logging.Logger) -> None:
+    logger.addHandler(RunHandler())
+    logger.propagate = False
+    outer, run = running(store), running(store)
+    with outer:
+        with run:
+            with run:
+                logger.info("within")
+            logger.info("it has ended")
+        logger.info("behind it")
+    logger.info("to nobody")
+    entries = [[entry.message for entry in store.logs(each)] for each in (outer, run)]
+    assert entries == [["behind it", "it has ended"], ["within"]]
+
+
 def test_following_ends_with_the_job_and_misses_nothing(store: JobStore) -> None:
     run = running(store)
     run.log.info("one")
