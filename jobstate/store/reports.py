@@ -48,7 +48,8 @@ class Reports(Looking):
         """
         checked.integer("limit", limit, 1, MAX_PAGE)
         checked.integer("offset", offset, 0, MAX_OFFSET)
-        found = self.repository.reports.checkpoints(arguments.job_id(job), limit + 1, offset, completed)
+        only = checked.flag("completed", completed)
+        found = self.repository.reports.checkpoints(arguments.job_id(job), limit + 1, offset, only)
         if not found:
             self.get(job)
         return Slice(found[:limit], len(found) > limit)

@@ -149,15 +149,15 @@ class MetricsBuffer:
             self._unwritten.update((told.operator_id, told.index) for told in taken)
 
     def _subtask(self, operator_id: str, index: int) -> tuple[_Operator, _Subtask]:
-        operator = self._operators.get(operator_id)
+        operator = self._operators.get(operator_id) if isinstance(operator_id, str) else None
         if operator is None:
             checked.text("operator_id", operator_id)
             if len(self._operators) >= MAX_OPERATORS:
                 raise InvalidRequest("operator_id", f"would be one of more than {MAX_OPERATORS} operators of one job")
             operator = _Operator()
+        checked.integer("subtask", index, 0, MAX_SUBTASKS - 1)
         subtask = operator.subtasks.get(index)
         if subtask is None:
-            checked.integer("subtask", index, 0, MAX_SUBTASKS - 1)
             subtask = operator.subtasks[index] = _Subtask(self._started, None)
         self._operators[operator_id] = operator
         return operator, subtask
@@ -177,7 +177,7 @@ def _part(field: str, value: object) -> float:
 
 
 def _latencies(told: float | Iterable[float]) -> list[float]:
-    values = [told] if isinstance(told, int | float) else list(told)
+    values = [told] if isinstance(told, int | float) else checked.several("latency_ms", told, "milliseconds")
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LONGEST_LATENCY:
             raise InvalidRequest("latency_ms", f"must be milliseconds >= 0, or several of them, not {value!r}")

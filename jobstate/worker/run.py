@@ -206,6 +206,8 @@ class Run(Checkpointing):
         Returns:
             The job: Recovering, Failed, or Stopped when a stop was pending.
         """
+        if domain is not None:
+            checked.instance("domain", domain, str)
         kind = FailureKind.ERROR if retryable else FailureKind.FATAL
         if isinstance(failure, BaseException):
             told = Failure(
