@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from jobstate.domain.job import Stop as Stop
     from jobstate.domain.job import StopMode as StopMode
     from jobstate.domain.job import StopOutcome as StopOutcome
+    from jobstate.domain.latencies import Quantiles as Quantiles
     from jobstate.domain.lifecycle import LIFECYCLE as LIFECYCLE
     from jobstate.domain.lifecycle import LIVE as LIVE
     from jobstate.domain.lifecycle import TERMINAL as TERMINAL
@@ -66,7 +67,6 @@ if TYPE_CHECKING:
     from jobstate.domain.metrics import MetricGroup as MetricGroup
     from jobstate.domain.metrics import OperatorKind as OperatorKind
     from jobstate.domain.metrics import OperatorMetrics as OperatorMetrics
-    from jobstate.domain.metrics import Quantiles as Quantiles
     from jobstate.domain.metrics import SubtaskMetrics as SubtaskMetrics
     from jobstate.domain.output import OutputRow as OutputRow
     from jobstate.domain.ranges import TableProgress as TableProgress
@@ -108,7 +108,8 @@ _HOMES = {
     "jobstate.domain.lifecycle": "LIFECYCLE LIVE TERMINAL State Trigger",
     "jobstate.domain.logs": "LogEntry LogLevel",
     "jobstate.domain.machine": "lifecycle_machine",
-    "jobstate.domain.metrics": "Counters JobMetrics MetricGroup OperatorKind OperatorMetrics Quantiles SubtaskMetrics",
+    "jobstate.domain.latencies": "Quantiles",
+    "jobstate.domain.metrics": "Counters JobMetrics MetricGroup OperatorKind OperatorMetrics SubtaskMetrics",
     "jobstate.domain.output": "OutputRow",
     "jobstate.domain.ranges": "TableProgress",
     "jobstate.domain.retry": "RetryPolicy",

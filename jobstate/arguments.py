@@ -160,7 +160,7 @@ def levels(field: str, wanted: LevelFilter, among: Sequence[LogLevel] = tuple(Lo
     if wanted is None:
         return tuple(among)
     found = []
-    for word in [wanted] if isinstance(wanted, str) else wanted:
+    for word in [wanted] if isinstance(wanted, str) else checked.several(field, wanted, "levels"):
         level = _LEVELS.get(str(word).lower())
         if level is None or level not in among:
             raise InvalidRequest(field, f"must be one of {', '.join(among)}, not {word!r}")

@@ -99,9 +99,8 @@ def following_logs(
     repository = context.repository
     while True:
         job = repository.jobs.find(job_id)
-        entries = repository.telemetry.logs(job_id, wanted, Place(_WATCH_BATCH, after=after))
+        entries, after = _looked_through(context, job_id, wanted, after)
         if entries:
-            after = entries[-1].number
             yield entries
             continue
         if job is None or job.is_terminal:
@@ -124,3 +123,16 @@ def _rest(context: Context, rest: Rest, seen: int) -> None:
         clock.sleep(pauses.next())
         if context.repository.version() != seen or is_due(rest, clock.now(), clock.monotonic()):
             return
+
+
+def _looked_through(context: Context, job_id: int, wanted: LogFilter, after: int) -> tuple[list[LogEntry], int]:
+    """What is wanted of the entries after that one, and the number of the last one that was looked at."""
+    telemetry = context.repository.telemetry
+    newest = telemetry.newest_log(job_id)  # before the look, so that nothing that comes in between is passed over
+    if newest <= after:
+        return [], after
+    entries = telemetry.logs(job_id, wanted, Place(_WATCH_BATCH, after=after))
+    looked_at = [entry.number for entry in entries[-1:]]
+    if len(entries) < _WATCH_BATCH:
+        looked_at.append(newest)
+    return entries, max(looked_at)

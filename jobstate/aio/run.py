@@ -15,7 +15,7 @@ from jobstate.aio.calls import ended
 from jobstate.aio.faces import Face, Shown, changing, local
 from jobstate.aio.lanes import running_loop
 from jobstate.domain.errors import JobStateError
-from jobstate.worker.logs import Logged, enter, leave
+from jobstate.worker.logs import enter, leave
 from jobstate.worker.run import Run
 
 T = TypeVar("T")
@@ -35,7 +35,6 @@ class AsyncRun(Face[Run]):
     plainly: progress, metrics, log, output, and all that is asked about a stop.
     """
 
-    _before: Logged | None = None
     _news: asyncio.Event | None = None
 
     job = _shown(lambda run: run.job)
@@ -117,7 +116,7 @@ class AsyncRun(Face[Run]):
         return doing.result()
 
     async def __aenter__(self) -> AsyncRun:
-        self._before = enter(self.sync)
+        enter(self.sync)
         self.sync.enter_what_observers_want()
         return self
 
@@ -125,7 +124,7 @@ class AsyncRun(Face[Run]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         """Settle the job as the block ended; True for exceptions that thereby have been dealt with."""
-        leave(self._before)
+        leave(self.sync)
         self.sync.leave_what_observers_want(kind, error, trace)
         batch = innermost(self._lanes)
         if batch is not None:

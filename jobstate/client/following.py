@@ -38,13 +38,15 @@ def follow_logs(connection: Connection, job_id: int, query: Mapping[str, object]
     ended = False
     while True:
         try:
-            entries = _outliving(connection, page).entries
+            found = _outliving(connection, page)
         except JobNotFound:  # it was removed, with its log
             return
-        for entry in entries:
-            after = entry.number
-            yield entry
-        if entries:
+        looked_at = [entry.number for entry in found.entries[-1:]]
+        if not found.has_more:
+            looked_at.append(found.total)  # the number of the newest one
+        after = max(after, *looked_at)
+        yield from found.entries
+        if found.entries:
             continue
         if ended:
             return

@@ -43,7 +43,7 @@ class Reporting(ClientPart):
         """
         checked.integer("limit", limit, 1, MAX_PAGE)
         checked.integer("offset", offset, 0, MAX_OFFSET)
-        only = None if completed is None else str(bool(completed)).lower()
+        only = None if checked.flag("completed", completed) is None else str(completed).lower()
         query = {**RECORD, "limit": limit, "offset": offset, "completed": only}
         return self._look(f"{run_path(job)}/checkpoints", reports.checkpoints_of, query)
 

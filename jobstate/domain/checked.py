@@ -7,10 +7,11 @@ import json.encoder
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from jobstate.domain.errors import InvalidRequest
 
+Value = TypeVar("Value")
 Json = None | bool | int | float | str | list[Any] | dict[str, Any]
 
 MAX_TEXT: Final = 255
@@ -47,10 +48,38 @@ def kinds(values: Iterable[str] | None) -> list[str] | None:
     """The kinds that a worker takes, each once; None for any."""
     if values is None:
         return None
-    chosen = [] if isinstance(values, str) else [text("kinds", kind) for kind in dict.fromkeys(values)]
+    walked = isinstance(values, Iterable) and not isinstance(values, str)
+    chosen = list(dict.fromkeys(text("kinds", kind) for kind in values)) if walked else []
     if not chosen:
         raise InvalidRequest("kinds", "must be a list of at least one kind, or None for any")
     return chosen
+
+
+def several(field: str, values: object, what: str) -> list[Any]:
+    """What may come as a list, a tuple or anything else that can be walked."""
+    if not isinstance(values, Iterable):
+        raise InvalidRequest(field, f"must be a list of {what}, not {values!r}")
+    return list(values)
+
+
+def instance(field: str, value: object, kind: type[Value]) -> Value:
+    """A value of that type."""
+    if not isinstance(value, kind):
+        raise InvalidRequest(field, f"must be a {kind.__name__}, not {value!r}")
+    return value
+
+
+def callback(field: str, value: object) -> None:
+    """Something to call, or None."""
+    if value is not None and not callable(value):
+        raise InvalidRequest(field, f"must be a function, or None, not {value!r}")
+
+
+def flag(field: str, value: object) -> bool | None:
+    """True, False, or None for either."""
+    if value is not None and not isinstance(value, bool):
+        raise InvalidRequest(field, f"must be True, False or None, not {value!r}")
+    return value
 
 
 def reason(value: object) -> str | None:

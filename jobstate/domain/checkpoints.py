@@ -119,18 +119,20 @@ def operators_from_json(stored: str) -> tuple[OperatorState, ...]:
 def _operator_json(place: str, operator: OperatorState) -> list[Any]:
     if not isinstance(operator, OperatorState):
         raise InvalidRequest(place, f"must be an OperatorState, not {operator!r}")
+    if not isinstance(operator.subtasks, Mapping):
+        raise InvalidRequest(f"{place}.subtasks", f"must be a dict of sizes by index, not {operator.subtasks!r}")
     name = operator.operator_name
     return [
         checked.text(f"{place}.operator_id", operator.operator_id),
         checked.integer(f"{place}.state_size", operator.state_size, 0, checked.MAX_ID),
         None if name is None else checked.text(f"{place}.operator_name", name),
-        [
+        sorted(
             [
                 checked.integer(f"{place}.subtasks", index, 0, MAX_SUBTASKS),
                 checked.integer(f"{place}.subtasks[{index}]", size, 0, checked.MAX_ID),
             ]
-            for index, size in sorted(operator.subtasks.items())
-        ],
+            for index, size in operator.subtasks.items()
+        ),
     ]
 
 
@@ -163,7 +165,7 @@ def point(
     operators: Iterable[OperatorState] = (),
 ) -> Point:
     """What is said of a checkpoint, checked; InvalidRequest names what is not as `Run.checkpoint` describes it."""
-    told = tuple(operators)
+    told = checked.several("operators", operators, "OperatorState")
     state_json = None if state is None else checked.json_text("state", state, limit)
     operators_json = operators_to_json(told)
     if size_bytes is None and (state_json is not None or told):

@@ -74,6 +74,14 @@ class LogFilter:
     until_us: int | None = None
 
 
+def level_of(value: str) -> LogLevel:
+    """How grave an entry is, by its word."""
+    try:
+        return LogLevel(value)
+    except ValueError:
+        raise InvalidRequest("level", f"must be one of {', '.join(LogLevel)}, not {value!r}") from None
+
+
 def shortened(text: object, longest: int) -> str:
     """Any value as text that can be stored, cut where it is too long: what is logged never fails a job."""
     return checked.storable(text if isinstance(text, str) else repr(text), longest)

@@ -6,13 +6,14 @@ that it restores, so that work which is done again does not count twice.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
 from typing import Any, Final, NamedTuple
+
+from jobstate.domain.latencies import Quantiles, quantiles
 
 THROUGHPUT_WINDOW_US: Final = 60_000_000
 """The reports of the last minute say how fast a job is; so does the one before, where they are fewer than two."""
@@ -51,18 +52,6 @@ class Sample(NamedTuple):
     records_out: int
 
 
-class Quantiles(NamedTuple):
-    """How long records took: half, 95 % and 99 % of them at most so many milliseconds; within 1 %."""
-
-    p50: float
-    p95: float
-    p99: float
-
-
-Quantify = Callable[[Iterable[str]], Quantiles | None]
-"""The quantiles of several stored histograms together; None where they hold nothing."""
-
-
 @dataclass(frozen=True, slots=True)
 class SubtaskMetrics:
     """What one subtask of one operator has counted; `at_us` is when it last said so."""
@@ -80,7 +69,7 @@ class SubtaskMetrics:
     observed_us: int
     """How long it ran, in all."""
     latency_json: str | None
-    """Its histogram of latencies, as `jobstate.latency` stores it."""
+    """Its histogram of latencies, as `jobstate.domain.latencies` reads it."""
     samples: tuple[Sample, ...]
     """Earlier states of the counters, oldest first, back to the beginning of the window."""
 
@@ -114,10 +103,13 @@ class OperatorMetrics:
     """How much of the time its subtasks had nothing to do, 0..100."""
     throughput: float
     """Records per second over the last reports: read by a source, written by any other."""
-    latency: Quantiles | None
-    """None before any was reported."""
     subtasks: tuple[SubtaskMetrics, ...]
     """In the order of their indexes."""
+
+    @property
+    def latency(self) -> Quantiles | None:
+        """None before any was reported. Reckoned at every access."""
+        return quantiles(_histograms(self.subtasks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +129,11 @@ class JobMetrics:
 
     operators: tuple[OperatorMetrics, ...]
     """Sources first, then transforms, then sinks, each by id."""
-    latency: Quantiles | None
-    """Of every record whose latency an operator reported; None before any was."""
+
+    @property
+    def latency(self) -> Quantiles | None:
+        """Of every record whose latency an operator reported; None before any was. Reckoned at every access."""
+        return quantiles(_histograms(subtask for operator in self.operators for subtask in operator.subtasks))
 
     @property
     def totals(self) -> Counters:
@@ -188,31 +183,31 @@ class JobMetrics:
         return [operator for operator in self.operators if operator.kind is kind]
 
 
-def job_metrics(reported: Sequence[SubtaskMetrics], quantify: Quantify, running_at: int | None) -> JobMetrics:
+def job_metrics(reported: Sequence[SubtaskMetrics], running_at: int | None) -> JobMetrics:
     """What these subtasks come to.
 
     Args:
         reported: The subtasks, those of one operator side by side.
-        quantify: Puts histograms together.
         running_at: Now, where the job runs: what has not reported for the whole window stands still. None where it
             does not run: the last reports stand.
     """
     within = [
-        _operator(list(subtasks), quantify, running_at)
+        _operator(list(subtasks), running_at)
         for _, subtasks in groupby(reported, key=lambda subtask: subtask.operator_id)
     ]
     order = list(OperatorKind)
     within.sort(key=lambda operator: (order.index(operator.kind), operator.operator_id))
-    return JobMetrics(tuple(within), quantify(_histograms(reported)))
+    return JobMetrics(tuple(within))
 
 
 def thinned(samples: tuple[Sample, ...], newest: Sample) -> tuple[Sample, ...]:
     """The samples with a newer one: those of the window, and the one before it, at most 14 in all.
 
     The newest takes the place of one that came soon after another, so that a job which reports often keeps the whole
-    window too.
+    window too. Where the clock was set back since, the samples are moved back with it.
     """
-    kept = list(samples)
+    ahead = max(0, samples[-1].at_us - newest.at_us) if samples else 0
+    kept = [sample._replace(at_us=sample.at_us - ahead) for sample in samples] if ahead else list(samples)
     if len(kept) >= 2 and kept[-1].at_us - kept[-2].at_us < THROUGHPUT_WINDOW_US // _SAMPLES:
         kept.pop()
     kept.append(newest)
@@ -225,7 +220,7 @@ def to_plain(reported: Iterable[SubtaskMetrics]) -> list[Any]:
     """Cumulative numbers as a checkpoint keeps them: what is of the moment (backpressure, samples) is left out."""
     return [
         [told.operator_id, told.index, told.kind, told.name, *told.counters, told.idle_us, told.observed_us]
-        + ([] if told.latency_json is None else [json.loads(told.latency_json)])
+        + ([] if told.latency_json is None else [told.latency_json])
         for told in reported
     ]
 
@@ -245,12 +240,12 @@ def from_plain(stored: Iterable[Sequence[Any]], at_us: int) -> Iterator[SubtaskM
             0.0,
             idle,
             observed,
-            json.dumps(latency[0], separators=(",", ":")) if latency else None,
+            latency[0] if latency else None,
             (Sample(at_us, counters.records_in, counters.records_out),),
         )
 
 
-def _operator(subtasks: list[SubtaskMetrics], quantify: Quantify, running_at: int | None) -> OperatorMetrics:
+def _operator(subtasks: list[SubtaskMetrics], running_at: int | None) -> OperatorMetrics:
     newest = max(subtasks, key=lambda subtask: subtask.at_us)
     moving = [
         subtask for subtask in subtasks if running_at is None or subtask.at_us > running_at - THROUGHPUT_WINDOW_US
@@ -271,7 +266,6 @@ def _operator(subtasks: list[SubtaskMetrics], quantify: Quantify, running_at: in
             subtask.throughput_in if newest.kind is OperatorKind.SOURCE else subtask.throughput_out
             for subtask in moving
         ),
-        quantify(_histograms(subtasks)),
         tuple(sorted(subtasks, key=lambda subtask: subtask.index)),
     )
 

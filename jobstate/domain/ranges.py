@@ -50,7 +50,7 @@ class TableProgress:
 
     def added(self, first: int, last: int, files: int = 0, size_bytes: int = 0) -> TableProgress:
         """This progress with the blocks `first`..`last` (inclusive) and what holds them added."""
-        _check_blocks("first", first, "last", last)
+        _check_blocks("first", _count("first", first), "last", _count("last", last))
         return TableProgress(*self._grown(files, size_bytes), merge(self.ranges, first, last))
 
     def counted(self, files: int, size_bytes: int) -> TableProgress:

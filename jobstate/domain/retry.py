@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -56,7 +56,7 @@ class RetryPolicy:
         set_field(self, "jitter", _number("retry.jitter", jitter, 0.0, 1.0))
         healthy = None if healthy_after is None else seconds_of("retry.healthy_after", healthy_after)
         set_field(self, "healthy_after", healthy)
-        if isinstance(fatal, str):
+        if isinstance(fatal, str) or not isinstance(fatal, Iterable):
             raise InvalidRequest("retry.fatal", f"must be a tuple of exception types or names, such as ({fatal!r},)")
         set_field(self, "fatal", tuple(_fatal_name(entry) for entry in fatal))
         if self.cap > timedelta(days=365).total_seconds():

@@ -46,7 +46,7 @@ class SqlReports:
 
     def begin_checkpoint(self, lease: Lease, report: Report, said: Point, now: int) -> Checkpoint:
         with self._engine.transaction() as connection:
-            return self._begin(connection, lease, report, said, now)
+            return self._found(connection, lease, self._begin(connection, lease, report, said, now))
 
     def complete_checkpoint(
         self, lease: Lease, report: Report, number: int, said: Point, keep: int, now: int
@@ -54,7 +54,14 @@ class SqlReports:
         with self._engine.transaction() as connection:
             self._check_held(connection, lease)
             self.write(connection, lease.job_id, report)
-            return self._complete(connection, lease, number, said, keep, now)
+            found = self._under_way(connection, lease, number, CheckpointState.COMPLETED)
+            if found.status is CheckpointState.COMPLETED:
+                return found
+            self._tell(connection, lease, number, said)
+            # Nothing was written since only if all that counts is still what it was when the checkpoint was begun.
+            if found.snapshot_json == self._snapshot(connection, lease.job_id):
+                connection.execute(self._sql.mark_clean, {"id": lease.job_id})
+            return self._end(connection, lease, number, CheckpointState.COMPLETED, None, keep, now)
 
     def fail_checkpoint(self, lease: Lease, number: int, failure: str, keep: int, now: int) -> Checkpoint:
         with self._engine.transaction() as connection:
@@ -66,8 +73,9 @@ class SqlReports:
 
     def checkpoint(self, lease: Lease, report: Report, said: Point, keep: int, now: int) -> Checkpoint:
         with self._engine.transaction() as connection:
-            begun = self._begin(connection, lease, report, said, now)
-            return self._complete(connection, lease, begun.number, said, keep, now)
+            number = self._begin(connection, lease, report, said, now)
+            connection.execute(self._sql.mark_clean, {"id": lease.job_id})
+            return self._end(connection, lease, number, CheckpointState.COMPLETED, None, keep, now)
 
     def find_checkpoint(self, job_id: int, number: int) -> Checkpoint | None:
         rows = self._engine.read(self._sql.checkpoint_of_job, {"id": job_id, "number": number})
@@ -140,7 +148,7 @@ class SqlReports:
             ],
         )
 
-    def _begin(self, connection: sqlite3.Connection, lease: Lease, report: Report, said: Point, now: int) -> Checkpoint:
+    def _begin(self, connection: sqlite3.Connection, lease: Lease, report: Report, said: Point, now: int) -> int:
         self._check_held(connection, lease)
         self.write(connection, lease.job_id, report)
         (root_id,) = connection.execute(self._sql.root_of, {"id": lease.job_id}).fetchone()
@@ -151,21 +159,9 @@ class SqlReports:
             "snapshot": self._snapshot(connection, lease.job_id),
             "now": now,
         }
-        (number,) = connection.execute(self._sql.begin_checkpoint, values).fetchone()
+        number: int = connection.execute(self._sql.begin_checkpoint, values).fetchone()[0]
         self._tell(connection, lease, number, said)
-        return self._found(connection, lease, number)
-
-    def _complete(
-        self, connection: sqlite3.Connection, lease: Lease, number: int, said: Point, keep: int, now: int
-    ) -> Checkpoint:
-        found = self._under_way(connection, lease, number, CheckpointState.COMPLETED)
-        if found.status is CheckpointState.COMPLETED:
-            return found
-        self._tell(connection, lease, number, said)
-        # Nothing was written since only if all that counts is still what it was when the checkpoint was begun.
-        if found.snapshot_json == self._snapshot(connection, lease.job_id):
-            connection.execute(self._sql.mark_clean, {"id": lease.job_id})
-        return self._end(connection, lease, number, CheckpointState.COMPLETED, None, keep, now)
+        return number
 
     def _end(
         self,

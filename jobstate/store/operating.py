@@ -175,6 +175,7 @@ class Operating(StorePart):
         Returns:
             How many were removed, or would be.
         """
+        checked.callback("progress", progress)
         states = prunable(status)
         now = self._now()
         by = self._acting(actor, reason)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from jobstate import arguments
@@ -11,7 +11,7 @@ from jobstate.domain import checked
 from jobstate.domain.checkpoints import Checkpoint
 from jobstate.domain.errors import CheckpointNotFound, OperatorNotFound
 from jobstate.domain.logs import TROUBLE
-from jobstate.domain.metrics import JobMetrics, OperatorMetrics, Quantiles, job_metrics
+from jobstate.domain.metrics import JobMetrics, OperatorMetrics, job_metrics
 from jobstate.domain.ranges import TableProgress
 from jobstate.repository import LogPage, OutputPage, Place, Slice
 from jobstate.store.looking import Looking
@@ -48,7 +48,8 @@ class Reports(Looking):
         """
         checked.integer("limit", limit, 1, MAX_PAGE)
         checked.integer("offset", offset, 0, MAX_OFFSET)
-        found = self.repository.reports.checkpoints(arguments.job_id(job), limit + 1, offset, completed)
+        only = checked.flag("completed", completed)
+        found = self.repository.reports.checkpoints(arguments.job_id(job), limit + 1, offset, only)
         if not found:
             self.get(job)
         return Slice(found[:limit], len(found) > limit)
@@ -66,7 +67,7 @@ class Reports(Looking):
         found = self.get(job)
         reported = self.repository.telemetry.metrics(found.id)
         running_at = self._now() if found.worker_id is not None else None
-        return job_metrics(reported, _quantiles, running_at)
+        return job_metrics(reported, running_at)
 
     def operator_metrics(self, job: JobRef, operator_id: str) -> OperatorMetrics:
         """What one operator of the job has counted. Raises JobNotFound, OperatorNotFound."""
@@ -116,8 +117,9 @@ class Reports(Looking):
             None if before is None else checked.integer("before", before, 1, checked.MAX_ID),
             None if after is None else checked.integer("after", after, 0, checked.MAX_ID),
         )
-        found = self.repository.telemetry.logs(arguments.job_id(job), wanted, place)
+        # The extent first: who asks for what comes after `total` is then told of all that came in between.
         extent = self.repository.telemetry.log_extent(arguments.job_id(job))
+        found = self.repository.telemetry.logs(arguments.job_id(job), wanted, place)
         if not extent.total:
             self.get(job)
         return LogPage(found[:limit], len(found) > limit, *extent)
@@ -162,12 +164,3 @@ class Reports(Looking):
         if not extent.total:
             self.get(job)
         return OutputPage(found[:limit], len(found) > limit, *extent)
-
-
-def _quantiles(stored: Iterable[str]) -> Quantiles | None:
-    histograms = list(stored)
-    if not histograms:
-        return None
-    from jobstate.latency import quantiles  # only those who report latencies pay for loading it
-
-    return quantiles(histograms)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from jobstate.domain import checked
 from jobstate.domain.audit import AuditReport
+from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.job import SWEEPER, Job
 from jobstate.observing.observer import Sweep
 from jobstate.store.base import StorePart
@@ -35,6 +36,7 @@ class Upkeep(StorePart):
         Args:
             progress: Called with how many jobs are done and how many there are.
         """
+        checked.callback("progress", progress)
         return self.repository.history.audit(progress)
 
     def backup(self, target: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None) -> None:
@@ -44,4 +46,7 @@ class Upkeep(StorePart):
             target: A file that does not exist yet.
             progress: Called with how many pages are copied and how many there are.
         """
+        if not isinstance(target, str | os.PathLike):
+            raise InvalidRequest("target", f"must be a path, not {target!r}")
+        checked.callback("progress", progress)
         self.repository.backup(os.fspath(target), progress)

@@ -43,7 +43,10 @@ class Working(StorePart):
         Returns:
             Those whose lease was lost: they were not completed.
         """
-        return Run.complete_many(self._context, runs)
+        held = checked.several("runs", runs, "runs")
+        return Run.complete_many(
+            self._context, [checked.instance(f"runs[{place}]", run, Run) for place, run in enumerate(held)]
+        )
 
     def worker(
         self,

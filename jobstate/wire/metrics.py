@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from jobstate.domain.latencies import Quantiles
 from jobstate.domain.metrics import (
     JobMetrics,
     MetricGroup,
     OperatorKind,
     OperatorMetrics,
-    Quantiles,
     SubtaskMetrics,
 )
 

@@ -13,7 +13,6 @@ from jobstate.domain.metrics import (
     JobMetrics,
     OperatorKind,
     OperatorMetrics,
-    Quantiles,
     Sample,
     SubtaskMetrics,
 )
@@ -46,7 +45,7 @@ def checkpoints_of(record: Mapping[str, Any]) -> Slice[Checkpoint]:
 
 def metrics_of(record: Mapping[str, Any]) -> JobMetrics:
     """The metrics that `record_of` was given."""
-    return _made(JobMetrics, record, operators=_each(_operator_of), latency=_latency_of)
+    return _made(JobMetrics, record, operators=_each(_operator_of))
 
 
 def logs_of(record: Mapping[str, Any]) -> LogPage:
@@ -65,7 +64,6 @@ def _operator_of(record: Mapping[str, Any]) -> OperatorMetrics:
         record,
         kind=OperatorKind,
         counters=_counters_of,
-        latency=_latency_of,
         subtasks=_each(_subtask_of),
     )
 
@@ -78,10 +76,6 @@ def _subtask_of(record: Mapping[str, Any]) -> SubtaskMetrics:
 
 def _counters_of(told: list[int]) -> Counters:
     return Counters(*told)
-
-
-def _latency_of(told: list[float] | None) -> Quantiles | None:
-    return None if told is None else Quantiles(*told)
 
 
 def _each(make: Callable[[Any], Value]) -> Callable[[Any], tuple[Value, ...]]:

@@ -23,7 +23,7 @@ class ProgressBuffer:
     def change(self, table: str, change: Callable[[TableProgress], TableProgress]) -> None:
         """Replace the progress of a table by what `change` makes of it."""
         with self._lock:
-            before = self._tables.get(table)
+            before = self._tables.get(table) if isinstance(table, str) else None
             if before is None:
                 before = _NOTHING
                 text("table", table)

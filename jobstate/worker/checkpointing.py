@@ -75,10 +75,11 @@ class Checkpointing(Reporting):
             LeaseLost: The lease is gone, and the checkpoint failed.
             InvalidRequest: The checkpoint failed, or is another run's.
         """
+        begun = checked.instance("checkpoint", checkpoint, Checkpoint)
         said = point(self._context.descriptor_limit, state, size_bytes, backend, location, operators)
         keep, reports = self._context.keep_checkpoints, self._context.repository.reports
         return self._reported(
-            lambda taken, now: reports.complete_checkpoint(self.lease, taken, checkpoint.number, said, keep, now)
+            lambda taken, now: reports.complete_checkpoint(self.lease, taken, begun.number, said, keep, now)
         )
 
     def fail_checkpoint(self, checkpoint: Checkpoint, failure: str) -> Checkpoint:
@@ -90,10 +91,11 @@ class Checkpointing(Reporting):
             LeaseLost: The lease is gone, and the checkpoint failed.
             InvalidRequest: The checkpoint was completed, or is another run's.
         """
+        begun = checked.instance("checkpoint", checkpoint, Checkpoint)
         told = checked.storable(checked.message("failure", failure), MAX_SUMMARY)
         keep, reports = self._context.keep_checkpoints, self._context.repository.reports
         return self._reported(
-            lambda taken, now: reports.fail_checkpoint(self.lease, checkpoint.number, told, keep, now), flush=False
+            lambda taken, now: reports.fail_checkpoint(self.lease, begun.number, told, keep, now), flush=False
         )
 
     def _reported(self, write: Callable[[Report, int], Checkpoint], *, flush: bool = True) -> Checkpoint:

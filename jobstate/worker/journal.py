@@ -88,6 +88,7 @@ class Journal(Generic[Entry]):
                 kept = [entry for entry in self._unsure if entry.number <= held.get(self._series_of(entry), 0)]
                 undone = [entry for entry in self._unsure if entry.number > held.get(self._series_of(entry), 0)]
                 if undone:
+                    self._lost.update(self._losses_among(undone, held))
                     self._newest = dict(held)
                     self._return(undone)
                 self._unsure = [] if sure else kept
@@ -109,6 +110,12 @@ class Journal(Generic[Entry]):
         """These were written, in a transaction that may yet be undone."""
         with self._lock:
             self._unsure.extend(taken)
+
+    def _losses_among(self, undone: list[Entry], held: Mapping[str, int]) -> Counter[str]:
+        """What was lost between entries that the store does not hold after all: numbers that none of them has."""
+        assert self._newest is not None
+        numbered = Counter({series: newest - held.get(series, 0) for series, newest in self._newest.items()})
+        return numbered - Counter(map(self._series_of, undone))
 
     def _return(self, entries: list[Entry]) -> None:
         """Put entries before those that wait; as many as there is no room for are lost, the oldest."""

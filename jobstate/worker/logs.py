@@ -40,27 +40,27 @@ class Logged(Protocol):
         """Note an entry."""
 
 
-_current: ContextVar[Logged | None] = ContextVar("jobstate_run", default=None)
+_entered: ContextVar[tuple[Logged, ...]] = ContextVar("jobstate_runs", default=())
+"""The runs whose blocks the thread is in, the innermost last."""
 
 
-def enter(run: Logged) -> Logged | None:
-    """From here on a `RunHandler` without a run of its own writes to this one; the run that it wrote to before."""
-    before = _current.get()
-    _current.set(run)
-    return before
+def enter(run: Logged) -> None:
+    """From here on a `RunHandler` without a run of its own writes to this one."""
+    _entered.set((*_entered.get(), run))
 
 
-def leave(before: Logged | None) -> None:
-    """Back to the run before, or none."""
-    _current.set(before)
+def leave(run: Logged) -> None:
+    """Back to the innermost of the other runs, or none: leaving its block once ends a run, however it was entered."""
+    _entered.set(tuple(entered for entered in _entered.get() if entered is not run))
 
 
 def current() -> Logged | None:
     """The run whose `with` block the calling thread is in."""
-    return _current.get()
+    entered = _entered.get()
+    return entered[-1] if entered else None
 
 
-os.register_at_fork(after_in_child=lambda: _current.set(None))
+os.register_at_fork(after_in_child=lambda: _entered.set(()))
 
 
 class RunHandler(logging.Handler):
@@ -81,7 +81,7 @@ class RunHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Note a record of `logging`."""
-        run = _current.get() if self._run is None else self._run
+        run = current() if self._run is None else self._run
         if run is None or getattr(record, _NOTED, None) is run:
             return
         if run is self._run and self._process != pid():  # whose locks another thread may have held at the fork

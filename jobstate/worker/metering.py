@@ -35,7 +35,8 @@ class _Subtask:
         self.counters = Counters() if restored is None else restored.counters
         self.backpressure = 0.0
         self.idle_us = 0 if restored is None else restored.idle_us
-        self.observed_before = 0 if restored is None else restored.observed_us
+        self.observed_us = 0 if restored is None else restored.observed_us
+        self.observed_at = started
         self.latency: Histogram | None = None
         self.latency_json = None if restored is None else restored.latency_json
         self.samples: tuple[Sample, ...] = (Sample(started, self.counters.records_in, self.counters.records_out),)
@@ -48,8 +49,10 @@ class _Subtask:
         for latency in latencies:
             self.latency.add(latency)
 
-    def told(self, operator_id: str, operator: _Operator, index: int, started: int, now: int) -> SubtaskMetrics:
+    def told(self, operator_id: str, operator: _Operator, index: int, now: int) -> SubtaskMetrics:
         """What is written of it now."""
+        self.observed_us += max(0, now - self.observed_at)  # the clock may have been set back
+        self.observed_at = now
         self.samples = thinned(self.samples, Sample(now, self.counters.records_in, self.counters.records_out))
         if self.latency is not None:
             self.latency_json = self.latency.to_json()
@@ -62,7 +65,7 @@ class _Subtask:
             self.counters,
             self.backpressure,
             self.idle_us,
-            self.observed_before + max(0, now - started),
+            self.observed_us,
             self.latency_json,
             self.samples,
         )
@@ -136,7 +139,7 @@ class MetricsBuffer:
             taken = []
             for operator_id, index in sorted(self._unwritten):
                 operator = self._operators[operator_id]
-                taken.append(operator.subtasks[index].told(operator_id, operator, index, self._started, now))
+                taken.append(operator.subtasks[index].told(operator_id, operator, index, now))
             self._unwritten.clear()
             return taken
 
@@ -146,15 +149,15 @@ class MetricsBuffer:
             self._unwritten.update((told.operator_id, told.index) for told in taken)
 
     def _subtask(self, operator_id: str, index: int) -> tuple[_Operator, _Subtask]:
-        operator = self._operators.get(operator_id)
+        operator = self._operators.get(operator_id) if isinstance(operator_id, str) else None
         if operator is None:
             checked.text("operator_id", operator_id)
             if len(self._operators) >= MAX_OPERATORS:
                 raise InvalidRequest("operator_id", f"would be one of more than {MAX_OPERATORS} operators of one job")
             operator = _Operator()
+        checked.integer("subtask", index, 0, MAX_SUBTASKS - 1)
         subtask = operator.subtasks.get(index)
         if subtask is None:
-            checked.integer("subtask", index, 0, MAX_SUBTASKS - 1)
             subtask = operator.subtasks[index] = _Subtask(self._started, None)
         self._operators[operator_id] = operator
         return operator, subtask
@@ -174,7 +177,7 @@ def _part(field: str, value: object) -> float:
 
 
 def _latencies(told: float | Iterable[float]) -> list[float]:
-    values = [told] if isinstance(told, int | float) else list(told)
+    values = [told] if isinstance(told, int | float) else checked.several("latency_ms", told, "milliseconds")
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LONGEST_LATENCY:
             raise InvalidRequest("latency_ms", f"must be milliseconds >= 0, or several of them, not {value!r}")

@@ -15,7 +15,7 @@ from jobstate.domain.checkpoints import Checkpoint
 from jobstate.domain.errors import InvalidRequest, LeaseLost
 from jobstate.domain.job import Job, Lease
 from jobstate.domain.leases import is_undone
-from jobstate.domain.logs import MAX_DETAILS, MAX_MESSAGE, LogEntry, LogLevel, details_text, shortened
+from jobstate.domain.logs import MAX_DETAILS, MAX_MESSAGE, LogEntry, LogLevel, details_text, level_of, shortened
 from jobstate.domain.metrics import Counters
 from jobstate.domain.output import OutputRow, record_text
 from jobstate.domain.ranges import TableProgress
@@ -177,7 +177,7 @@ class Reporting:
     ) -> None:
         """Write to the log of the job; `log` is what handlers use. What is too long is cut, with a mark."""
         now = self._context.clock.now()
-        told = LogLevel(level)
+        told = level_of(level)
         operator = None if operator_id is None else checked.text("operator_id", operator_id)
         task = None if task_index is None else checked.integer("task_index", task_index, 0, checked.MAX_ID)
         said, more = shortened(message, MAX_MESSAGE), details_text(details)

@@ -23,7 +23,7 @@ from jobstate.domain.report import NOTHING, Report
 from jobstate.observing.observer import LeaseLoss
 from jobstate.repository import Claimed
 from jobstate.worker.checkpointing import Checkpointing
-from jobstate.worker.logs import Logged, enter, leave
+from jobstate.worker.logs import enter, leave
 
 SHUTDOWN: Final = "shutdown"
 _RETRY_PAUSE: Final = 0.05
@@ -54,8 +54,6 @@ class Run(Checkpointing):
     """Ended inside a transaction that may yet be undone."""
     _on_settled: Callable[[Run], None] | None = None
     _on_noticed: Callable[[], None] | None = None
-    _before: Logged | None = None
-    """The run that was current before the block of this one."""
     _noted: Failure | None = None
     _within: AbstractContextManager[object] | None = None
     """What observers put around the block."""
@@ -208,6 +206,8 @@ class Run(Checkpointing):
         Returns:
             The job: Recovering, Failed, or Stopped when a stop was pending.
         """
+        if domain is not None:
+            checked.instance("domain", domain, str)
         kind = FailureKind.ERROR if retryable else FailureKind.FATAL
         if isinstance(failure, BaseException):
             told = Failure(
@@ -373,7 +373,7 @@ class Run(Checkpointing):
         return True
 
     def __enter__(self) -> Run:
-        self._before = enter(self)
+        enter(self)
         self.enter_what_observers_want()
         return self
 
@@ -381,7 +381,7 @@ class Run(Checkpointing):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         """Settle the job as the block ended. True for exceptions that thereby have been dealt with."""
-        leave(self._before)
+        leave(self)
         self.leave_what_observers_want(kind, error, trace)
         return self.conclude(error)
 

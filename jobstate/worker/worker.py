@@ -115,7 +115,7 @@ class Worker:
 
     def _kinds_of(self, handlers: Mapping[str, object]) -> Sequence[str]:
         """The kinds to claim where these handlers serve."""
-        if not handlers:
+        if not handlers or not isinstance(handlers, Mapping):
             raise InvalidRequest("handlers", "must name at least one kind and its handler")
         return self._kinds or checked.kinds(list(handlers)) or []
 

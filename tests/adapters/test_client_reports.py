@@ -14,8 +14,10 @@ import pytest
 
 import jobstate
 from jobstate import JobClient, JobStore, LogLevel, OperatorKind, OperatorState, Run
+from jobstate.client import following
 from jobstate.domain.errors import JobStateError
 from jobstate.http import Settings
+from jobstate.repository import Place
 from jobstate.testing.clock import ManualClock
 from tests.adapters.server import serving
 from tests.adapters.test_client import later
@@ -248,6 +250,53 @@ def test_following_a_log_goes_on_until_the_job_has_ended(world: World) -> None:
     assert [entry.message for entry in told] == ["three"]
     ending.join()
     assert [entry.message for entry in world.client.follow_logs(1, level="warn")] == ["three"]
+
+
+def test_following_a_log_looks_at_each_entry_once_and_passes_over_none(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    telemetry = type(world.store.repository.telemetry)
+    looks: list[int] = []
+
+    def logs(self: Any, job_id: int, wanted: Any, place: Place, look: Any = telemetry.logs) -> Any:
+        assert place.after is not None
+        looks.append(place.after)
+        return look(self, job_id, wanted, place)
+
+    def log_extent(self: Any, job_id: int, look: Any = telemetry.log_extent) -> Any:
+        if len(looks) == 2:  # between two parts of the same answer
+            world.run.log.info("five", operator_id="b")
+            world.run.flush()
+        return look(self, job_id)
+
+    for number in range(3):
+        world.run.log.info("%d", number, operator_id="a")
+    world.run.flush()
+    monkeypatch.setattr(telemetry, "logs", logs)
+    monkeypatch.setattr(telemetry, "log_extent", log_extent)
+    told = world.client.follow_logs(1, operator_id="b")
+
+    def work() -> None:
+        while not looks:
+            time.sleep(0.01)
+        world.run.log.info("four", operator_id="a")
+        world.run.flush()
+        while len(looks) < 4:
+            time.sleep(0.01)
+        world.run.complete()
+
+    working = later(work)
+    assert [entry.message for entry in told] == ["five"]
+    working.join()
+    assert looks[:3] == [0, 3, 4]
+
+
+def test_following_a_log_of_many_pages_misses_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(30):
+        world.run.log.info("%d", number, operator_id="a" if number % 2 else "b")
+    world.run.complete()
+    monkeypatch.setattr(following, "MAX_PAGE", 4)
+    assert [entry.message for entry in world.client.follow_logs(1, operator_id="a")] == [*map(str, range(1, 30, 2))]
 
 
 def test_following_the_log_of_a_job_that_is_removed_ends(world: World) -> None:

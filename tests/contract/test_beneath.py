@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import jobstate
-from jobstate import JobStore, Lease, LogEntry, Run, RunHandler, StoreBusy
+from jobstate import JobStore, Lease, LogEntry, OperatorKind, Run, RunHandler, StoreBusy
+from jobstate.domain import latencies as domain_latencies
+from jobstate.domain.logs import LogFilter
 from jobstate.domain.report import Report
+from jobstate.repository import Place
 from jobstate.storage.transaction import Transaction
+from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract import StoreFixtures
-from jobstate.testing.contract.situations import running
+from jobstate.testing.contract.situations import AT_ONCE, claimed, running
 from jobstate.worker import journal
 from jobstate.worker.journal import MAX_LOGS_WAITING, MAX_OUTPUT_WAITING
 
 
 def _busy(*_: object) -> dict[str, int]:
     raise StoreBusy("jobs.db", "it is locked")
+
+
+def _elsewhere(act: Callable[[], object]) -> None:
+    """Do it in another thread, whose changes are those of another connection."""
+    thread = threading.Thread(target=act)
+    thread.start()
+    thread.join()
 
 
 class TestBeneath(StoreFixtures):
@@ -188,6 +202,109 @@ class TestBeneath(StoreFixtures):
         newest, before = store.logs(run, limit=2)
         assert newest.message == "5 entries are lost: they came faster than they could be written"
         assert before.message == "meanwhile 4"
+
+    def test_who_follows_a_log_looks_at_each_entry_once_whatever_else_is_written(
+        self, store: JobStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = running(store, max_attempts=1)
+        telemetry = type(store.repository.telemetry)
+        look, looks = telemetry.logs, list[int]()
+        rounds = iter(range(50))
+
+        def counted(self: Any, job_id: int, wanted: LogFilter, place: Place) -> list[LogEntry]:
+            assert place.after is not None
+            looks.append(place.after)
+            return look(self, job_id, wanted, place)
+
+        def pause(seconds: float) -> None:
+            _elsewhere(write)
+
+        def write() -> None:
+            number = next(rounds, None)
+            if number is None:
+                run.complete()
+            elif number % 10:
+                store.submit("noise")
+            else:
+                run.log.info("not asked for", operator_id="a")
+                run.flush()
+
+        monkeypatch.setattr(telemetry, "logs", counted)
+        monkeypatch.setattr(clock, "sleep", pause)
+        assert list(store.follow_logs(run, operator_id="b")) == []
+        assert looks == [0, 1, 2, 3, 4]
+
+    @pytest.mark.parametrize("moment", ["newest_log", "logs"])
+    def test_what_is_written_between_two_looks_at_a_log_is_not_passed_over(
+        self, store: JobStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, moment: str
+    ) -> None:
+        run = running(store, max_attempts=1)
+        telemetry = type(store.repository.telemetry)
+        look, following = getattr(telemetry, moment), threading.current_thread()
+        to_say = list(range(7))
+
+        def say() -> None:
+            if to_say:
+                number = to_say.pop(0)
+                run.log.info("%d", number, operator_id="b" if number % 2 else "a")
+                run.flush()
+
+        def after_a_write(*asked: Any) -> Any:
+            if threading.current_thread() is following:
+                _elsewhere(say)
+            return look(*asked)
+
+        def pause(seconds: float) -> None:
+            _elsewhere(say if to_say else run.complete)
+
+        monkeypatch.setattr(telemetry, moment, after_a_write)
+        monkeypatch.setattr(clock, "sleep", pause)
+        assert [entry.message for entry in store.follow_logs(run, operator_id="b")] == ["1", "3", "5"]
+
+    def test_latencies_are_put_together_only_where_they_are_asked_for(
+        self, store: JobStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read, histograms = json.loads, list[str]()
+
+        def counted(text: str) -> Any:
+            histograms.append(text)
+            return read(text)
+
+        run = running(store)
+        for number in range(20):
+            run.metrics(f"operator-{number}", kind="source", records_in=1, latency_ms=[1, number])
+        run.flush()
+        monkeypatch.setattr(domain_latencies, "json", SimpleNamespace(loads=counted))
+        metrics = store.metrics(run)
+        assert (metrics.totals.records_in, metrics.group(OperatorKind.SOURCE).total_records) == (20, 20)
+        assert (metrics.throughput, metrics.backpressure) == (0, 0)
+        run.checkpoint()
+        assert histograms == []
+        assert store.operator_metrics(run, "operator-7").latency is not None
+        assert len(histograms) == 1
+        assert metrics.latency is not None
+        assert len(histograms) == 21
+
+    def test_a_checkpoint_reads_the_counters_once_and_keeps_histograms_as_they_are(
+        self, store: JobStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        telemetry = type(store.repository.telemetry)
+        look, looks = telemetry.metrics_within, list[int]()  # type: ignore[attr-defined]
+
+        def counted(self: Any, connection: sqlite3.Connection, job_id: int) -> Any:
+            looks.append(job_id)
+            return [replace(told, latency_json="[0,  [[3, 1]]]") for told in look(self, connection, job_id)]
+
+        monkeypatch.setattr(telemetry, "metrics_within", counted)
+        run = running(store, max_attempts=2, retry=AT_ONCE)
+        run.metrics("in", records_in=1, latency_ms=1)
+        checkpoint = run.checkpoint()
+        assert looks == [run.id]
+        assert [told.latency_json for told in checkpoint.counted(0)] == ["[0,  [[3, 1]]]"]
+        run.fail("disk gone")
+        claimed(store, store.get(run.id))
+        (operator,) = store.metrics(run).operators
+        assert [told.latency_json for told in operator.subtasks] == ["[0,  [[3, 1]]]"]
 
     def test_a_forked_child_notes_nothing_for_the_run_of_its_parent(
         self, store: JobStore, logger: logging.Logger, monkeypatch: pytest.MonkeyPatch

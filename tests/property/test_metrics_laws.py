@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobstate.domain.checkpoints import Checkpoint, CheckpointState, snapshot_to_json
+from jobstate.domain.latencies import ACCURACY, Latencies, quantiles
 from jobstate.domain.metrics import (
     THROUGHPUT_WINDOW_US,
     Counters,
@@ -23,7 +24,7 @@ from jobstate.domain.metrics import (
     thinned,
 )
 from jobstate.domain.ranges import MAX_COUNT
-from jobstate.latency import ACCURACY, Histogram, quantiles
+from jobstate.latency import Histogram
 from tests.property.walking import law
 
 SECOND = 1_000_000
@@ -50,8 +51,12 @@ def histogram(seen: Sequence[float]) -> Histogram:
     return made
 
 
-def told(histogram: Histogram) -> list[float | None]:
-    return [histogram.quantile(part) for part in PARTS]
+def together(*histograms: Histogram) -> Latencies:
+    return Latencies(histogram.to_json() for histogram in histograms)
+
+
+def told(*histograms: Histogram) -> list[float | None]:
+    return [together(*histograms).quantile(part) for part in PARTS]
 
 
 def exact(seen: Sequence[float], part: float) -> float:
@@ -62,37 +67,26 @@ def exact(seen: Sequence[float], part: float) -> float:
 @law
 @given(latencies, parts)
 def test_a_quantile_is_within_one_per_cent_of_the_exact_one(seen: list[float], part: float) -> None:
-    assert histogram(seen).quantile(part) == pytest.approx(exact(seen, part), rel=ACCURACY * (1 + 1e-9), abs=0)
+    assert together(histogram(seen)).quantile(part) == pytest.approx(
+        exact(seen, part), rel=ACCURACY * (1 + 1e-9), abs=0
+    )
 
 
 @law
-@given(groups, groups, st.randoms(use_true_random=False))
-def test_histograms_merged_in_any_grouping_and_order_are_the_histogram_of_all(
-    first: list[list[float]], second: list[list[float]], chance: Random
+@given(latencies, parts)
+def test_a_quantile_is_that_of_the_sketch_that_was_stored(seen: list[float], part: float) -> None:
+    made = histogram(seen)
+    assert together(made).quantile(part) == pytest.approx(made._sketch.get_quantile_value(part), rel=1e-9, abs=0)
+
+
+@law
+@given(groups, st.randoms(use_true_random=False))
+def test_histograms_put_together_in_any_grouping_and_order_are_the_histogram_of_all(
+    apart: list[list[float]], chance: Random
 ) -> None:
-    seen = [latency for group in (*first, *second) for latency in group]
-    left, right = Histogram(), Histogram()
-    for group in first:
-        left.merge(histogram(group))
-    for group in reversed(second):
-        right.merge(histogram(group))
-    one_way, other_way = Histogram(), Histogram()
-    one_way.merge(left)
-    one_way.merge(right)
-    for group in chance.sample([*first, *second], len(first) + len(second)):
-        other_way.merge(histogram(group))
-    assert told(one_way) == told(other_way) == told(histogram(seen))
-    assert one_way.to_json() == other_way.to_json() == histogram(seen).to_json()
-
-
-@law
-@given(latencies, latencies)
-def test_a_histogram_that_was_merged_into_another_stays_what_it_was(seen: list[float], more: list[float]) -> None:
-    part, together = histogram(seen), Histogram()
-    together.merge(part)
-    for latency in more:
-        together.add(latency)
-    assert part.to_json() == histogram(seen).to_json()
+    whole = histogram([latency for group in apart for latency in group])
+    shuffled = chance.sample(apart, len(apart))
+    assert told(*map(histogram, apart)) == told(*map(histogram, shuffled)) == told(whole)
 
 
 @law
@@ -111,7 +105,7 @@ def test_a_histogram_survives_storage_and_goes_on(seen: list[float], more: list[
 def test_records_that_took_no_time_count(zeros: int, ones: int) -> None:
     seen = [0.0] * zeros + [1.0] * ones
     for part in PARTS:
-        assert histogram(seen).quantile(part) == pytest.approx(exact(seen, part), rel=ACCURACY)
+        assert together(histogram(seen)).quantile(part) == pytest.approx(exact(seen, part), rel=ACCURACY)
     assert json.loads(histogram(seen).to_json())[0] == zeros
 
 
@@ -170,7 +164,7 @@ def test_the_totals_do_not_depend_on_how_counts_are_split_over_subtasks(
             found[place] = found.get(place, Counters()).plus(counted)
         return [subtask(index, found[kind, index], operator_id=kind, kind=kind) for kind, index in sorted(found)]
 
-    one, other, whole = (job_metrics(reported(way), quantiles, None) for way in range(3))
+    one, other, whole = (job_metrics(reported(way), None) for way in range(3))
     assert one.totals == other.totals == whole.totals
     for kind in OperatorKind:
         assert one.group(kind) == other.group(kind) == whole.group(kind)
@@ -209,3 +203,16 @@ def test_the_throughput_of_a_constant_rate_is_that_rate_however_often_it_is_repo
     reading = replace(subtask(0, Counters()), samples=kept)
     assert reading.throughput_in == pytest.approx(rate * SECOND)
     assert reading.throughput_out == pytest.approx(2 * rate * SECOND)
+
+
+@law
+@given(gaps, st.integers(1, 3600 * SECOND), gaps, st.integers(1, 1_000_000))
+def test_a_clock_that_is_set_back_changes_no_throughput_and_leaves_no_sample_of_a_time_to_come(
+    waits: list[int], back: int, more: list[int], rate: int
+) -> None:
+    passed = list(accumulate([*waits, 0, *more], initial=1))
+    times = [NOW + at - (back if number > len(waits) else 0) for number, at in enumerate(passed)]
+    kept = samples([Sample(time, rate * at, 0) for time, at in zip(times, passed, strict=True)])
+    assert all(before.at_us <= after.at_us for before, after in pairwise(kept))
+    assert kept[-1].at_us == times[-1]
+    assert replace(subtask(0, Counters()), samples=kept).throughput_in == pytest.approx(rate * SECOND)

@@ -8,8 +8,7 @@ from typing import Final
 
 import jobstate
 from jobstate.cli.demo.files import Tally
-from jobstate.domain.metrics import Quantiles
-from jobstate.latency import quantiles
+from jobstate.domain.latencies import Quantiles, quantiles
 
 LINES_SHOWN: Final = 4
 

@@ -15,6 +15,7 @@ from jobstate.testing.contract.areas import (
     listing,
     logs,
     metrics,
+    odd_arguments,
     output,
     progress,
     rescaling,
@@ -57,6 +58,7 @@ class StoreContract(StoreFixtures):
     TestListing = _area(listing)
     TestLogs = _area(logs)
     TestMetrics = _area(metrics)
+    TestOddArguments = _area(odd_arguments)
     TestOutput = _area(output)
     TestProgress = _area(progress)
     TestRescaling = _area(rescaling)

@@ -406,6 +406,38 @@ def test_the_log_of_an_unknown_job_is_refused_and_that_of_a_silent_one_is_empty(
     assert (page.entries, page.total, page.retained, page.has_more) == ([], 0, 0, False)
 
 
+def test_runs_that_end_in_any_order_leave_no_ended_one_to_write_to(store: JobStore, logger: logging.Logger) -> None:
+    logger.addHandler(RunHandler())
+    logger.propagate = False
+    outer, first, second = running(store), running(store), running(store)
+    with outer:
+        first.__enter__()
+        second.__enter__()
+        logger.info("to the second")
+        first.__exit__(None, None, None)
+        logger.info("still to the second")
+        second.__exit__(None, None, None)
+        logger.info("to the outer one")
+    logger.info("to nobody")
+    entries = [[entry.message for entry in store.logs(run)] for run in (outer, first, second)]
+    assert entries == [["to the outer one"], [], ["still to the second", "to the second"]]
+
+
+def test_a_run_that_is_entered_twice_is_left_for_good(store: JobStore, logger: logging.Logger) -> None:
+    logger.addHandler(RunHandler())
+    logger.propagate = False
+    outer, run = running(store), running(store)
+    with outer:
+        with run:
+            with run:
+                logger.info("within")
+            logger.info("it has ended")
+        logger.info("behind it")
+    logger.info("to nobody")
+    entries = [[entry.message for entry in store.logs(each)] for each in (outer, run)]
+    assert entries == [["behind it", "it has ended"], ["within"]]
+
+
 def test_following_ends_with_the_job_and_misses_nothing(store: JobStore) -> None:
     run = running(store)
     run.log.info("one")
@@ -418,6 +450,17 @@ def test_following_ends_with_the_job_and_misses_nothing(store: JobStore) -> None
     assert [entry.message for entry in entries] == ["two", "three"]
     assert [entry.message for entry in store.follow_logs(run, level="error")] == ["three"]
     assert [entry.message for entry in store.follow_logs(run, after=2)] == ["three"]
+
+
+def test_following_some_entries_of_a_long_log_misses_none_and_shows_none_twice(store: JobStore) -> None:
+    run = running(store)
+    said = 2_101
+    for number in range(said):
+        run.log.info("%d", number, operator_id="a" if number % 2 else "b", task_index=number % 7)
+    run.complete()
+    assert [entry.message for entry in store.follow_logs(run, operator_id="a")] == [*map(str, range(1, said, 2))]
+    assert [entry.message for entry in store.follow_logs(run, task_index=3)] == [*map(str, range(3, said, 7))]
+    assert [entry.message for entry in store.follow_logs(run, operator_id="c")] == []
 
 
 def test_following_ends_also_when_the_worker_is_dead_and_nobody_else_looks(store: JobStore, clock: ManualClock) -> None:

@@ -20,10 +20,20 @@ from jobstate import (
 )
 from jobstate.domain.metrics import THROUGHPUT_WINDOW_US, MetricGroup
 from jobstate.testing.clock import ManualClock
+from jobstate.testing.contract.kinds import OpenStore
 from jobstate.testing.contract.situations import AT_ONCE, LEASE, claimed, running, submitted
 from jobstate.wire.metrics import groups_document, metrics_document, operator_document
 
 HOUR = 3600.0
+
+
+class SetBack(ManualClock):
+    """A clock that somebody sets back."""
+
+    def set_back(self, seconds: float) -> None:
+        """Set the wall clock back; monotonic time goes on."""
+        with self._lock:
+            self._now -= round(seconds * 1_000_000)
 
 
 def reported(run: Run, store: JobStore) -> JobMetrics:
@@ -148,6 +158,27 @@ def test_idle_time_is_a_part_of_the_time_that_was_observed(store: JobStore, cloc
     clock.advance(50)
     run.metrics("in", subtask=0, idle=7.8)
     assert reported(run, store).operators[0].idle_percent == pytest.approx(100 * 13 / 150)
+
+
+def test_a_clock_that_is_set_back_costs_neither_throughput_nor_observed_time(open_store: OpenStore) -> None:
+    clock = SetBack()
+    store = open_store(clock=clock)
+    run = claimed(store, submitted(store), lease=HOUR)
+
+    def work(seconds: int) -> JobMetrics:
+        for _ in range(seconds):
+            clock.advance(1)
+            run.metrics("in", kind="source", records_in=1000, idle=0.25)
+            run.flush()
+        return store.metrics(run)
+
+    assert work(10).throughput == pytest.approx(1000)
+    clock.set_back(HOUR)
+    metrics = work(10)  # how long the second took in which it was set back, nobody knows
+    (operator,) = metrics.operators
+    assert metrics.throughput == pytest.approx(1000, rel=0.06)
+    assert operator.subtasks[0].observed_us == pytest.approx(20_000_000, abs=1_000_000)
+    assert operator.idle_percent == pytest.approx(25, rel=0.1)
 
 
 def test_latencies_of_subtasks_and_operators_are_put_together(store: JobStore) -> None:

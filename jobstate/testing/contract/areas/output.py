@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobstate import InvalidRequest, JobNotFound, JobStore
+from jobstate import InvalidRequest, JobNotFound, JobStore, Run
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.kinds import OpenStore
 from jobstate.testing.contract.situations import AT_ONCE, claimed, running, submitted
@@ -131,3 +131,26 @@ def test_rows_that_came_too_fast_to_be_written_are_counted_too(store: JobStore) 
     other = store.output(run, operator_id="other")
     assert (other.total, other.retained) == (emitted // 4, MAX_OUTPUT_WAITING // 4)
     assert store.output(run, operator_id="busy", limit=1000).rows[-1].record == emitted - 1
+
+
+@pytest.mark.parametrize("kept_before", [False, True])
+def test_what_is_lost_counts_also_when_its_transaction_is_undone(store: JobStore, kept_before: bool) -> None:
+    run = running(store)
+    if kept_before:
+        with store.batch():  # what it lost is there for good
+            _emit_more_than_fits(run)
+            run.flush()
+    with pytest.raises(ZeroDivisionError), store.batch():
+        _emit_more_than_fits(run)
+        run.flush()
+        raise ZeroDivisionError
+    _emit_more_than_fits(run)
+    run.flush()
+    times = 3 if kept_before else 2
+    assert store.output(run).total == times * (MAX_OUTPUT_WAITING + 4)
+    assert store.output(run, operator_id="sink_1").total == times * (MAX_OUTPUT_WAITING // 2 + 2)
+
+
+def _emit_more_than_fits(run: Run) -> None:
+    for number in range(MAX_OUTPUT_WAITING + 4):
+        run.emit(f"sink_{number % 2}", number)
