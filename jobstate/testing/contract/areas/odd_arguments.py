@@ -35,7 +35,10 @@ REQUIRED: Final[dict[str, object]] = {
     "runs": [],
     "table": "blocks",
 }
-NOT_FOR_CALLERS: Final = {"close", "backup", "notice", "notice_shutdown", "on_settled"}
+NOT_FOR_CALLERS: Final = {
+    *("close", "backup", "conclude", "leave_what_observers_want"),
+    *("notice", "notice_shutdown", "on_noticed", "on_settled"),
+}
 
 SEVEN: Final[Any] = 7
 MIXED: Final[Any] = {"a": 1, 0: 1}
