@@ -441,6 +441,7 @@ def test_a_watch_ends_when_nothing_happened_for_so_long(store: JobStore, client:
     timer.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seen", [True, False])
 def test_a_watch_goes_on_where_it_was_when_the_server_starts_again(store: JobStore, seen: bool) -> None:
     store.submit("load")

@@ -48,6 +48,7 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_the_demo_as_json_is_one_document_with_the_same_verdict(folder: Path) -> None:
     result = subprocess.run([*DEMO, str(folder), "--pace", "1", "--json"], capture_output=True, text=True, timeout=100)
     told = json.loads(result.stdout)
@@ -108,6 +109,7 @@ def _unnumbered(line: str) -> str:
     return re.sub(r" +", " ", re.sub(r"\d[\d,]*", "N", line))
 
 
+@pytest.mark.slow
 def test_workers_that_ignore_the_checkpoint_are_found_out(folder: Path) -> None:
     code = "import sys; from jobstate.cli import main; from jobstate.cli.demo import stage\n"
     code += "stage.WORKER = 'tests.adapters.forgetful'; main()"
@@ -130,6 +132,7 @@ def test_workers_that_ignore_the_checkpoint_are_found_out(folder: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_demo_is_live_on_a_terminal(folder: Path) -> None:
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
