@@ -266,8 +266,8 @@ class Run(Checkpointing):
                 self._learn_of_end()
             elif not self._settled:
                 self._lost = True
-                if self._tell_loss():
-                    self._warn("job %d: its lease is lost; the handler has its place in the worker until it ends")
+            if self._lost and self._tell_loss():
+                self._warn("job %d: its lease is lost; the handler has its place in the worker until it ends")
             self._tell_noticed()
             return
         if valid_until is not None:
@@ -321,8 +321,8 @@ class Run(Checkpointing):
             self._learn_of_end()
         else:
             super()._failed(error, taken)
-            if isinstance(error, LeaseLost):
-                self._tell_loss()
+        if isinstance(error, LeaseLost) and self._lost:
+            self._tell_loss()
 
     def _learn_of_end(self) -> None:
         """The lease is gone: by the end in a transaction that was kept, or, where that was undone, as a lost one."""
@@ -355,12 +355,13 @@ class Run(Checkpointing):
     def _tell_loss(self) -> bool:
         """Tell the observers, once, that the lease is gone: unless it was this run that ended it, just now.
 
-        Whoever holds `_writing` is about to find that out, and a transaction may yet be undone: told later, then.
+        Of a claim that was undone they never heard. Whoever holds `_writing` is about to find out how it is, and a
+        transaction may yet be undone: told later, then.
 
         Returns:
             Whether this was the once.
         """
-        if self._loss_told or not self._writing.acquire(blocking=False):
+        if self._loss_told or self._undone or not self._writing.acquire(blocking=False):
             return False
         try:
             if self._loss_told or self._settled or self._provisional or self._context.repository.in_transaction():

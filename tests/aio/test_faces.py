@@ -19,10 +19,10 @@ WITHOUT: Final[dict[type, dict[str, str]]] = {
     JobStore: {},
     Run: {
         "bound": "records of logging carry it",
-        "claim_undone": "the next claim's",
+        "claim_undone": "claiming tells",
         "complete_many": "JobStore.complete_many is what people call",
         "conclude": "leaving the block does it",
-        "doubt_claim": "the claim's",
+        "doubt_claim": "claiming tells",
         "enter_what_observers_want": "entering the block does it",
         "flush_if_free": "the heart's",
         "leave_what_observers_want": "leaving the block does it",

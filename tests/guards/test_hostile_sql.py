@@ -491,3 +491,32 @@ def test_the_history_entry_is_a_copy_of_the_row_by_the_same_statement(
         *(row["seq"], 66, "Running", "StopRequested", "request_stop", "ana", "by hand", "w1"),
         *(row["attempt"], row["lease_token"], '{"a": 1}'),
     )
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "UPDATE lineages SET newest_token = newest_token - 1, newest_epoch = newest_epoch + 1",
+        "UPDATE lineages SET newest_token = newest_token + 1, newest_epoch = newest_epoch - 1",
+        "UPDATE lineages SET newest_token = newest_token",
+        "UPDATE lineages SET root_id = root_id + 1, newest_token = newest_token + 1",
+        "INSERT OR REPLACE INTO lineages SELECT root_id, 0, 0 FROM lineages",
+        "DELETE FROM lineages",
+    ],
+)
+def test_the_tokens_and_epochs_of_a_lineage_only_rise(tmp_path: Path, hostile: str) -> None:
+    path = tmp_path / "jobs.db"
+    with jobstate.open(path, clock=ManualClock()) as jobs:
+        first = jobs.submit("extract")
+        (run,) = jobs.claim("w1")
+        run.checkpoint()
+        run.fail("disk gone", retryable=False)
+        again = jobs.restart(first)
+        jobs.stop(again, mode="force")
+        jobs.delete(again)
+    with stranger(path) as sql:
+        before = sql.execute("SELECT * FROM lineages").fetchall()
+        assert before == [(first.id, 1, 2)]
+        with pytest.raises(sqlite3.IntegrityError, match="the tokens and epochs of a lineage only rise"):
+            sql.execute(hostile)
+        assert sql.execute("SELECT * FROM lineages").fetchall() == before

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 import jobstate
-from jobstate import InvalidRequest, Job, JobStore, Observer, Run, State, TransitionNotAllowed
+from jobstate import InvalidRequest, Job, JobStore, LeaseLost, Observer, Run, State, TransitionNotAllowed
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.kinds import OpenStore
 from jobstate.testing.contract.situations import LEASE, claimed, running, submitted
@@ -47,6 +47,36 @@ def test_a_call_has_all_that_the_history_and_the_job_have(store: JobStore, seen:
     failure = seen.transitions[-1].job.failure
     assert failure is not None
     assert (failure.message, failure.domain) == ("node went away", "ConnectionError")
+
+
+@pytest.mark.parametrize("notices", [Run.heartbeat, Run.flush], ids=["by a heartbeat", "by a write"])
+def test_a_lease_that_is_lost_after_an_end_was_undone_is_told_once(
+    store: JobStore, seen: Remembering, notices: Callable[[Run], object]
+) -> None:
+    run = running(store)
+    with pytest.raises(ZeroDivisionError), store.batch():
+        run.complete()
+        raise ZeroDivisionError
+    store.stop(run, mode="force")
+    seen.take()
+    run.add_range("blocks", 0, 9)
+    with pytest.raises(LeaseLost):
+        notices(run)
+    assert f"{run.id}: lost" in seen.take()
+    with pytest.raises(LeaseLost):
+        notices(run)
+    assert f"{run.id}: lost" not in seen.take()
+
+
+def test_a_claim_that_was_undone_is_not_told_to_be_lost(store: JobStore, seen: Remembering) -> None:
+    job = submitted(store)
+    with pytest.raises(ZeroDivisionError), store.batch():
+        run = claimed(store, job)
+        raise ZeroDivisionError
+    with run:
+        pass
+    assert store.complete_many([run]) == [run]
+    assert f"{job.id}: lost" not in seen.take()
 
 
 def test_a_heartbeat_has_its_worker_its_leases_and_its_time(
