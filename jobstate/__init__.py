@@ -45,9 +45,9 @@ if TYPE_CHECKING:
     from jobstate.domain.errors import UnsupportedSQLite as UnsupportedSQLite
     from jobstate.domain.errors import WaitTimeout as WaitTimeout
     from jobstate.domain.errors import WorkerNotFound as WorkerNotFound
+    from jobstate.domain.failure import Failure as Failure
+    from jobstate.domain.failure import FailureKind as FailureKind
     from jobstate.domain.job import Event as Event
-    from jobstate.domain.job import Failure as Failure
-    from jobstate.domain.job import FailureKind as FailureKind
     from jobstate.domain.job import Job as Job
     from jobstate.domain.job import Lease as Lease
     from jobstate.domain.job import Stop as Stop
@@ -72,6 +72,10 @@ if TYPE_CHECKING:
     from jobstate.domain.ranges import TableProgress as TableProgress
     from jobstate.domain.retry import RetryPolicy as RetryPolicy
     from jobstate.domain.stopping import StopResult as StopResult
+    from jobstate.lists import LogPage as LogPage
+    from jobstate.lists import OutputPage as OutputPage
+    from jobstate.lists import Page as Page
+    from jobstate.lists import Slice as Slice
     from jobstate.observing.observer import Claim as Claim
     from jobstate.observing.observer import Heartbeat as Heartbeat
     from jobstate.observing.observer import LeaseLoss as LeaseLoss
@@ -79,10 +83,6 @@ if TYPE_CHECKING:
     from jobstate.observing.observer import Sweep as Sweep
     from jobstate.observing.observer import Transition as Transition
     from jobstate.opening import open as open
-    from jobstate.repository import LogPage as LogPage
-    from jobstate.repository import OutputPage as OutputPage
-    from jobstate.repository import Page as Page
-    from jobstate.repository import Slice as Slice
     from jobstate.repository import WorkerInfo as WorkerInfo
     from jobstate.store import JobStore as JobStore
     from jobstate.system import Clock as Clock
@@ -104,7 +104,8 @@ _HOMES = {
         "StoreCorrupt StoreError StoreForked StoreFull StoreReadOnly StoreUnavailable TransitionNotAllowed "
         "UnsupportedSQLite WaitTimeout WorkerNotFound"
     ),
-    "jobstate.domain.job": "Event Failure FailureKind Job Lease Stop StopMode StopOutcome",
+    "jobstate.domain.failure": "Failure FailureKind",
+    "jobstate.domain.job": "Event Job Lease Stop StopMode StopOutcome",
     "jobstate.domain.lifecycle": "LIFECYCLE LIVE TERMINAL State Trigger",
     "jobstate.domain.logs": "LogEntry LogLevel",
     "jobstate.domain.machine": "lifecycle_machine",
@@ -115,7 +116,8 @@ _HOMES = {
     "jobstate.domain.retry": "RetryPolicy",
     "jobstate.domain.stopping": "StopResult",
     "jobstate.observing.observer": "Claim Heartbeat LeaseLoss Observer Sweep Transition",
-    "jobstate.repository": "LogPage OutputPage Page Slice WorkerInfo",
+    "jobstate.lists": "LogPage OutputPage Page Slice",
+    "jobstate.repository": "WorkerInfo",
     "jobstate.opening": "open",
     "jobstate.store": "JobStore",
     "jobstate.system": "Clock SystemClock",

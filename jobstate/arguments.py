@@ -14,7 +14,7 @@ from jobstate.domain.job import Job, Lease, NewJob, StopMode
 from jobstate.domain.lifecycle import STATE_WORDS, State, states_named
 from jobstate.domain.logs import LogFilter, LogLevel
 from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, MAX_ATTEMPTS_LIMIT, RetryPolicy
-from jobstate.repository import Order, SortKey
+from jobstate.lists import Order, SortKey
 
 
 @runtime_checkable

@@ -15,7 +15,7 @@ from jobstate.domain.errors import JobNotFound, WaitTimeout
 from jobstate.domain.job import By, Event, Job
 from jobstate.domain.lifecycle import State
 from jobstate.domain.logs import LogEntry, LogFilter
-from jobstate.repository import Place
+from jobstate.lists import Place
 
 _WATCH_BATCH: Final = 500
 _SETTLE_BATCH: Final = 1000

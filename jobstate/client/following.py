@@ -13,7 +13,7 @@ from jobstate.client.waiting import PATIENCE, asked
 from jobstate.domain.errors import JobNotFound, StoreBusy, StoreUnavailable, WaitTimeout
 from jobstate.domain.lifecycle import TERMINAL
 from jobstate.domain.logs import LogEntry
-from jobstate.repository import LogPage
+from jobstate.lists import LogPage
 from jobstate.wire import reports
 
 _EVERY: Final = 1.0

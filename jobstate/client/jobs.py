@@ -23,7 +23,8 @@ from jobstate.domain.lifecycle import TERMINAL, State
 from jobstate.domain.removal import prunable
 from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, RetryPolicy
 from jobstate.domain.stopping import StopResult
-from jobstate.repository import Page, WorkerInfo
+from jobstate.lists import Page
+from jobstate.repository import WorkerInfo
 from jobstate.wire import records
 
 _PRUNE_TAKES: Final = 3600.0

@@ -15,7 +15,7 @@ from jobstate.domain.errors import OperatorNotFound
 from jobstate.domain.logs import TROUBLE, LogEntry
 from jobstate.domain.metrics import JobMetrics, OperatorMetrics
 from jobstate.domain.ranges import TableProgress
-from jobstate.repository import LogPage, OutputPage, Slice
+from jobstate.lists import LogPage, OutputPage, Slice
 from jobstate.wire import records, reports
 
 

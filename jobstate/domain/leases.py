@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobstate.domain.errors import LeaseLost, TransitionNotAllowed
-from jobstate.domain.job import SWEEPER, By, Failure, FailureKind, Job, StopMode, StopOutcome
+from jobstate.domain.failure import Failure, FailureKind
+from jobstate.domain.job import SWEEPER, By, Job, StopMode, StopOutcome
 from jobstate.domain.lifecycle import CLAIMABLE, HELD, LEASED, STOP_PENDING, State, Trigger
 from jobstate.domain.moves import Decision, decided, move, target
 

@@ -9,7 +9,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, c
 
 from jobstate.domain.checked import MAX_LABELS, MAX_TEXT
 from jobstate.domain.errors import InvalidRequest
-from jobstate.domain.job import FailureKind, Job, StopMode, StopOutcome
+from jobstate.domain.failure import FailureKind
+from jobstate.domain.job import Job, StopMode, StopOutcome
 from jobstate.domain.lifecycle import State
 from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS, MAX_ATTEMPTS_LIMIT
 from jobstate.wire.instants import instant_in

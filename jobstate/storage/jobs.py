@@ -14,7 +14,8 @@ from jobstate.domain.lifecycle import State
 from jobstate.domain.moves import Decision
 from jobstate.domain.removal import check_deletable
 from jobstate.domain.restarting import Wish, check_restartable, successor
-from jobstate.repository import Decide, Filter, Order, Settling
+from jobstate.lists import Filter, Order
+from jobstate.repository import Decide, Settling
 from jobstate.storage.engine import Engine
 from jobstate.storage.queries.jobs import JobQueries
 from jobstate.storage.queries.lists import Asked, ListQueries

@@ -11,7 +11,7 @@ from jobstate.domain.logs import LogEntry, LogFilter, LogLevel
 from jobstate.domain.metrics import Counters, OperatorKind, Sample, SubtaskMetrics
 from jobstate.domain.output import OutputRow
 from jobstate.domain.report import Bounds, Report
-from jobstate.repository import Extent, Place
+from jobstate.lists import Extent, Place
 from jobstate.storage.engine import Engine, Row
 from jobstate.storage.queries.telemetry import LOGS, METRICS, OUTPUT, AskedLogs, TelemetryQueries
 

@@ -11,7 +11,8 @@ from jobstate.domain import checked
 from jobstate.domain.errors import EventNotFound, JobNotFound, WorkerNotFound
 from jobstate.domain.job import Event, Job
 from jobstate.domain.lifecycle import State
-from jobstate.repository import Filter, Page, Slice, WorkerInfo
+from jobstate.lists import Filter, Page, Slice
+from jobstate.repository import WorkerInfo
 from jobstate.store.base import StorePart
 
 

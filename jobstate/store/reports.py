@@ -13,7 +13,7 @@ from jobstate.domain.errors import CheckpointNotFound, OperatorNotFound
 from jobstate.domain.logs import TROUBLE
 from jobstate.domain.metrics import JobMetrics, OperatorMetrics, job_metrics
 from jobstate.domain.ranges import TableProgress
-from jobstate.repository import LogPage, OutputPage, Place, Slice
+from jobstate.lists import LogPage, OutputPage, Place, Slice
 from jobstate.store.looking import Looking
 
 

@@ -16,7 +16,7 @@ from jobstate.domain.job import Job, Stop, StopOutcome
 from jobstate.domain.lifecycle import LEASED, LIVE, STOP_PENDING, State
 from jobstate.domain.metrics import Counters
 from jobstate.domain.stopping import StopResult
-from jobstate.repository import Slice
+from jobstate.lists import Slice
 from jobstate.wire.instants import milliseconds
 from jobstate.wire.vocabulary import Dialect, spelled
 

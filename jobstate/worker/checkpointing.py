@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from jobstate.domain import checked
 from jobstate.domain.checked import Json
 from jobstate.domain.checkpoints import Checkpoint, OperatorState, point
-from jobstate.domain.job import MAX_SUMMARY
+from jobstate.domain.failure import MAX_SUMMARY
 from jobstate.domain.report import NOTHING, Report
 from jobstate.worker.reporting import Reporting
 

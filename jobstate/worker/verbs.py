@@ -12,7 +12,8 @@ from jobstate.context import Context
 from jobstate.domain import checked, rescaling
 from jobstate.domain import leases as rules
 from jobstate.domain.errors import LeaseLost, TransitionNotAllowed
-from jobstate.domain.job import Failure, FailureKind, Job, Stop
+from jobstate.domain.failure import Failure, FailureKind
+from jobstate.domain.job import Job, Stop
 from jobstate.domain.logs import LogLevel
 from jobstate.domain.moves import Decision
 from jobstate.domain.report import NOTHING

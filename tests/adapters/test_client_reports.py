@@ -17,7 +17,7 @@ from jobstate import JobClient, JobStore, LogLevel, OperatorKind, OperatorState,
 from jobstate.client import following
 from jobstate.domain.errors import JobStateError
 from jobstate.http import Settings
-from jobstate.repository import Place
+from jobstate.lists import Place
 from jobstate.testing.clock import ManualClock
 from tests.adapters.server import serving
 from tests.adapters.test_client import later

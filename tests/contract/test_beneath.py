@@ -20,7 +20,7 @@ from jobstate import JobStore, Lease, LogEntry, OperatorKind, Run, RunHandler, S
 from jobstate.domain import latencies as domain_latencies
 from jobstate.domain.logs import LogFilter
 from jobstate.domain.report import Report
-from jobstate.repository import Place
+from jobstate.lists import Place
 from jobstate.storage.transaction import Transaction
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract import StoreFixtures

@@ -26,7 +26,8 @@ from typing import Final, NamedTuple
 
 from jobstate.domain import leases, removal, rescaling, stopping
 from jobstate.domain.errors import JobNotTerminal, JobStateError, LeaseLost, TransitionNotAllowed
-from jobstate.domain.job import By, Failure, FailureKind, Job, StopMode
+from jobstate.domain.failure import Failure, FailureKind
+from jobstate.domain.job import By, Job, StopMode
 from jobstate.domain.lifecycle import HELD, INITIAL, LIFECYCLE, STOP_PENDING, TERMINAL, State, Trigger
 from jobstate.domain.moves import Decision
 from jobstate.domain.shape import faults

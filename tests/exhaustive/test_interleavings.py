@@ -11,7 +11,8 @@ import pytest
 
 from jobstate.domain import leases, removal, rescaling, stopping
 from jobstate.domain.errors import LeaseLost
-from jobstate.domain.job import By, Failure, FailureKind, Job, StopMode
+from jobstate.domain.failure import Failure, FailureKind
+from jobstate.domain.job import By, Job, StopMode
 from jobstate.domain.lifecycle import CLAIMABLE, EDGES, LEASED, STOP_PENDING, State, Trigger
 from jobstate.domain.moves import Decision, decided, move, note
 from tests.exhaustive.explorer import Explorer, Violation

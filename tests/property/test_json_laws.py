@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from jobstate.domain import checked
 from jobstate.domain.checked import Json
 from jobstate.domain.errors import InvalidRequest
-from jobstate.domain.job import MAX_FAILURE_TEXT, Failure, FailureKind, NewJob, same_submission
+from jobstate.domain.failure import MAX_FAILURE_TEXT, Failure, FailureKind
+from jobstate.domain.job import NewJob, same_submission
 from tests.property.walking import law
 from tests.unit.building import job
 

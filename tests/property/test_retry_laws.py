@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobstate.domain import leases
-from jobstate.domain.job import Failure, FailureKind
+from jobstate.domain.failure import Failure, FailureKind
 from jobstate.domain.lifecycle import State
 from jobstate.domain.retry import RetryPolicy
 from tests.property.walking import law

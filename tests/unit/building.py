@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from jobstate.domain import leases, stopping
-from jobstate.domain.job import SUBMIT, By, Event, Failure, FailureKind, Job, StopMode
+from jobstate.domain.failure import Failure, FailureKind
+from jobstate.domain.job import SUBMIT, By, Event, Job, StopMode
 from jobstate.domain.lifecycle import State, Trigger
 from jobstate.domain.moves import Decision, decided, move
 from tests.values import replace

@@ -10,19 +10,8 @@ from typing import Any
 import pytest
 
 from jobstate.domain import leases
-from jobstate.domain.job import (
-    MAX_FAILURE_TEXT,
-    SEVERITY,
-    Failure,
-    FailureKind,
-    Job,
-    Lease,
-    NewJob,
-    Stop,
-    StopMode,
-    StopOutcome,
-    same_submission,
-)
+from jobstate.domain.failure import MAX_FAILURE_TEXT, Failure, FailureKind
+from jobstate.domain.job import SEVERITY, Job, Lease, NewJob, Stop, StopMode, StopOutcome, same_submission
 from jobstate.domain.lifecycle import TERMINAL, State
 from jobstate.domain.retry import DEFAULT_RETRY, RetryPolicy
 from tests.unit.building import (

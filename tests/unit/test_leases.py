@@ -9,7 +9,8 @@ import pytest
 
 from jobstate.domain import leases
 from jobstate.domain.errors import LeaseLost, TransitionNotAllowed
-from jobstate.domain.job import Failure, FailureKind, Job, StopMode, StopOutcome
+from jobstate.domain.failure import Failure, FailureKind
+from jobstate.domain.job import Job, StopMode, StopOutcome
 from jobstate.domain.leases import ClockWatch
 from jobstate.domain.lifecycle import CLAIMABLE, LEASED, LIFECYCLE, STOP_PENDING, TERMINAL, State, Trigger
 from jobstate.domain.moves import Decision

@@ -7,7 +7,8 @@ import re
 import pytest
 
 from jobstate.domain.errors import InvalidRequest
-from jobstate.domain.job import Failure, StopOutcome
+from jobstate.domain.failure import Failure
+from jobstate.domain.job import StopOutcome
 from jobstate.domain.lifecycle import LIFECYCLE, LIVE, State, Trigger
 from jobstate.domain.metrics import Counters
 from jobstate.wire import pipeline

@@ -13,7 +13,7 @@ from jobstate.domain.latencies import Quantiles
 from jobstate.domain.logs import LogEntry, LogLevel
 from jobstate.domain.metrics import Counters, JobMetrics, OperatorKind, Sample, SubtaskMetrics, job_metrics
 from jobstate.domain.output import OutputRow
-from jobstate.repository import LogPage, OutputPage
+from jobstate.lists import LogPage, OutputPage
 from jobstate.wire import logs, metrics, output
 
 NOON_US = 1_704_110_400_000_999

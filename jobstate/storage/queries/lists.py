@@ -10,7 +10,7 @@ from typing import Any
 from peewee import SQL, Alias, Asc, Case, Desc, NodeList, Select, fn
 
 from jobstate.domain.lifecycle import LIVE, TERMINAL, State
-from jobstate.repository import Order, SortKey
+from jobstate.lists import Order, SortKey
 from jobstate.storage.compiled import Param, among, literal, sql
 from jobstate.storage.conditions import IS_ENDED, IS_LIVE
 from jobstate.storage.queries.terms import by_index, rows_of, union_all, whole_jobs
