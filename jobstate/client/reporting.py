@@ -7,7 +7,8 @@ from datetime import datetime
 
 from jobstate import arguments
 from jobstate.arguments import MAX_OFFSET, MAX_PAGE, CheckpointRef, JobRef, LevelFilter
-from jobstate.client.part import ClientPart, job_path, run_path
+from jobstate.client.looking import Looking
+from jobstate.client.part import job_path, run_path
 from jobstate.client.queries import RECORD, log_query
 from jobstate.domain import checked
 from jobstate.domain.checkpoints import Checkpoint
@@ -19,7 +20,7 @@ from jobstate.lists import LogPage, OutputPage, Slice
 from jobstate.wire import records, reports
 
 
-class Reporting(ClientPart):
+class Reporting(Looking):
     """What was reported; reads only."""
 
     def progress(self, job: JobRef) -> dict[str, TableProgress]:
