@@ -11,10 +11,7 @@ from datetime import timedelta
 
 from jobstate.context import Context
 from jobstate.domain import checked
-from jobstate.domain.checkpoints import Checkpoint
 from jobstate.domain.errors import InvalidRequest, LeaseLost
-from jobstate.domain.job import Job, Lease
-from jobstate.domain.leases import is_undone
 from jobstate.domain.logs import MAX_DETAILS, MAX_MESSAGE, LogEntry, LogLevel, details_text, level_of, shortened
 from jobstate.domain.metrics import Counters
 from jobstate.domain.output import OutputRow, record_text
@@ -22,26 +19,17 @@ from jobstate.domain.ranges import TableProgress
 from jobstate.domain.report import NOTHING, Report
 from jobstate.repository import Claimed
 from jobstate.worker.buffer import ProgressBuffer
+from jobstate.worker.holding import Holding
 from jobstate.worker.journal import MAX_LOGS_WAITING, MAX_OUTPUT_WAITING, Journal
-from jobstate.worker.logs import BOUND, RunLog
+from jobstate.worker.logs import RunLog
 from jobstate.worker.metering import MAX_OPERATORS, MetricsBuffer
 
 _LOG = "log"
 
 
-class Reporting:
-    """A claimed job, and what is reported about it.
+class Reporting(Holding):
+    """What is reported about a claimed job."""
 
-    Attributes:
-        job: The job as it was claimed.
-        restored: The newest completed checkpoint, which the run starts from; None before any.
-    """
-
-    _lost = False
-    _tentative = False
-    """Claimed inside a transaction that may have been undone, or may yet be."""
-    _undone = False
-    """It was undone: another run has, or will have, the token."""
     # Made when they are first needed: most runs are over before.
     _logger: RunLog | None = None
     _progress: ProgressBuffer | None = None
@@ -51,34 +39,10 @@ class Reporting:
     _emitting: frozenset[str] = frozenset()
 
     def __init__(self, context: Context, claimed: Claimed) -> None:
-        self.job: Job = claimed.job
-        self.restored: Checkpoint | None = claimed.restored
-        self._context = context
-        self._claimed = claimed
+        super().__init__(context, claimed)
         self._writing = threading.RLock()
         """Held from taking what is to be written until that is decided."""
         self._making = threading.RLock()
-
-    @property
-    def id(self) -> int:
-        """The id of the job."""
-        return self.job.id
-
-    @property
-    def token(self) -> int:
-        """The fencing token of this lease. Pass it to whatever the job writes outside: a larger one has come later."""
-        return self.job.lease_token
-
-    @property
-    def lease(self) -> Lease:
-        """What every write of this run names."""
-        return self.job.lease
-
-    @property
-    def bound(self) -> dict[str, object]:
-        """What tells this run from others in records of `logging`: `job_id`, `kind`, `attempt`, `node` and `token`."""
-        job = self.job
-        return dict(zip(BOUND, (job.id, job.kind, job.attempt, job.worker_id, job.lease_token), strict=True))
 
     @property
     def progress(self) -> dict[str, TableProgress]:
@@ -278,28 +242,6 @@ class Reporting:
                     )
                 self._emitting = self._emitting | {operator_id}
             return self._output
-
-    def doubt_claim(self) -> None:
-        """The claim was made inside a transaction that may yet be undone: ask before anything is written."""
-        self._tentative = True
-        self._context.tentative[self.lease] = self
-
-    def claim_undone(self) -> None:
-        """The transaction that the claim was made in was undone, and with it the lease."""
-        self._undone = self._lost = True
-
-    def _check_claim(self) -> None:
-        """LeaseLost if the claim was undone; while it may yet be, every write asks."""
-        repository = self._context.repository
-        if not self._undone:
-            undecided = repository.in_transaction()
-            with repository.transaction():  # waits for that of another thread, if it is the one
-                job = repository.jobs.find(self.id)
-            if job is None or not is_undone(job, self.job):
-                self._tentative = undecided
-                return
-            self.claim_undone()
-        raise LeaseLost(self.id, self.token)
 
     @property
     def _dirty(self) -> bool:
