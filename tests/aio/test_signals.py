@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from jobstate import JobStore, State, aio
+from jobstate.storage.repository import SqliteRepository
 from tests.aio.conftest import LOOPS
 from tests.processes import team
 from tests.processes.team import Member
@@ -81,6 +82,32 @@ def test_an_idle_worker_and_watch_leave_the_processor_alone(path: Path, store: J
             assert worker.ended() == 0
     print(f"\n  idle: {', '.join(f'{100 * share:.2f}' for share in shares)} % of a core", end="")
     assert min(shares) < 0.05
+
+
+def test_an_idle_worker_and_watch_look_at_the_store_no_more_than_thirty_times_a_second(
+    path: Path, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A count, and no time: what else the machine does can only make it smaller."""
+    looks = 0
+    version = SqliteRepository.version
+
+    def counted(repository: SqliteRepository) -> int:
+        nonlocal looks
+        looks += 1
+        return version(repository)
+
+    async def main() -> int:
+        async with aio.over(store) as jobs, jobs.worker("idler") as worker:
+            watching = asyncio.create_task(anext(jobs.watch(after=None)))
+            asyncio.get_running_loop().call_later(3, worker.shut_down)
+            await asyncio.sleep(1)  # the pauses have grown by then
+            before = looks
+            assert [run async for run in worker] == []
+            watching.cancel()
+            return looks - before
+
+    monkeypatch.setattr(SqliteRepository, "version", counted)
+    assert 10 <= asyncio.run(main()) <= 90  # two seconds of thirty, and as much again where the pauses begin anew
 
 
 def test_the_handlers_of_the_program_come_back(path: Path, store: JobStore) -> None:
