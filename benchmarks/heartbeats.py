@@ -8,8 +8,8 @@ from pathlib import Path
 
 import jobstate
 from benchmarks.figures import seconds, spread
-from jobstate.domain.job import By
-from jobstate.repository import Settling
+from jobstate.domain.job import Actor
+from jobstate.ports.repository import ExpiryPolicy
 from jobstate.system import chance
 
 
@@ -20,7 +20,7 @@ def measure(*, quick: bool) -> None:
         store.submit_many({"kind": "extract"} for _ in range(leases))
         runs = store.claim("w", limit=leases)
         repository = store.repository
-        settling = Settling(By("sweep:w"), chance)
+        settling = ExpiryPolicy(Actor("sweep:w"), chance)
 
         def together() -> None:
             now = jobstate.SystemClock().now()

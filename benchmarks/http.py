@@ -18,7 +18,7 @@ import urllib3
 import jobstate
 from benchmarks import crowd
 from benchmarks.figures import seconds, spread
-from jobstate.domain.job import By
+from jobstate.domain.job import Actor
 from jobstate.domain.lifecycle import State
 from jobstate.store.operating import ATOMIC_PRUNE, PRUNE_BATCH
 
@@ -98,7 +98,7 @@ def _locks(path: Path) -> None:
         for batch, rounds in ((PRUNE_BATCH // 5, 20), (PRUNE_BATCH, 20), (ATOMIC_PRUNE, 2)):
 
             def remove(batch: int = batch) -> None:
-                store.repository.jobs.prune(frozenset({State.COMPLETED}), None, batch, 1, By("benchmark"))
+                store.repository.jobs.prune(frozenset({State.COMPLETED}), None, batch, 1, Actor("benchmark"))
 
             times = [seconds(remove) * 1000 for _ in range(rounds)]
             print(f"  one transaction that removes {batch:,} jobs: {spread(times)} ms")

@@ -10,10 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jobstate.client.connect import connect as connect
     from jobstate.client.errors import ServerUnreachable as ServerUnreachable
     from jobstate.client.errors import UnexpectedAnswer as UnexpectedAnswer
     from jobstate.client.jobs import JobClient as JobClient
-    from jobstate.client.opening import connect as connect
     from jobstate.domain.audit import AuditReport as AuditReport
     from jobstate.domain.audit import Finding as Finding
     from jobstate.domain.checkpoints import Checkpoint as Checkpoint
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from jobstate.domain.job import Stop as Stop
     from jobstate.domain.job import StopMode as StopMode
     from jobstate.domain.job import StopOutcome as StopOutcome
-    from jobstate.domain.latencies import Quantiles as Quantiles
+    from jobstate.domain.latency_quantiles import Quantiles as Quantiles
     from jobstate.domain.lifecycle import LIFECYCLE as LIFECYCLE
     from jobstate.domain.lifecycle import LIVE as LIVE
     from jobstate.domain.lifecycle import TERMINAL as TERMINAL
@@ -61,7 +61,6 @@ if TYPE_CHECKING:
     from jobstate.domain.lifecycle import Trigger as Trigger
     from jobstate.domain.logs import LogEntry as LogEntry
     from jobstate.domain.logs import LogLevel as LogLevel
-    from jobstate.domain.machine import lifecycle_machine as lifecycle_machine
     from jobstate.domain.metrics import Counters as Counters
     from jobstate.domain.metrics import JobMetrics as JobMetrics
     from jobstate.domain.metrics import MetricGroup as MetricGroup
@@ -69,33 +68,34 @@ if TYPE_CHECKING:
     from jobstate.domain.metrics import OperatorMetrics as OperatorMetrics
     from jobstate.domain.metrics import SubtaskMetrics as SubtaskMetrics
     from jobstate.domain.output import OutputRow as OutputRow
-    from jobstate.domain.ranges import TableProgress as TableProgress
+    from jobstate.domain.progress import TableProgress as TableProgress
     from jobstate.domain.retry import RetryPolicy as RetryPolicy
-    from jobstate.domain.stopping import StopResult as StopResult
-    from jobstate.lists import LogPage as LogPage
-    from jobstate.lists import OutputPage as OutputPage
-    from jobstate.lists import Page as Page
-    from jobstate.lists import Slice as Slice
-    from jobstate.observing.observer import Claim as Claim
-    from jobstate.observing.observer import Heartbeat as Heartbeat
-    from jobstate.observing.observer import LeaseLoss as LeaseLoss
-    from jobstate.observing.observer import Observer as Observer
-    from jobstate.observing.observer import Sweep as Sweep
-    from jobstate.observing.observer import Transition as Transition
-    from jobstate.opening import open as open
-    from jobstate.repository import WorkerInfo as WorkerInfo
-    from jobstate.store import JobStore as JobStore
+    from jobstate.domain.state_machine import lifecycle_machine as lifecycle_machine
+    from jobstate.domain.stops import StopResult as StopResult
+    from jobstate.observers.observer import Claim as Claim
+    from jobstate.observers.observer import Heartbeat as Heartbeat
+    from jobstate.observers.observer import LeaseLoss as LeaseLoss
+    from jobstate.observers.observer import Observer as Observer
+    from jobstate.observers.observer import Sweep as Sweep
+    from jobstate.observers.observer import Transition as Transition
+    from jobstate.ports.queries import LogPage as LogPage
+    from jobstate.ports.queries import OutputPage as OutputPage
+    from jobstate.ports.queries import Page as Page
+    from jobstate.ports.queries import Slice as Slice
+    from jobstate.ports.repository import WorkerInfo as WorkerInfo
+    from jobstate.store.open import open as open
+    from jobstate.store.store import JobStore as JobStore
     from jobstate.system import Clock as Clock
     from jobstate.system import SystemClock as SystemClock
-    from jobstate.worker.logs import RunHandler as RunHandler
-    from jobstate.worker.logs import RunLog as RunLog
     from jobstate.worker.run import Run as Run
+    from jobstate.worker.run_log import RunHandler as RunHandler
+    from jobstate.worker.run_log import RunLog as RunLog
     from jobstate.worker.worker import Worker as Worker
 
 _HOMES = {
     "jobstate.client.errors": "ServerUnreachable UnexpectedAnswer",
     "jobstate.client.jobs": "JobClient",
-    "jobstate.client.opening": "connect",
+    "jobstate.client.connect": "connect",
     "jobstate.domain.audit": "AuditReport Finding",
     "jobstate.domain.checkpoints": "Checkpoint CheckpointState OperatorState",
     "jobstate.domain.errors": (
@@ -108,20 +108,20 @@ _HOMES = {
     "jobstate.domain.job": "Event Job Lease Stop StopMode StopOutcome",
     "jobstate.domain.lifecycle": "LIFECYCLE LIVE TERMINAL State Trigger",
     "jobstate.domain.logs": "LogEntry LogLevel",
-    "jobstate.domain.machine": "lifecycle_machine",
-    "jobstate.domain.latencies": "Quantiles",
+    "jobstate.domain.state_machine": "lifecycle_machine",
+    "jobstate.domain.latency_quantiles": "Quantiles",
     "jobstate.domain.metrics": "Counters JobMetrics MetricGroup OperatorKind OperatorMetrics SubtaskMetrics",
     "jobstate.domain.output": "OutputRow",
-    "jobstate.domain.ranges": "TableProgress",
+    "jobstate.domain.progress": "TableProgress",
     "jobstate.domain.retry": "RetryPolicy",
-    "jobstate.domain.stopping": "StopResult",
-    "jobstate.observing.observer": "Claim Heartbeat LeaseLoss Observer Sweep Transition",
-    "jobstate.lists": "LogPage OutputPage Page Slice",
-    "jobstate.repository": "WorkerInfo",
-    "jobstate.opening": "open",
-    "jobstate.store": "JobStore",
+    "jobstate.domain.stops": "StopResult",
+    "jobstate.observers.observer": "Claim Heartbeat LeaseLoss Observer Sweep Transition",
+    "jobstate.ports.queries": "LogPage OutputPage Page Slice",
+    "jobstate.ports.repository": "WorkerInfo",
+    "jobstate.store.open": "open",
+    "jobstate.store.store": "JobStore",
     "jobstate.system": "Clock SystemClock",
-    "jobstate.worker.logs": "RunHandler RunLog",
+    "jobstate.worker.run_log": "RunHandler RunLog",
     "jobstate.worker.run": "Run",
     "jobstate.worker.worker": "Worker",
 }

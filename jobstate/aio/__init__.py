@@ -6,8 +6,8 @@ that is open. It runs on the event loops of asyncio: asyncio.run, uvloop, and an
 
 from __future__ import annotations
 
-from jobstate.aio.opening import open as open  # noqa: A004
-from jobstate.aio.opening import over as over
+from jobstate.aio.open import open as open  # noqa: A004
+from jobstate.aio.open import over as over
 from jobstate.aio.run import AsyncRun as AsyncRun
 from jobstate.aio.store import AsyncJobStore as AsyncJobStore
 from jobstate.aio.streams import Stream as Stream

@@ -11,11 +11,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from jobstate.aio.calls import Call, Queue, serve
-from jobstate.aio.returning import hand_back_all
+from jobstate.aio.release import hand_back_all
 from jobstate.worker.run import Run
 
 if TYPE_CHECKING:
-    from jobstate.aio.lanes import Lanes
+    from jobstate.aio.thread_pools import ThreadPools
 
 
 class Batch:
@@ -25,7 +25,7 @@ class Batch:
     a batch is undone alone when it fails.
     """
 
-    def __init__(self, lanes: Lanes, transaction: AbstractContextManager[Any]) -> None:
+    def __init__(self, lanes: ThreadPools, transaction: AbstractContextManager[Any]) -> None:
         self.lanes = lanes
         self.outer: Batch | None = None
         """What the task was in before."""
@@ -73,7 +73,7 @@ class Batch:
         self.lanes.batches -= 1
 
 
-def innermost(lanes: Lanes) -> Batch | None:
+def innermost(lanes: ThreadPools) -> Batch | None:
     """The innermost open batch of these lanes that the calling task is in."""
     batch = _innermost.get()
     while batch is not None and (batch.over or batch.lanes is not lanes):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import TypeVar
 
-from jobstate.patience import Hurry
+from jobstate.core.cancellation import CancelToken
 
 T = TypeVar("T")
 Queue = queue.SimpleQueue["Call[object] | None"]
@@ -23,7 +23,7 @@ Queue = queue.SimpleQueue["Call[object] | None"]
 logger = logging.getLogger("jobstate.aio")
 
 
-class Firm(asyncio.Future[T]):
+class UncancellableFuture(asyncio.Future[T]):
     """A future that cannot be cancelled: a task that waits for it is cancelled when it is done.
 
     Args:
@@ -49,7 +49,7 @@ class Firm(asyncio.Future[T]):
 
 async def ended(tasks: Collection[asyncio.Future[T]]) -> None:
     """Wait until all of them are done, whoever is cancelled meanwhile."""
-    over: Firm[None] = Firm(asyncio.get_running_loop(), lambda: None)
+    over: UncancellableFuture[None] = UncancellableFuture(asyncio.get_running_loop(), lambda: None)
 
     def look(_: object) -> None:
         if all(task.done() for task in tasks):
@@ -85,7 +85,7 @@ class Call(asyncio.Future[T]):
         self._undecided = threading.Lock()
         """Whoever takes it first decides: the thread to begin, the task to give up."""
         self._sure = sure
-        self._hurry = Hurry()
+        self._hurry = CancelToken()
         self._undo = undo
 
     def cancel(self, msg: object = None) -> bool:

@@ -12,22 +12,22 @@ from typing import TypeVar
 
 from jobstate.aio.batch import innermost
 from jobstate.aio.calls import ended
-from jobstate.aio.faces import Face, Shown, changing, local
-from jobstate.aio.lanes import running_loop
+from jobstate.aio.proxies import AsyncProxy, ForwardedProperty, changing, local
+from jobstate.aio.thread_pools import running_loop
 from jobstate.domain.errors import JobStateError
-from jobstate.worker.logs import enter, leave
 from jobstate.worker.run import Run
+from jobstate.worker.run_log import enter, leave
 
 T = TypeVar("T")
 
 logger = logging.getLogger("jobstate.aio")
 
 
-def _shown(read: Callable[[Run], T]) -> Shown[Run, T]:
-    return Shown(read)
+def _shown(read: Callable[[Run], T]) -> ForwardedProperty[Run, T]:
+    return ForwardedProperty(read)
 
 
-class AsyncRun(Face[Run]):
+class AsyncRun(AsyncProxy[Run]):
     """A claimed job in the hands of a task; see `jobstate.Run`, whose verbs are awaited here.
 
     Use it as an asynchronous context manager: leaving the block settles the job as that of a `Run` does. A task that is
@@ -126,7 +126,7 @@ class AsyncRun(Face[Run]):
         """Settle the job as the block ended; True for exceptions that thereby have been dealt with."""
         leave(self.sync)
         self.sync.leave_what_observers_want(kind, error, trace)
-        batch = innermost(self._lanes)
+        batch = innermost(self._pools)
         if batch is not None:
             batch.ended.append(self.sync)
         cancelled = isinstance(error, asyncio.CancelledError)
@@ -134,7 +134,7 @@ class AsyncRun(Face[Run]):
             said = RuntimeError("the handler awaited something that was cancelled, and let that pass")
             said.__cause__, error = error, said
         try:
-            return await self._lanes.change(partial(self.sync.conclude, error), sure=True)
+            return await self._pools.change(partial(self.sync.conclude, error), sure=True)
         except JobStateError:
             if not cancelled:
                 raise

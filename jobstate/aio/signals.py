@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from jobstate.aio.lanes import running_loop
+from jobstate.aio.thread_pools import running_loop
 from jobstate.worker.signals import WATCHED
 
 

@@ -12,16 +12,16 @@ from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from jobstate.aio.batch import Batch
-from jobstate.aio.faces import Face, changing, giving_up, looking
-from jobstate.aio.lanes import Lanes
-from jobstate.aio.pauses import Rests
-from jobstate.aio.returning import hand_back_all
+from jobstate.aio.polling import Waiter
+from jobstate.aio.proxies import AsyncProxy, changing, giving_up, looking
+from jobstate.aio.release import hand_back_all
 from jobstate.aio.run import AsyncRun
 from jobstate.aio.streams import Stream
+from jobstate.aio.thread_pools import ThreadPools
 from jobstate.aio.worker import AsyncWorker
+from jobstate.core.watch import Idle
 from jobstate.domain.job import Job
-from jobstate.store import JobStore
-from jobstate.waiting import Rest
+from jobstate.store.store import JobStore
 from jobstate.worker.run import Run
 from jobstate.worker.worker import Worker
 
@@ -36,15 +36,15 @@ T = TypeVar("T")
 class Shared:
     """What an `AsyncJobStore` and those that it makes with `acting` share."""
 
-    lanes: Lanes
-    rests: Rests
+    lanes: ThreadPools
+    rests: Waiter
     owned: bool
     """Whether the store is closed with them."""
     claimed: set[Run] = field(default_factory=set)
     """Runs without a worker, which are handed back at the end if they are not settled by then."""
 
 
-class StoreFace(Face[JobStore]):
+class StoreFace(AsyncProxy[JobStore]):
     """What the methods below stand on."""
 
     def __init__(self, sync: JobStore, shared: Shared) -> None:
@@ -54,25 +54,25 @@ class StoreFace(Face[JobStore]):
 
 def _streaming(
     method: Callable[Concatenate[JobStore, P], Iterator[T]],
-    begin: Callable[Concatenate[JobStore, P], Iterator[Sequence[T] | Rest]],
-    way: Callable[[Lanes], Callable[[Callable[[], None]], Coroutine[Any, Any, None]]],
+    begin: Callable[Concatenate[JobStore, P], Iterator[Sequence[T] | Idle]],
+    way: Callable[[ThreadPools], Callable[[Callable[[], None]], Coroutine[Any, Any, None]]],
 ) -> Callable[Concatenate[StoreFace, P], Stream[T]]:
     """The method, read with `async for`."""
 
     @functools.wraps(method)
     def stream(self: StoreFace, /, *given: P.args, **named: P.kwargs) -> Stream[T]:
-        return Stream(lambda: begin(self.sync, *given, **named), way(self._lanes), self._shared.rests)
+        return Stream(lambda: begin(self.sync, *given, **named), way(self._pools), self._shared.rests)
 
     return stream
 
 
 def _waiting(
     method: Callable[Concatenate[JobStore, P], Job],
-    begin: Callable[Concatenate[JobStore, P], Iterator[Sequence[Job] | Rest]],
+    begin: Callable[Concatenate[JobStore, P], Iterator[Sequence[Job] | Idle]],
 ) -> Callable[Concatenate[StoreFace, P], Coroutine[Any, Any, Job]]:
     @functools.wraps(method)
     async def wait(self: StoreFace, /, *given: P.args, **named: P.kwargs) -> Job:
-        steps = Stream(lambda: begin(self.sync, *given, **named), self._lanes.change, self._shared.rests)
+        steps = Stream(lambda: begin(self.sync, *given, **named), self._pools.change, self._shared.rests)
         return await anext(steps)
 
     return wait
@@ -83,11 +83,11 @@ def _claiming(
 ) -> Callable[Concatenate[StoreFace, P], Coroutine[Any, Any, Sequence[AsyncRun]]]:
     @functools.wraps(method)
     async def claim(self: StoreFace, /, *given: P.args, **named: P.kwargs) -> Sequence[AsyncRun]:
-        runs = await self._lanes.change(lambda: method(self.sync, *given, **named), undo=hand_back_all)
+        runs = await self._pools.change(lambda: method(self.sync, *given, **named), undo=hand_back_all)
         claimed = self._shared.claimed
         claimed.difference_update([run for run in claimed if run.settled])
         claimed.update(runs)
-        return [AsyncRun(run, self._lanes) for run in runs]
+        return [AsyncRun(run, self._pools) for run in runs]
 
     return claim
 
@@ -97,7 +97,7 @@ def _working(
 ) -> Callable[Concatenate[StoreFace, P], AsyncWorker]:
     @functools.wraps(method)
     def worker(self: StoreFace, /, *given: P.args, **named: P.kwargs) -> AsyncWorker:
-        return AsyncWorker(method(self.sync, *given, **named), self._lanes, self._shared.rests)
+        return AsyncWorker(method(self.sync, *given, **named), self._pools, self._shared.rests)
 
     return worker
 
@@ -173,7 +173,7 @@ class AsyncJobStore(StoreFace):
 
     async def schema_version(self) -> int:
         """The version of the schema in the store."""
-        return await self._lanes.look(lambda: self.sync.schema_version)
+        return await self._pools.look(lambda: self.sync.schema_version)
 
     async def __aenter__(self) -> AsyncJobStore:
         return self
@@ -192,7 +192,7 @@ class AsyncJobStore(StoreFace):
         Returns:
             Those whose lease was lost: they were not completed.
         """
-        lost = await self._lanes.change(lambda: self.sync.complete_many([run.sync for run in runs]))
+        lost = await self._pools.change(lambda: self.sync.complete_many([run.sync for run in runs]))
         return [run for run in runs if run.sync in lost]
 
     def acting(self, actor: str, reason: str | None = None) -> AsyncJobStore:
@@ -205,11 +205,11 @@ class AsyncJobStore(StoreFace):
         It holds the write lock from beginning to end, so keep it short. What the tasks that are made within call, while
         it lasts, is part of it; other tasks neither see nor join it.
         """
-        return Batch(self._lanes, self.sync.batch())
+        return Batch(self._pools, self.sync.batch())
 
     async def call(self, function: Callable[Concatenate[JobStore, P], T], /, *given: P.args, **named: P.kwargs) -> T:
         """Call a function with the `JobStore` itself, on a thread for changes, or that of the batch."""
-        return await self._lanes.change(lambda: function(self.sync, *given, **named))
+        return await self._pools.change(lambda: function(self.sync, *given, **named))
 
     async def close(self) -> None:
         """Hand back what was claimed and not settled, end the threads and close the store.

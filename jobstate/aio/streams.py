@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Generic, Protocol, TypeVar
 
-from jobstate.aio.pauses import Mark, Rests
+from jobstate.aio.polling import Mark, Waiter
+from jobstate.core.watch import Idle
 from jobstate.domain.errors import InvalidRequest
-from jobstate.waiting import Rest
 
 T = TypeVar("T")
 
@@ -33,14 +33,14 @@ class Stream(Generic[T]):
         rests: How the time between two looks passes.
     """
 
-    def __init__(self, begin: Callable[[], Iterator[Sequence[T] | Rest]], steps: Steps, rests: Rests) -> None:
+    def __init__(self, begin: Callable[[], Iterator[Sequence[T] | Idle]], steps: Steps, rests: Waiter) -> None:
         self._begin = begin
         self._steps = steps
         self._rests = rests
-        self._finding: Iterator[Sequence[T] | Rest] | None = None
+        self._finding: Iterator[Sequence[T] | Idle] | None = None
         self._found: deque[T] = deque()
         self._mark: Mark = 0
-        self._rest: Rest | None = None
+        self._rest: Idle | None = None
         self._over = False
         self._taken = False
 
@@ -89,7 +89,7 @@ class Stream(Generic[T]):
         found = next(self._finding, None)
         if found is None:
             self._over = True
-        elif isinstance(found, Rest):
+        elif isinstance(found, Idle):
             self._rest = found
         else:
             self._found.extend(found)

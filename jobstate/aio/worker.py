@@ -9,23 +9,23 @@ from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
 
-from jobstate.aio.faces import Face
-from jobstate.aio.handling import AnyHandler, Tasks, handle
-from jobstate.aio.lanes import Lanes
-from jobstate.aio.pauses import Rests
-from jobstate.aio.returning import hand_back_all
+from jobstate.aio.handlers import AnyHandler, Tasks, handle
+from jobstate.aio.polling import Waiter
+from jobstate.aio.proxies import AsyncProxy
+from jobstate.aio.release import hand_back_all
 from jobstate.aio.run import AsyncRun
 from jobstate.aio.signals import shutdown_on_signal
-from jobstate.domain import checked
+from jobstate.aio.thread_pools import ThreadPools
+from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest
 from jobstate.worker.run import Run
-from jobstate.worker.shift import Attempt, Shift
+from jobstate.worker.session import Attempt, WorkerSession
 from jobstate.worker.worker import BUSY_PAUSE, LAST_PAUSE, LOOK_AGAIN, Worker, check_handler
 
 logger = logging.getLogger("jobstate.worker")
 
 
-class AsyncWorker(Face[Worker]):
+class AsyncWorker(AsyncProxy[Worker]):
     """Claims jobs and keeps their leases alive, on a thread of its own. Made by `AsyncJobStore.worker`.
 
     Iterate over it inside its `async with` block, and use each run as an asynchronous context manager; or let `serve`
@@ -33,10 +33,10 @@ class AsyncWorker(Face[Worker]):
     that is cancelled hands back what it holds.
     """
 
-    def __init__(self, sync: Worker, lanes: Lanes, rests: Rests) -> None:
+    def __init__(self, sync: Worker, lanes: ThreadPools, rests: Waiter) -> None:
         super().__init__(sync, lanes)
         self._rests = rests
-        self._shift: Shift | None = None
+        self._shift: WorkerSession | None = None
         self._in_hand: Run | None = None
         self._entered = ExitStack()
 
@@ -62,13 +62,13 @@ class AsyncWorker(Face[Worker]):
         shift, left = self._at_work(), self._in_hand
         if left is not None and not left.settled:
             logger.warning("job %d was left unsettled and is handed back: use `async with run:`", left.id)
-            await self._lanes.change(shift.heart.hand_back, sure=True)
+            await self._pools.change(shift.heart.hand_back, sure=True)
         self._in_hand = None
         runs = await self._claim(shift, self.sync._kinds, lambda: 1)
         if not runs:
             raise StopAsyncIteration
         self._in_hand = runs[0]
-        return AsyncRun(runs[0], self._lanes)
+        return AsyncRun(runs[0], self._pools)
 
     async def serve(self, handlers: Mapping[str, AnyHandler], concurrency: int = 1) -> None:
         """Run jobs with the handler for their kind, `concurrency` at a time, until told to end.
@@ -81,7 +81,7 @@ class AsyncWorker(Face[Worker]):
                 claimed.
             concurrency: 1..1000.
         """
-        checked.integer("concurrency", concurrency, 1, 1000)
+        validation.integer("concurrency", concurrency, 1, 1000)
         kinds = self.sync._kinds_of(handlers)
         for kind in kinds:
             check_handler(kind, handlers.get(kind), awaited=True)
@@ -99,13 +99,13 @@ class AsyncWorker(Face[Worker]):
         self.sync.shut_down()
         self._rests.wake()
 
-    async def _begin(self, concurrency: int) -> Shift:
+    async def _begin(self, concurrency: int) -> WorkerSession:
         if self._shift is not None:
             raise InvalidRequest("worker", f"{self.node_id} is at work already; make another one")
         self.sync._ending = False
         with ExitStack() as entered:
             entered.enter_context(shutdown_on_signal(self.shut_down))
-            shift = await self._lanes.change(lambda: self.sync._sign_on(concurrency), undo=Shift.sign_off)
+            shift = await self._pools.change(lambda: self.sync._sign_on(concurrency), undo=WorkerSession.sign_off)
             self._entered = entered.pop_all()
         self._shift = shift
         return shift
@@ -113,22 +113,22 @@ class AsyncWorker(Face[Worker]):
     async def _end(self) -> None:
         shift = self._at_work()
         try:
-            await self._lanes.change(shift.sign_off, sure=True)
+            await self._pools.change(shift.sign_off, sure=True)
         finally:
             self._shift = None
             self._entered.close()
 
-    def _at_work(self) -> Shift:
+    def _at_work(self) -> WorkerSession:
         if self._shift is None:
             raise InvalidRequest("worker", "is used inside its `async with` block, which starts the heartbeats")
         return self._shift
 
-    async def _claim(self, shift: Shift, kinds: Sequence[str] | None, limit: Callable[[], int]) -> list[Run]:
+    async def _claim(self, shift: WorkerSession, kinds: Sequence[str] | None, limit: Callable[[], int]) -> list[Run]:
         """Some runs; waits for the first. Empty when the worker is to end."""
         changes = self._rests.changes
         while not self.sync._ending:
             mark = changes.mark()
-            attempt = await self._lanes.change(partial(shift.attempt, kinds, limit()), undo=_return)
+            attempt = await self._pools.change(partial(shift.attempt, kinds, limit()), undo=_return)
             if attempt.over:
                 return attempt.runs
             if attempt.seen is None:
@@ -138,7 +138,7 @@ class AsyncWorker(Face[Worker]):
         return []
 
     async def _serve(
-        self, shift: Shift, kinds: Sequence[str], handlers: Mapping[str, AnyHandler], concurrency: int
+        self, shift: WorkerSession, kinds: Sequence[str], handlers: Mapping[str, AnyHandler], concurrency: int
     ) -> None:
         tasks = Tasks()
         try:
@@ -152,7 +152,7 @@ class AsyncWorker(Face[Worker]):
                 if not runs:
                     break
                 for run in runs:
-                    handling = handle(run, handlers[run.job.kind], self._lanes, self.sync._patience)
+                    handling = handle(run, handlers[run.job.kind], self._pools, self.sync._patience)
                     tasks.begin(handling, f"jobstate-{run.id}")
             clock = self.sync._context.clock
             until = clock.monotonic() + self.sync._patience + LAST_PAUSE
@@ -165,7 +165,7 @@ class AsyncWorker(Face[Worker]):
                 await tasks.end()
             finally:
                 if shift.heart.held():
-                    await self._lanes.change(shift.heart.hand_back, sure=True)
+                    await self._pools.change(shift.heart.hand_back, sure=True)
 
 
 def _return(attempt: Attempt) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jobstate.cli.render import blocks, size, standing
 from jobstate.cli.text import counted
 from jobstate.domain.job import Job
-from jobstate.domain.ranges import TableProgress
+from jobstate.domain.progress import TableProgress
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -16,7 +16,7 @@ from jobstate.cli.looking import labels_of
 from jobstate.cli.parameters import AGE, DURATION, JOB_ID, Words
 from jobstate.cli.session import Session, command
 from jobstate.cli.text import counted
-from jobstate.domain.removal import PRUNE_WORDS
+from jobstate.domain.operator_actions import PRUNE_WORDS
 from jobstate.wire import amp, instants
 from jobstate.wire.vocabulary import Dialect
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from jobstate.cli.text import cells, counted, folded, printable, styled
 from jobstate.domain.logs import LogEntry, LogLevel
-from jobstate.lists import LogPage
+from jobstate.ports.queries import LogPage
 from jobstate.wire.output import text_of
 
 _LOOKS: Final = {LogLevel.ERROR: "red", LogLevel.WARN: "yellow"}

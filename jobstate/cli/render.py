@@ -11,7 +11,7 @@ from typing import Final
 from jobstate.cli.text import Cell, Column, cells, columns, counted, folded, grid, hanging, headline, printable, styled
 from jobstate.domain.job import Event, Job, StopMode
 from jobstate.domain.lifecycle import LEASED, STOP_PENDING, TERMINAL, State
-from jobstate.domain.ranges import TableProgress
+from jobstate.domain.progress import TableProgress
 from jobstate.system import SystemClock
 
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))

@@ -13,7 +13,7 @@ from jobstate.cli import text
 from jobstate.cli.parameters import JOB_ID
 from jobstate.cli.session import Session, command
 from jobstate.cli.text import Cell, Column
-from jobstate.lists import OutputPage
+from jobstate.ports.queries import OutputPage
 from jobstate.wire import output as wire
 
 _NARROWEST: Final = 10

@@ -14,7 +14,7 @@ from jobstate.cli.entries import entry_lines, extent
 from jobstate.cli.parameters import JOB_ID, MOMENT, Number, Words
 from jobstate.cli.session import Session, command
 from jobstate.domain.logs import LogEntry, LogLevel
-from jobstate.lists import LogPage
+from jobstate.ports.queries import LogPage
 from jobstate.wire import logs as wire
 
 _ENTRY: Final = Number("an entry", wire.LOG, wire.ERROR)

@@ -63,7 +63,7 @@ def doctor(session: Session) -> None:
 
     Checked are the file, its guards, stuck jobs, leases, workers, the log and the clock.
     """
-    from jobstate.doctor import examine
+    from jobstate.store.doctor import examine
 
     with session.open_file() as store:
         checks = examine(store)

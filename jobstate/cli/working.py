@@ -13,7 +13,7 @@ import click
 
 from jobstate.cli.parameters import DURATION
 from jobstate.cli.session import Session, file_command
-from jobstate.store import JobStore
+from jobstate.store.store import JobStore
 from jobstate.system import host, pid
 from jobstate.worker.worker import is_awaited
 

@@ -24,7 +24,7 @@ from urllib3.exceptions import (
 from jobstate import __version__
 from jobstate.client.errors import ServerUnreachable, UnexpectedAnswer
 from jobstate.domain.errors import JobStateError, StoreClosed
-from jobstate.domain.job import By
+from jobstate.domain.job import Actor
 from jobstate.system import Clock, pid
 from jobstate.wire.errors import made_again
 
@@ -76,7 +76,7 @@ class Connection:
         path: str,
         query: Mapping[str, object] | None = None,
         *,
-        by: By | None = None,
+        by: Actor | None = None,
         body: Mapping[str, Any] | None = None,
         safe: bool = False,
         lasting: float = 0.0,
@@ -164,14 +164,14 @@ class Connection:
         given = {name: value for name, value in (query or {}).items() if value is not None}
         return self._path + path + ("?" + urlencode(given, quote_via=quote) if given else "")
 
-    def _headers(self, accept: str, by: By | None = None, *, has_body: bool = False) -> dict[str, str]:
+    def _headers(self, accept: str, by: Actor | None = None, *, has_body: bool = False) -> dict[str, str]:
         headers = {"Accept": accept, "User-Agent": f"jobstate/{__version__}"}
         if has_body:
             headers["Content-Type"] = "application/json"
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token}"
         if by is not None:
-            headers["X-Jobstate-Actor"] = quote(by.actor, safe="")
+            headers["X-Jobstate-Actor"] = quote(by.name, safe="")
             if by.reason is not None:
                 headers["X-Jobstate-Reason"] = quote(by.reason, safe="")
         return headers

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from jobstate import arguments
-from jobstate.arguments import CheckpointRef, JobRef
 from jobstate.client.part import ClientPart, run_path
 from jobstate.client.queries import RECORD
+from jobstate.core import arguments
+from jobstate.core.arguments import CheckpointRef, JobRef
 from jobstate.domain.job import Job
 from jobstate.wire import records
 

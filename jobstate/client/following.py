@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeVar
 
-from jobstate.arguments import MAX_PAGE
 from jobstate.client.connection import Connection
 from jobstate.client.errors import ServerUnreachable
 from jobstate.client.part import run_path
 from jobstate.client.waiting import PATIENCE, asked
+from jobstate.core.arguments import MAX_PAGE
 from jobstate.domain.errors import JobNotFound, StoreBusy, StoreUnavailable, WaitTimeout
 from jobstate.domain.lifecycle import TERMINAL
 from jobstate.domain.logs import LogEntry
-from jobstate.lists import LogPage
+from jobstate.ports.queries import LogPage
 from jobstate.wire import reports
 
 _EVERY: Final = 1.0

@@ -8,20 +8,20 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Final
 
-from jobstate import arguments
-from jobstate.arguments import Duration, JobRef, StateFilter
 from jobstate.client.continuing import Continuing
 from jobstate.client.part import job_path
 from jobstate.client.queries import RECORD
 from jobstate.client.reporting import Reporting
 from jobstate.client.waiting import wait
-from jobstate.domain import checked
+from jobstate.core import arguments
+from jobstate.core.arguments import Duration, JobRef, StateFilter
+from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest
-from jobstate.domain.job import By, Event, Job, StopMode
+from jobstate.domain.job import Actor, Event, Job, StopMode
 from jobstate.domain.lifecycle import TERMINAL, State
-from jobstate.domain.removal import prunable
+from jobstate.domain.operator_actions import prunable
 from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, RetryPolicy
-from jobstate.domain.stopping import StopResult
+from jobstate.domain.stops import StopResult
 from jobstate.wire import records
 
 _PRUNE_TAKES: Final = 3600.0
@@ -61,7 +61,7 @@ class JobClient(Reporting, Continuing):
 
     def acting(self, actor: str, reason: str | None = None) -> JobClient:
         """This client, with another default for who acts and why."""
-        return JobClient(self._connection, By(checked.text("actor", actor), checked.reason(reason)))
+        return JobClient(self._connection, Actor(validation.text("actor", actor), validation.reason(reason)))
 
     # Submitting.
 
@@ -91,7 +91,7 @@ class JobClient(Reporting, Continuing):
                 one that a server takes.
         """
         new = arguments.new_job(
-            checked.DEFAULT_DESCRIPTOR_LIMIT,
+            validation.DEFAULT_DESCRIPTOR_LIMIT,
             kind=kind,
             descriptor=descriptor,
             node_id=node_id,
@@ -115,7 +115,7 @@ class JobClient(Reporting, Continuing):
             "pipeline_id": new.pipeline_id,
             "labels": json.loads(new.labels_json),
             "priority": new.priority,
-            "available_at": None if new.available_us is None else checked.instant(new.available_us).isoformat(),
+            "available_at": None if new.available_us is None else validation.instant(new.available_us).isoformat(),
             "hold": bool(new.hold),
             "parallelism": new.parallelism,
             "max_attempts": new.max_attempts,
@@ -161,7 +161,7 @@ class JobClient(Reporting, Continuing):
         Raises:
             JobNotFound: There is no such job.
         """
-        seconds = None if timeout is None else checked.seconds_of("timeout", timeout)
+        seconds = None if timeout is None else validation.seconds_of("timeout", timeout)
         query = {**RECORD, "mode": arguments.stop_mode(mode).value, "timeout_seconds": seconds}
         answer = self._connection.ask("PUT", f"{job_path(job)}/stop", query, by=self._acting(actor, reason), safe=True)
         return self._connection.read(answer, records.stop_of)
@@ -173,7 +173,7 @@ class JobClient(Reporting, Continuing):
             JobNotFound: There is no such job.
             TransitionNotAllowed: It has ended, or was never let into the queue.
         """
-        path, message = f"{job_path(job)}/fail", checked.reason(reason)
+        path, message = f"{job_path(job)}/fail", validation.reason(reason)
         if message is None:
             raise InvalidRequest("reason", "must say why the job is given up")
         answer = self._connection.ask("PUT", path, RECORD, by=self._acting(actor, message))
@@ -217,7 +217,7 @@ class JobClient(Reporting, Continuing):
         states = prunable(status)
         query = {
             "status": "terminal" if states == TERMINAL else next(iter(states)).value,
-            "older_than": None if older_than is None else f"{checked.seconds_of('older_than', older_than):.6f}s",
+            "older_than": None if older_than is None else f"{validation.seconds_of('older_than', older_than):.6f}s",
             "dry_run": "true" if dry_run else "false",
         }
         by = self._acting(actor, reason)
@@ -246,7 +246,7 @@ class JobClient(Reporting, Continuing):
             WaitTimeout: It did not get there in time, or has ended elsewhere (also a `TimeoutError`).
             ServerUnreachable: Also when the server was away for a minute.
         """
-        limit = None if timeout is None else checked.seconds_of("timeout", timeout)
+        limit = None if timeout is None else validation.seconds_of("timeout", timeout)
         return wait(self._connection, arguments.job_id(job), arguments.states("until", until), limit)
 
     def watch(
@@ -268,7 +268,7 @@ class JobClient(Reporting, Continuing):
         from jobstate.client.stream import watch
 
         if after is not None:
-            checked.integer("after", after, 0, checked.MAX_ID)
+            validation.integer("after", after, 0, validation.MAX_ID)
         only = None if job is None else arguments.job_id(job)
-        limit = None if timeout is None else checked.seconds_of("timeout", timeout)
+        limit = None if timeout is None else validation.seconds_of("timeout", timeout)
         return watch(self._connection, after, only, limit)

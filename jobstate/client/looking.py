@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jobstate import arguments
-from jobstate.arguments import MAX_PAGE, JobRef, StateFilter
 from jobstate.client import queries
 from jobstate.client.part import ClientPart, job_path
 from jobstate.client.queries import RECORD
-from jobstate.domain import checked
+from jobstate.core import arguments
+from jobstate.core.arguments import MAX_PAGE, JobRef, StateFilter
+from jobstate.domain import validation
 from jobstate.domain.errors import WorkerNotFound
 from jobstate.domain.job import Event, Job
-from jobstate.lists import Page
-from jobstate.repository import WorkerInfo
+from jobstate.ports.queries import Page
+from jobstate.ports.repository import WorkerInfo
 from jobstate.wire import records
 
 
@@ -47,9 +47,9 @@ class Looking(ClientPart):
             pipeline_id: Only runs of this pipeline.
             labels: Only jobs with all of these labels.
         """
-        checked.integer("limit", limit, 1, MAX_PAGE)
+        validation.integer("limit", limit, 1, MAX_PAGE)
         if after is not None:
-            checked.integer("after", after, 1, checked.MAX_ID)
+            validation.integer("after", after, 1, validation.MAX_ID)
         wanted = arguments.states("status", status)
         status_words = queries.words(wanted)
         query = {
@@ -106,7 +106,7 @@ class Looking(ClientPart):
 
     def event(self, job: JobRef, event_id: int) -> Event:
         """One entry of the history of the job. Raises JobNotFound, EventNotFound."""
-        checked.integer("event_id", event_id, 1, checked.MAX_ID)
+        validation.integer("event_id", event_id, 1, validation.MAX_ID)
         return self._look(f"{job_path(job)}/events/{event_id}", records.event_of)
 
     def workers(self) -> Sequence[WorkerInfo]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jobstate import arguments
-from jobstate.arguments import JobRef
-from jobstate.domain.job import By
+from jobstate.core import arguments
+from jobstate.core.arguments import JobRef
+from jobstate.domain.job import Actor
 
 if TYPE_CHECKING:
     from jobstate.client.connection import Connection
@@ -19,14 +19,14 @@ Value = TypeVar("Value")
 class ClientPart:
     """A part of the client; see `JobClient`."""
 
-    def __init__(self, connection: Connection, by: By) -> None:
+    def __init__(self, connection: Connection, by: Actor) -> None:
         self._connection = connection
         self._by = by
 
     def _look(self, path: str, make: Callable[[Any], Value], query: Mapping[str, object] | None = None) -> Value:
         return self._connection.read(self._connection.ask("GET", path, query, safe=True), make)
 
-    def _acting(self, actor: str | None, reason: str | None) -> By:
+    def _acting(self, actor: str | None, reason: str | None) -> Actor:
         return self._by.overridden(actor, reason)
 
 

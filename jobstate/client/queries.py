@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from jobstate.domain import checked
+from jobstate.domain import validation
 from jobstate.domain.lifecycle import State
 from jobstate.domain.logs import LogFilter, LogLevel
 from jobstate.wire import labels as label_text
@@ -34,14 +34,14 @@ def labels(wanted: Mapping[str, str] | None) -> str | None:
     """Labels to filter by; None for no such filter."""
     if not wanted:
         return None
-    checked.labels_text(wanted)
+    validation.labels_text(wanted)
     return label_text.written(wanted)
 
 
 def log_query(wanted: LogFilter) -> dict[str, object]:
     """Which entries of a log are wanted, as whole values."""
     since, until = (
-        None if moment is None else written(checked.instant(moment)) for moment in (wanted.since_us, wanted.until_us)
+        None if moment is None else written(validation.instant(moment)) for moment in (wanted.since_us, wanted.until_us)
     )
     return {
         **RECORD,

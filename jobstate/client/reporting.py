@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from jobstate import arguments
-from jobstate.arguments import MAX_OFFSET, MAX_PAGE, CheckpointRef, JobRef, LevelFilter
 from jobstate.client.looking import Looking
 from jobstate.client.part import job_path, run_path
 from jobstate.client.queries import RECORD, log_query
-from jobstate.domain import checked
+from jobstate.core import arguments
+from jobstate.core.arguments import MAX_OFFSET, MAX_PAGE, CheckpointRef, JobRef, LevelFilter
+from jobstate.domain import validation
 from jobstate.domain.checkpoints import Checkpoint
 from jobstate.domain.errors import OperatorNotFound
 from jobstate.domain.logs import TROUBLE, LogEntry
 from jobstate.domain.metrics import JobMetrics, OperatorMetrics
-from jobstate.domain.ranges import TableProgress
-from jobstate.lists import LogPage, OutputPage, Slice
+from jobstate.domain.progress import TableProgress
+from jobstate.ports.queries import LogPage, OutputPage, Slice
 from jobstate.wire import records, reports
 
 
@@ -42,9 +42,9 @@ class Reporting(Looking):
             offset: How many to leave out, 0..10,000.
             completed: True: only those that were completed; False: only the others, failed or in progress.
         """
-        checked.integer("limit", limit, 1, MAX_PAGE)
-        checked.integer("offset", offset, 0, MAX_OFFSET)
-        only = None if checked.flag("completed", completed) is None else str(completed).lower()
+        validation.integer("limit", limit, 1, MAX_PAGE)
+        validation.integer("offset", offset, 0, MAX_OFFSET)
+        only = None if validation.flag("completed", completed) is None else str(completed).lower()
         query = {**RECORD, "limit": limit, "offset": offset, "completed": only}
         return self._look(f"{run_path(job)}/checkpoints", reports.checkpoints_of, query)
 
@@ -99,13 +99,13 @@ class Reporting(Looking):
             JobNotFound: There is no such job.
             InvalidRequest: An argument is not as described.
         """
-        checked.integer("limit", limit, 1, MAX_PAGE)
+        validation.integer("limit", limit, 1, MAX_PAGE)
         wanted = arguments.log_filter(level, operator_id, task_index, since, until)
         query = {
             **log_query(wanted),
             "limit": limit,
-            "before": None if before is None else checked.integer("before", before, 1, checked.MAX_ID),
-            "after": None if after is None else checked.integer("after", after, 0, checked.MAX_ID),
+            "before": None if before is None else validation.integer("before", before, 1, validation.MAX_ID),
+            "after": None if after is None else validation.integer("after", after, 0, validation.MAX_ID),
         }
         return self._look(f"{run_path(job)}/logs", reports.logs_of, query)
 
@@ -140,8 +140,8 @@ class Reporting(Looking):
         Raises:
             JobNotFound: There is no such job.
         """
-        checked.integer("limit", limit, 1, MAX_PAGE)
-        checked.integer("offset", offset, 0, checked.MAX_ID)
+        validation.integer("limit", limit, 1, MAX_PAGE)
+        validation.integer("offset", offset, 0, validation.MAX_ID)
         query = {**RECORD, "operator_id": arguments.only("operator_id", operator_id), "limit": limit, "offset": offset}
         return self._look(f"{run_path(job)}/output", reports.output_of, query)
 
@@ -173,6 +173,6 @@ class Reporting(Looking):
         from jobstate.client.following import follow_logs
 
         wanted = arguments.log_filter(level, operator_id, task_index)
-        checked.integer("after", after, 0, checked.MAX_ID)
+        validation.integer("after", after, 0, validation.MAX_ID)
         self._look(job_path(job), records.job_of, RECORD)
         return follow_logs(self._connection, arguments.job_id(job), log_query(wanted), after)

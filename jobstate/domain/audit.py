@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from jobstate.domain.invariants import faults
 from jobstate.domain.job import SUBMIT, Event, Job
 from jobstate.domain.lifecycle import EITHER_WAY, INITIAL, LEASE_EFFECT, LIFECYCLE, LeaseEffect, State, Trigger
-from jobstate.domain.shape import faults
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from jobstate.domain import checked, metrics
-from jobstate.domain.checked import Json
+from jobstate.domain import metrics, validation
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.metrics import SubtaskMetrics
-from jobstate.domain.ranges import TableProgress
+from jobstate.domain.progress import TableProgress
+from jobstate.domain.validation import Json
 
 KEEP_CHECKPOINTS: Final = 10
 """How many completed checkpoints of a job are kept by default, newest first."""
@@ -97,12 +97,12 @@ class Checkpoint:
     @property
     def start_time(self) -> datetime:
         """When it was begun."""
-        return checked.instant(self.start_us)
+        return validation.instant(self.start_us)
 
     @property
     def finish_time(self) -> datetime | None:
         """When it was completed or failed."""
-        return None if self.finish_us is None else checked.instant(self.finish_us)
+        return None if self.finish_us is None else validation.instant(self.finish_us)
 
 
 def operators_to_json(operators: Iterable[OperatorState]) -> str | None:
@@ -123,13 +123,13 @@ def _operator_json(place: str, operator: OperatorState) -> list[Any]:
         raise InvalidRequest(f"{place}.subtasks", f"must be a dict of sizes by index, not {operator.subtasks!r}")
     name = operator.operator_name
     return [
-        checked.text(f"{place}.operator_id", operator.operator_id),
-        checked.integer(f"{place}.state_size", operator.state_size, 0, checked.MAX_ID),
-        None if name is None else checked.text(f"{place}.operator_name", name),
+        validation.text(f"{place}.operator_id", operator.operator_id),
+        validation.integer(f"{place}.state_size", operator.state_size, 0, validation.MAX_ID),
+        None if name is None else validation.text(f"{place}.operator_name", name),
         sorted(
             [
-                checked.integer(f"{place}.subtasks", index, 0, MAX_SUBTASKS),
-                checked.integer(f"{place}.subtasks[{index}]", size, 0, checked.MAX_ID),
+                validation.integer(f"{place}.subtasks", index, 0, MAX_SUBTASKS),
+                validation.integer(f"{place}.subtasks[{index}]", size, 0, validation.MAX_ID),
             ]
             for index, size in operator.subtasks.items()
         ),
@@ -146,7 +146,7 @@ def check_open(checkpoint: Checkpoint, token: int, wanted: CheckpointState) -> N
         raise InvalidRequest("checkpoint", f"{checkpoint.id} is {checkpoint.status}; begin another one")
 
 
-class Point(NamedTuple):
+class CheckpointDetails(NamedTuple):
     """What a worker says of a checkpoint, in its stored form; None: as it was said before, or nothing."""
 
     state_json: str | None = None
@@ -163,18 +163,18 @@ def point(
     backend: str | None = None,
     location: str | None = None,
     operators: Iterable[OperatorState] = (),
-) -> Point:
+) -> CheckpointDetails:
     """What is said of a checkpoint, checked; InvalidRequest names what is not as `Run.checkpoint` describes it."""
-    told = checked.several("operators", operators, "OperatorState")
-    state_json = None if state is None else checked.json_text("state", state, limit)
+    told = validation.several("operators", operators, "OperatorState")
+    state_json = None if state is None else validation.json_text("state", state, limit)
     operators_json = operators_to_json(told)
     if size_bytes is None and (state_json is not None or told):
         size_bytes = len((state_json or "").encode()) + sum(operator.state_size for operator in told)
-    return Point(
+    return CheckpointDetails(
         state_json,
-        None if size_bytes is None else checked.integer("size_bytes", size_bytes, 0, checked.MAX_ID),
-        None if backend is None else checked.text("backend", backend),
-        None if location is None else checked.text("location", location, MAX_LOCATION),
+        None if size_bytes is None else validation.integer("size_bytes", size_bytes, 0, validation.MAX_ID),
+        None if backend is None else validation.text("backend", backend),
+        None if location is None else validation.text("location", location, MAX_LOCATION),
         operators_json,
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from jobstate.domain import checked
+from jobstate.domain import validation
 
 
 class FailureKind(StrEnum):
@@ -42,15 +42,17 @@ class Failure:
     @property
     def summary(self) -> str:
         """The message as the history records it: storable, and not longer than a kilobyte or so."""
-        return checked.storable(self.message, MAX_SUMMARY)
+        return validation.storable(self.message, MAX_SUMMARY)
 
     def to_json(self) -> str:
         """The failure as it is stored."""
         tail = (
-            None if self.traceback is None else checked.storable(self.traceback[-MAX_FAILURE_TEXT:], MAX_FAILURE_TEXT)
+            None
+            if self.traceback is None
+            else validation.storable(self.traceback[-MAX_FAILURE_TEXT:], MAX_FAILURE_TEXT)
         )
-        message = checked.storable(self.message, MAX_FAILURE_TEXT)
-        domain = None if self.domain is None else checked.storable(self.domain, checked.MAX_TEXT)
+        message = validation.storable(self.message, MAX_FAILURE_TEXT)
+        domain = None if self.domain is None else validation.storable(self.domain, validation.MAX_TEXT)
         return json.dumps(
             {"message": message, "kind": self.kind.value, "domain": domain, "traceback": tail},
             ensure_ascii=False,

@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from jobstate.domain import checked
+from jobstate.domain import validation
 from jobstate.domain.failure import Failure
 from jobstate.domain.lifecycle import TERMINAL, State
 from jobstate.domain.retry import DEFAULT_RETRY, RetryPolicy
@@ -45,19 +45,19 @@ class StopOutcome(StrEnum):
     WORKER_LOST = "worker_lost"
 
 
-class By(NamedTuple):
+class Actor(NamedTuple):
     """Who acts, and why."""
 
-    actor: str
+    name: str
     reason: str | None = None
 
-    def overridden(self, actor: str | None, reason: str | None) -> By:
+    def overridden(self, actor: str | None, reason: str | None) -> Actor:
         """Whoever is named here, for what is said here; where it is None, as before."""
         if actor is None and reason is None:
             return self
-        return By(
-            self.actor if actor is None else checked.text("actor", actor),
-            self.reason if reason is None else checked.reason(reason),
+        return Actor(
+            self.name if actor is None else validation.text("actor", actor),
+            self.reason if reason is None else validation.reason(reason),
         )
 
 
@@ -188,17 +188,17 @@ class Job(NamedTuple):
     @property
     def available_at(self) -> datetime:
         """When the job may be claimed at the earliest."""
-        return checked.instant(self.available_us)
+        return validation.instant(self.available_us)
 
     @property
     def created_at(self) -> datetime:
         """When the job was submitted."""
-        return checked.instant(self.created_us)
+        return validation.instant(self.created_us)
 
     @property
     def updated_at(self) -> datetime:
         """When the newest history entry was written."""
-        return checked.instant(self.updated_us)
+        return validation.instant(self.updated_us)
 
     @property
     def started_at(self) -> datetime | None:
@@ -225,7 +225,7 @@ class Job(NamedTuple):
 
 
 def _instant(stored_us: int | None) -> datetime | None:
-    return None if stored_us is None else checked.instant(stored_us)
+    return None if stored_us is None else validation.instant(stored_us)
 
 
 @lru_cache(maxsize=256)
@@ -286,7 +286,7 @@ class Event:
     @property
     def at(self) -> datetime:
         """When it happened."""
-        return checked.instant(self.at_us)
+        return validation.instant(self.at_us)
 
     @property
     def detail(self) -> dict[str, Any]:
@@ -300,7 +300,7 @@ class Event:
         return self.from_state == self.to_state
 
 
-CARRIER: Final = "otel"
+TRACE_CONTEXT_KEY: Final = "otel"
 """Where in a descriptor the context of its submitter may be, for traces; it is no part of what the job is to do."""
 
 
@@ -317,5 +317,5 @@ def same_submission(job: Job, new: NewJob) -> str | None:
 
 def _differ(left: str, right: str) -> bool:
     read: Callable[[str], dict[str, Any]] = json.loads
-    ours, theirs = ({**read(text), CARRIER: None} for text in (left, right))
-    return checked.canonical(ours) != checked.canonical(theirs)
+    ours, theirs = ({**read(text), TRACE_CONTEXT_KEY: None} for text in (left, right))
+    return validation.canonical(ours) != validation.canonical(theirs)

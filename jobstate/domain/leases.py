@@ -11,9 +11,9 @@ from typing import Any
 
 from jobstate.domain.errors import LeaseLost, TransitionNotAllowed
 from jobstate.domain.failure import Failure, FailureKind
-from jobstate.domain.job import SWEEPER, By, Job, StopMode, StopOutcome
+from jobstate.domain.job import SWEEPER, Actor, Job, StopMode, StopOutcome
 from jobstate.domain.lifecycle import CLAIMABLE, HELD, LEASED, STOP_PENDING, State, Trigger
-from jobstate.domain.moves import Decision, decided, move, target
+from jobstate.domain.transitions import Decision, decided, move, target
 
 
 def claimable(job: Job, node_id: str, now: int) -> bool:
@@ -21,7 +21,7 @@ def claimable(job: Job, node_id: str, now: int) -> bool:
     return job.state in CLAIMABLE and job.available_us <= now and job.node_id in ("", node_id)
 
 
-def claim(job: Job, node_id: str, expires: int, now: int, by: By) -> Decision:
+def claim(job: Job, node_id: str, expires: int, now: int, by: Actor) -> Decision:
     """Give the lease on a claimable job to a worker until `expires` (microseconds)."""
     claimed = move(
         job,
@@ -61,11 +61,11 @@ def renew(job: Job, token: int, expires: int, now: int) -> Decision:
     """Prolong the lease, or end a stop that is past its deadline: a hung worker must not outlive it."""
     check_lease(job, token)
     if deadline_passed(job, now):
-        return settle(job, now, By(f"{SWEEPER}{job.worker_id}"), 0.0)
+        return settle(job, now, Actor(f"{SWEEPER}{job.worker_id}"), 0.0)
     return Decision(job._replace(lease_expires_us=expires))
 
 
-def complete(job: Job, token: int, now: int, by: By) -> Decision:
+def complete(job: Job, token: int, now: int, by: Actor) -> Decision:
     """The work is done. Completion beats a stop. Repeated with the same token: no change."""
     if _own_end(job, token) and job.state is State.COMPLETED:
         return Decision(job)
@@ -73,7 +73,7 @@ def complete(job: Job, token: int, now: int, by: By) -> Decision:
     return decided(move(job, Trigger.COMPLETE, now, by, failure_json=None))
 
 
-def fail(job: Job, token: int, failure: Failure, chance: float, now: int, by: By) -> Decision:
+def fail(job: Job, token: int, failure: Failure, chance: float, now: int, by: Actor) -> Decision:
     """The run failed: tried again, or failed for good; while a stop is pending, a retryable failure ends it.
 
     Repeated with the same token after it ended the job: no change.
@@ -88,7 +88,7 @@ def fail(job: Job, token: int, failure: Failure, chance: float, now: int, by: By
     return decided(_charged(job, failure, chance, now, by, lost=False))
 
 
-def release(job: Job, token: int, available: int, now: int, by: By) -> Decision:
+def release(job: Job, token: int, available: int, now: int, by: Actor) -> Decision:
     """Hand the job back uncharged, to be claimed again from `available` on; while a stop is pending, this ends it."""
     check_holder(job, token, Trigger.RELEASE)
     if job.state in STOP_PENDING:
@@ -96,7 +96,7 @@ def release(job: Job, token: int, available: int, now: int, by: By) -> Decision:
     return decided(move(job, Trigger.RELEASE, now, by, available_us=available))
 
 
-def begin_stop(job: Job, token: int, now: int, by: By) -> Decision:
+def begin_stop(job: Job, token: int, now: int, by: Actor) -> Decision:
     """The worker agrees to stop. Repeated: no change."""
     check_holder(job, token, Trigger.BEGIN_STOP)
     if job.state is State.STOPPING:
@@ -104,7 +104,7 @@ def begin_stop(job: Job, token: int, now: int, by: By) -> Decision:
     return decided(move(job, Trigger.BEGIN_STOP, now, by))
 
 
-def finish_stop(job: Job, token: int, now: int, by: By) -> Decision:
+def finish_stop(job: Job, token: int, now: int, by: Actor) -> Decision:
     """The worker has stopped; from StopRequested it agrees in the same breath. Repeated: no change."""
     if _own_end(job, token) and job.state is State.STOPPED:
         return Decision(job)
@@ -114,7 +114,9 @@ def finish_stop(job: Job, token: int, now: int, by: By) -> Decision:
     return finish_pending_stop(job, worker_outcome(job), now, by)
 
 
-def finish_pending_stop(job: Job, outcome: StopOutcome, now: int, by: By, failure_json: str | None = None) -> Decision:
+def finish_pending_stop(
+    job: Job, outcome: StopOutcome, now: int, by: Actor, failure_json: str | None = None
+) -> Decision:
     """Bring a job that is asked to stop through Stopping to Stopped."""
     steps = [job]
     if job.state is State.STOP_REQUESTED:
@@ -156,7 +158,7 @@ def is_overdue(job: Job, now: int) -> bool:
     return lease_lost(job, now) or deadline_passed(job, now)
 
 
-def settle(job: Job, now: int, by: By, chance: float, *, unheld_too: bool = True) -> Decision:
+def settle(job: Job, now: int, by: Actor, chance: float, *, unheld_too: bool = True) -> Decision:
     """Do what is overdue about the job: a lost lease, a passed deadline, a stop that waits for nobody.
 
     Args:
@@ -166,10 +168,10 @@ def settle(job: Job, now: int, by: By, chance: float, *, unheld_too: bool = True
     """
     if job.state in HELD and lease_lost(job, now):
         failure = Failure(f"the lease of {job.worker_id} ran out", FailureKind.ERROR, "lease")
-        return decided(_charged(job, failure, chance, now, By(by.actor, failure.message), lost=True))
+        return decided(_charged(job, failure, chance, now, Actor(by.name, failure.message), lost=True))
     if job.state not in STOP_PENDING:
         return Decision(job)
-    repeated = By(by.actor, job.stop_reason)
+    repeated = Actor(by.name, job.stop_reason)
     if job.worker_id is None:
         if unheld_too or deadline_passed(job, now):
             return finish_pending_stop(job, unheld_outcome(job), now, repeated)
@@ -178,7 +180,7 @@ def settle(job: Job, now: int, by: By, chance: float, *, unheld_too: bool = True
     return Decision(job)
 
 
-def halt(job: Job, outcome: StopOutcome, now: int, by: By, **changes: Any) -> Job:
+def halt(job: Job, outcome: StopOutcome, now: int, by: Actor, **changes: Any) -> Job:
     """The job stopped without its worker, which is fenced if there was one."""
     return move(
         job,
@@ -191,13 +193,13 @@ def halt(job: Job, outcome: StopOutcome, now: int, by: By, **changes: Any) -> Jo
     )
 
 
-def fail_by_operator(job: Job, message: str, now: int, by: By) -> Decision:
+def fail_by_operator(job: Job, message: str, now: int, by: Actor) -> Decision:
     """Fail any job that the table lets fail, and fence its worker."""
     failure = Failure(message, FailureKind.FATAL, "operator")
     return decided(_failed(job, failure, now, by, fenced=True))
 
 
-def schedule(job: Job, now: int, by: By) -> Decision:
+def schedule(job: Job, now: int, by: Actor) -> Decision:
     """Let a held job into the queue. One that is there already stays as it is."""
     if job.state is State.SCHEDULED:
         return Decision(job)
@@ -226,7 +228,7 @@ def check_holder(job: Job, token: int, trigger: Trigger) -> None:
     check_lease(job, token)
 
 
-def _charged(job: Job, failure: Failure, chance: float, now: int, by: By, *, lost: bool) -> Job:
+def _charged(job: Job, failure: Failure, chance: float, now: int, by: Actor, *, lost: bool) -> Job:
     """A run counts against the job: tried again after a delay, or failed when the attempts are spent."""
     lasted = now - job.claimed_us if job.claimed_us is not None else 0
     # How long a lost run really lived is not known; a job that kills its worker must not pass for healthy.
@@ -246,7 +248,7 @@ def _charged(job: Job, failure: Failure, chance: float, now: int, by: By, *, los
     )
 
 
-def _failed(job: Job, failure: Failure, now: int, by: By, *, fenced: bool, failures: int | None = None) -> Job:
+def _failed(job: Job, failure: Failure, now: int, by: Actor, *, fenced: bool, failures: int | None = None) -> Job:
     return move(
         job,
         Trigger.FAIL,

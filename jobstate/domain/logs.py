@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from jobstate.domain import checked
+from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest
 
 KEEP_LOGS: Final = 10_000
@@ -55,7 +55,7 @@ class LogEntry:
     @property
     def time(self) -> datetime:
         """When it was written."""
-        return checked.instant(self.at_us)
+        return validation.instant(self.at_us)
 
     @property
     def details(self) -> Any:
@@ -84,7 +84,7 @@ def level_of(value: str) -> LogLevel:
 
 def shortened(text: object, longest: int) -> str:
     """Any value as text that can be stored, cut where it is too long: what is logged never fails a job."""
-    return checked.storable(text if isinstance(text, str) else repr(text), longest)
+    return validation.storable(text if isinstance(text, str) else repr(text), longest)
 
 
 def details_text(details: object) -> str | None:
@@ -93,8 +93,8 @@ def details_text(details: object) -> str | None:
         return None
     if isinstance(details, Mapping):
         with suppress(InvalidRequest):
-            return checked.json_object("details", details, MAX_DETAILS)
+            return validation.json_object("details", details, MAX_DETAILS)
         with suppress(InvalidRequest, TypeError, ValueError, RecursionError):
             plain = json.loads(json.dumps(dict(details), default=str, skipkeys=True))
-            return checked.json_object("details", plain, MAX_DETAILS)
+            return validation.json_object("details", plain, MAX_DETAILS)
     return json.dumps(shortened(details, MAX_DETAILS), ensure_ascii=False)

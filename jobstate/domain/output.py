@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from jobstate.domain import checked
+from jobstate.domain import validation
 
 KEEP_OUTPUT: Final = 1_000
 """How many rows of each operator are kept by default, newest first."""
@@ -27,7 +27,7 @@ class OutputRow:
     @property
     def time(self) -> datetime:
         """When it was emitted."""
-        return checked.instant(self.at_us)
+        return validation.instant(self.at_us)
 
     @property
     def record(self) -> Any:
@@ -41,7 +41,7 @@ def record_text(record: object) -> str:
     Raises:
         InvalidRequest: It holds what JSON cannot say.
     """
-    stored = checked.json_text("record", record, checked.MAX_ID)
+    stored = validation.json_text("record", record, validation.MAX_ID)
     size = len(stored.encode())
     if size <= MAX_ROW:
         return stored

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from jobstate.domain.checked import duration_us, seconds_of
 from jobstate.domain.errors import InvalidRequest
+from jobstate.domain.validation import duration_us, seconds_of
 
 DEFAULT_MAX_ATTEMPTS: Final = 3
 MAX_ATTEMPTS_LIMIT: Final = 1_000_000

@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
 
 from jobstate import __version__
-from jobstate.changes import Changes
+from jobstate.core.change_notifier import ChangeNotifier
 from jobstate.http.counting import Counting
 from jobstate.http.describing import describe
 from jobstate.http.guarding import Guard
@@ -26,7 +26,7 @@ from jobstate.http.service import add_service_routes
 from jobstate.http.settings import Settings
 from jobstate.http.upkeep import Upkeep
 from jobstate.http.writing import Writers
-from jobstate.store import JobStore
+from jobstate.store.store import JobStore
 
 _DEFAULTS: Final = Settings()
 
@@ -45,7 +45,7 @@ def create_app(
         reopen: Opens the store anew when its file was replaced; None: it stays as it is.
     """
     keeper = Keeper(store, reopen)
-    meters, changes = Meters(keeper), Changes(lambda: keeper.store().repository)
+    meters, changes = Meters(keeper), ChangeNotifier(lambda: keeper.store().repository)
     upkeep = Upkeep(keeper, meters, settings.sweep_every)
 
     @asynccontextmanager

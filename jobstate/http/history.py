@@ -13,10 +13,10 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic.json_schema import SkipJsonSchema
 
-from jobstate.changes import Changes
-from jobstate.domain.checked import MAX_ID
+from jobstate.core.change_notifier import ChangeNotifier
 from jobstate.domain.errors import StoreError, StoreUnavailable, WaitTimeout
 from jobstate.domain.job import Event
+from jobstate.domain.validation import MAX_ID
 from jobstate.http.describing import answers
 from jobstate.http.jobs import job_answer
 from jobstate.http.keeper import Keeper
@@ -32,8 +32,8 @@ from jobstate.http.parameters import (
 )
 from jobstate.http.schemas import EventsView, EventView, JobRecord, Views
 from jobstate.http.settings import Settings
-from jobstate.repository import Repository
-from jobstate.store import JobStore
+from jobstate.ports.repository import Repository
+from jobstate.store.store import JobStore
 from jobstate.wire import amp
 from jobstate.wire.vocabulary import selected
 
@@ -135,7 +135,7 @@ def add_history_routes(app: FastAPI, settings: Settings, views: Views) -> None:
 
 
 async def _told(
-    keeper: Keeper, changes: Changes, start: _Start, job_id: int | None, seconds: float
+    keeper: Keeper, changes: ChangeNotifier, start: _Start, job_id: int | None, seconds: float
 ) -> AsyncIterator[str]:
     """The stream: a part for all events of a look, as a part for each would cost most of the time."""
     seen, caught_up = start.seen, False
@@ -178,6 +178,6 @@ def _event_id(said: str | None) -> int | None:
     return int(said) if said is not None and known else None
 
 
-def _changes_of(request: Request) -> Changes:
-    changes: Changes = request.app.state.changes
+def _changes_of(request: Request) -> ChangeNotifier:
+    changes: ChangeNotifier = request.app.state.changes
     return changes

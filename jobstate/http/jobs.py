@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from jobstate.changes import Changes
+from jobstate.core.change_notifier import ChangeNotifier
 from jobstate.domain.errors import StoreUnavailable
 from jobstate.domain.job import Job, StopMode
 from jobstate.http.describing import answers
@@ -111,7 +111,7 @@ def add_job_routes(app: FastAPI, dialect: Dialect, views: Views) -> None:
     ) -> Response:
         """Remove all jobs that have ended, or those of one sort."""
         age = None if older_than is None else age_in("older_than", older_than)
-        changes: Changes = request.app.state.changes
+        changes: ChangeNotifier = request.app.state.changes
 
         def unless_ended(done: int, total: int) -> None:
             if changes.ended and done < total:

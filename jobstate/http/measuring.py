@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from jobstate.domain.job import Event
 from jobstate.domain.lifecycle import STOP_PENDING, TERMINAL, State, Trigger
 from jobstate.http.keeper import Keeper
-from jobstate.store import JobStore
+from jobstate.store.store import JobStore
 from jobstate.telemetry.prometheus import SECONDS, JobsByState, is_lease_loss
 
 _REMEMBERED: Final = 100_000

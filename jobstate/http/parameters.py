@@ -12,13 +12,13 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
-from jobstate.arguments import MAX_PAGE
-from jobstate.domain.checked import MAX_ID, MAX_REASON, MAX_TEXT
+from jobstate.core.arguments import MAX_PAGE
 from jobstate.domain.errors import InvalidRequest
-from jobstate.domain.removal import PRUNE_WORDS
+from jobstate.domain.operator_actions import PRUNE_WORDS
+from jobstate.domain.validation import MAX_ID, MAX_REASON, MAX_TEXT
 from jobstate.http.keeper import Keeper
 from jobstate.http.writing import Writers
-from jobstate.store import JobStore
+from jobstate.store.store import JobStore
 from jobstate.wire import durations, labels
 from jobstate.wire.vocabulary import Dialect, filter_words
 

@@ -7,12 +7,12 @@ from typing import Annotated, Any, Final, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, create_model
 
-from jobstate.domain.checked import MAX_LABELS, MAX_TEXT
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.failure import FailureKind
 from jobstate.domain.job import Job, StopMode, StopOutcome
 from jobstate.domain.lifecycle import State
 from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS, MAX_ATTEMPTS_LIMIT
+from jobstate.domain.validation import MAX_LABELS, MAX_TEXT
 from jobstate.wire.instants import instant_in
 from jobstate.wire.vocabulary import Dialect, spelled
 

@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 import jobstate
-from jobstate.domain import checked
+from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest
 from jobstate.http.application import create_app
 from jobstate.http.protocol import Protocol
@@ -81,7 +81,7 @@ def serve(
         StoreError: The store cannot be opened.
     """
     settings = _settings(host, token, profile)
-    checked.integer("port", port, 0, _LAST_PORT)
+    validation.integer("port", port, 0, _LAST_PORT)
     with listen(host, port) as listening, jobstate.open(db, actor=actor) as store:
         app = create_app(store, settings, reopen=partial(jobstate.open, db, actor=actor, create=False))
         config = uvicorn.Config(

@@ -10,8 +10,8 @@ from typing import Final
 from jobstate.domain.errors import StoreError
 from jobstate.http.keeper import Keeper
 from jobstate.http.measuring import Meters, Observer
-from jobstate.repository import Repository
-from jobstate.store import JobStore
+from jobstate.ports.repository import Repository
+from jobstate.store.store import JobStore
 
 _BATCH: Final = 500
 _MOST_BATCHES: Final = 200

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from jobstate.domain.invariants import SHAPE
 from jobstate.domain.job import Job
 from jobstate.domain.lifecycle import CLAIMABLE
-from jobstate.domain.shape import SHAPE
 
 
 def column_of(field: str) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Final
 
+from jobstate.domain.invariants import SHAPE, TOGETHER
 from jobstate.domain.job import StopMode, StopOutcome
 from jobstate.domain.lifecycle import CLAIMABLE, LEASED, State
 from jobstate.domain.logs import TROUBLE
-from jobstate.domain.shape import SHAPE, TOGETHER
 from jobstate.storage.columns import column_of
 from jobstate.storage.compiled import equals_one
 

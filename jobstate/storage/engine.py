@@ -16,6 +16,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import peewee
 
+from jobstate.core.cancellation import is_cancelled
 from jobstate.domain.errors import (
     InvalidRequest,
     StoreClosed,
@@ -24,7 +25,6 @@ from jobstate.domain.errors import (
     StoreUnavailable,
     UnsupportedSQLite,
 )
-from jobstate.patience import in_a_hurry
 from jobstate.storage.failures import driver_error, is_busy, translated
 from jobstate.storage.transaction import Transaction
 
@@ -296,7 +296,7 @@ class Engine:
         now = clockwork.monotonic()
         if give_up is None:
             give_up = now + self.timeout
-        if now >= give_up or in_a_hurry():
+        if now >= give_up or is_cancelled():
             raise translated(error, self.path) from error
         clockwork.sleep(SHORTEST_RETRY + (LONGEST_RETRY - SHORTEST_RETRY) * clockwork.chance())
         return give_up

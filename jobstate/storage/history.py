@@ -17,7 +17,7 @@ AUDIT_BATCH = 500
 
 
 class SqlHistory:
-    """`jobstate.repository.History` over SQL."""
+    """`jobstate.ports.repository.History` over SQL."""
 
     def __init__(self, engine: Engine, queries: HistoryQueries, tables: Tables) -> None:
         self._engine = engine

@@ -8,17 +8,17 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from jobstate.domain.errors import DuplicateJob, GuardViolation, JobNotFound
-from jobstate.domain.job import By, Job, NewJob, same_submission
+from jobstate.domain.job import Actor, Job, NewJob, same_submission
 from jobstate.domain.leases import settle
 from jobstate.domain.lifecycle import State
-from jobstate.domain.moves import Decision
-from jobstate.domain.removal import check_deletable
-from jobstate.domain.restarting import Wish, check_restartable, successor
-from jobstate.lists import Filter, Order
-from jobstate.repository import Decide, Settling
+from jobstate.domain.operator_actions import check_deletable
+from jobstate.domain.restarts import RestartRequest, check_restartable, successor
+from jobstate.domain.transitions import Decision
+from jobstate.ports.queries import Filter, Order
+from jobstate.ports.repository import Decide, ExpiryPolicy
 from jobstate.storage.engine import Engine
 from jobstate.storage.queries.jobs import JobQueries
-from jobstate.storage.queries.lists import Asked, ListQueries
+from jobstate.storage.queries.lists import ListQueries, ListShape
 from jobstate.storage.reports import SqlReports
 from jobstate.storage.rows import job_of, submitted_job, version_of
 
@@ -37,7 +37,7 @@ class _Origin(NamedTuple):
 
 
 class SqlJobs:
-    """`jobstate.repository.Jobs` over SQL."""
+    """`jobstate.ports.repository.Jobs` over SQL."""
 
     def __init__(
         self, engine: Engine, queries: JobQueries, lists: ListQueries, reports: Callable[[], SqlReports]
@@ -47,7 +47,7 @@ class SqlJobs:
         self._sql = queries
         self._lists = lists
 
-    def submit(self, new: Sequence[NewJob], now: int, by: By) -> list[Job]:
+    def submit(self, new: Sequence[NewJob], now: int, by: Actor) -> list[Job]:
         with self._engine.transaction() as connection:
             return [self._submit(connection, one, now, by) for one in new]
 
@@ -93,7 +93,7 @@ class SqlJobs:
         if connection.execute(statement, values).rowcount != 1:
             raise GuardViolation(self._engine.path, f"job {values[0]} changed under the write lock")
 
-    def restart(self, job_id: int, wish: Wish, now: int, settling: Settling, by: By) -> Job:
+    def restart(self, job_id: int, wish: RestartRequest, now: int, settling: ExpiryPolicy, by: Actor) -> Job:
         with self._engine.transaction() as connection:
             job = self.change_within(
                 connection, job_id, lambda found: settle(found, now, settling.by, settling.chance(), unheld_too=False)
@@ -111,7 +111,7 @@ class SqlJobs:
                 self._reports().copy(connection, checkpoint, restarted)
             return restarted
 
-    def delete(self, job_id: int, now: int, by: By) -> bool:
+    def delete(self, job_id: int, now: int, by: Actor) -> bool:
         with self._engine.transaction() as connection:
             row = connection.execute(self._sql.find, {"id": job_id}).fetchone()
             if row is None:
@@ -126,7 +126,7 @@ class SqlJobs:
         finished_before: int | None,
         limit: int,
         now: int,
-        by: By,
+        by: Actor,
         entries: int | None = None,
     ) -> int:
         # Read before the write lock is taken: a job that has ended never changes, at most somebody else removes it.
@@ -157,7 +157,7 @@ class SqlJobs:
             return connection.execute(self._sql.forget_deletions, {"before": before}).rowcount
 
     def _submit(
-        self, connection: sqlite3.Connection, new: NewJob, now: int, by: By, origin: _Origin | None = None
+        self, connection: sqlite3.Connection, new: NewJob, now: int, by: Actor, origin: _Origin | None = None
     ) -> Job:
         # Taken apart once: each field asked for by name costs more than all of them this way.
         kind, descriptor, node_id, key, pipeline_id, labels, priority, at, hold, parallelism, attempts, retry = new
@@ -206,14 +206,14 @@ class SqlJobs:
             number += 1
         return ids[:number]
 
-    def _remove(self, connection: sqlite3.Connection, ids: list[int], now: int, by: By) -> int:
-        values = {"ids": json.dumps(ids), "now": now, "actor": by.actor, "reason": by.reason}
+    def _remove(self, connection: sqlite3.Connection, ids: list[int], now: int, by: Actor) -> int:
+        values = {"ids": json.dumps(ids), "now": now, "actor": by.name, "reason": by.reason}
         connection.execute(self._sql.record_deletions, values)
         return connection.execute(self._sql.delete_jobs, values).rowcount
 
 
-def _asked(wanted: Filter, before: int | None) -> Asked:
-    return Asked(
+def _asked(wanted: Filter, before: int | None) -> ListShape:
+    return ListShape(
         wanted.states,
         before=before is not None,
         kind=wanted.kind is not None,

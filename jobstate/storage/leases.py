@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from jobstate.domain import leases as rules
 from jobstate.domain.errors import JobNotFound, LeaseLost
-from jobstate.domain.job import By, Job, Lease, StopMode
+from jobstate.domain.job import Actor, Job, Lease, StopMode
 from jobstate.domain.leases import Renewal
 from jobstate.domain.lifecycle import State
-from jobstate.domain.moves import Decision
 from jobstate.domain.report import NOTHING, Report
-from jobstate.repository import Claimed, Decide, Settling
+from jobstate.domain.transitions import Decision
+from jobstate.ports.repository import Claimed, Decide, ExpiryPolicy
 from jobstate.storage.columns import CLAIM_FIELDS
 from jobstate.storage.engine import Engine, Row
 from jobstate.storage.jobs import SqlJobs
@@ -29,7 +29,7 @@ Read = Callable[..., Iterable[Row]]
 
 
 class SqlLeases:
-    """`jobstate.repository.Leases` over SQL."""
+    """`jobstate.ports.repository.Leases` over SQL."""
 
     def __init__(self, engine: Engine, queries: LeaseQueries, jobs: SqlJobs, reports: SqlReports) -> None:
         self._engine = engine
@@ -39,7 +39,7 @@ class SqlLeases:
         self._found_work = False
 
     def claim(
-        self, node_id: str, kinds: Sequence[str] | None, lease: int, limit: int, now: int, settling: Settling
+        self, node_id: str, kinds: Sequence[str] | None, lease: int, limit: int, now: int, settling: ExpiryPolicy
     ) -> list[Claimed]:
         taker = (node_id, now + lease, now, f"worker:{node_id}")
         if limit == 1:
@@ -60,7 +60,7 @@ class SqlLeases:
         self._found_work = bool(taken)
         return taken
 
-    def renew(self, leases: Sequence[Lease], lease: int, now: int, settling: Settling) -> list[Renewal]:
+    def renew(self, leases: Sequence[Lease], lease: int, now: int, settling: ExpiryPolicy) -> list[Renewal]:
         values = {"leases": json.dumps(leases), "until": now + lease, "now": now}
         held = _renewals(self._engine.run(self._sql.renew, values)) if leases else {}
         for one in leases:
@@ -82,7 +82,7 @@ class SqlLeases:
             except JobNotFound:
                 raise LeaseLost(lease.job_id, lease.token) from None
 
-    def complete(self, leases: Sequence[Lease], now: int, by: By) -> list[Lease]:
+    def complete(self, leases: Sequence[Lease], now: int, by: Actor) -> list[Lease]:
         actor, reason = by
         said = (now, actor) if reason is None else (now, actor, reason)
         complete = self._sql.complete if reason is None else self._sql.complete_for_a_reason
@@ -91,7 +91,7 @@ class SqlLeases:
         with self._engine.transaction() as connection:
             return [lease for lease in leases if connection.execute(complete, (*lease, *said)).rowcount != 1]
 
-    def settle(self, now: int, settling: Settling) -> list[Job]:
+    def settle(self, now: int, settling: ExpiryPolicy) -> list[Job]:
         if not self._engine.read(self._sql.overdue, (now, settling.limit)):
             return []
         with self._engine.transaction() as connection:
@@ -156,12 +156,12 @@ class SqlLeases:
             return Claimed(job, None, {})
         return self._reports.restore(connection, job, checkpoint_id)
 
-    def _settle_overdue(self, connection: sqlite3.Connection, now: int, settling: Settling) -> list[Job]:
+    def _settle_overdue(self, connection: sqlite3.Connection, now: int, settling: ExpiryPolicy) -> list[Job]:
         overdue = connection.execute(self._sql.overdue, (now, settling.limit)).fetchall()
         decisions = [self._settle(connection, job_id, now, settling) for job_id, _ in overdue]
         return [decision.job for decision in decisions if decision.steps]
 
-    def _settle(self, connection: sqlite3.Connection, job_id: int, now: int, settling: Settling) -> Decision:
+    def _settle(self, connection: sqlite3.Connection, job_id: int, now: int, settling: ExpiryPolicy) -> Decision:
         def decide(job: Job) -> Decision:
             if job.worker_id is not None and settling.in_grace():
                 return Decision(job)
@@ -169,7 +169,7 @@ class SqlLeases:
 
         return self._jobs.change_within(connection, job_id, decide)
 
-    def _settle_own(self, lease: Lease, now: int, settling: Settling) -> None:
+    def _settle_own(self, lease: Lease, now: int, settling: ExpiryPolicy) -> None:
         """Settle a lease that was not renewed, unless it already is someone else's."""
         with self._engine.transaction() as connection:
             if self._reports.is_held(connection, lease):

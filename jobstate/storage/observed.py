@@ -20,9 +20,9 @@ from jobstate.domain.errors import InvalidRequest, JobStateError
 from jobstate.domain.job import SWEEPER, Lease
 from jobstate.domain.leases import Renewal
 from jobstate.domain.lifecycle import Trigger
-from jobstate.observing.audience import Audience, News, logger
-from jobstate.observing.observer import Claim, Heartbeat, Sweep, Transition
-from jobstate.repository import Settling
+from jobstate.observers.dispatcher import Dispatcher, Notice, logger
+from jobstate.observers.observer import Claim, Heartbeat, Sweep, Transition
+from jobstate.ports.repository import ExpiryPolicy
 from jobstate.storage.engine import Clockwork, Engine, Result, Row
 from jobstate.storage.leases import SqlLeases
 from jobstate.storage.queries.observing import ObservingQueries
@@ -55,12 +55,12 @@ class ObservedEngine(Engine):
         clockwork: Clockwork,
         *,
         owned: bool,
-        audience: Audience,
+        dispatcher: Dispatcher,
     ) -> None:
         if not owned and not hasattr(database, "after_commit"):
             raise InvalidRequest("observers", "in a database of your own need peewee 4.5 or newer; upgrade it")
         super().__init__(database, path, timeout, clockwork, owned=owned)
-        self.audience = audience
+        self.dispatcher = dispatcher
         self.observed = _Threads()
         self.queries: ObservingQueries | None = None
         """None until the schema is there."""
@@ -74,15 +74,15 @@ class ObservedEngine(Engine):
         outermost = None if known is None else known()
         return outermost if outermost is not None and self.connection().in_transaction else None
 
-    def tell(self, news: News) -> None:
+    def tell(self, news: Notice) -> None:
         """Tell what was just done, when it is committed; not if that is undone."""
         begun = self.open_transaction()
         if begun is not None:
             begun.further.append(news)
         elif self.connection().in_transaction:
-            self.database.after_commit(partial(self.audience.interject, news))
+            self.database.after_commit(partial(self.dispatcher.interject, news))
         else:
-            self.audience.interject(news)
+            self.dispatcher.interject(news)
 
     def count(self, sql: str, values: object = ()) -> int:
         return self._written(sql, values, lambda cursor: cursor.rowcount)
@@ -107,9 +107,9 @@ class ObservedTransaction(Transaction):
         self._after = 0
         self._outermost = False
         self._rows: list[Row] = []
-        self._to_tell: tuple[int, list[News]] | None = None
+        self._to_tell: tuple[int, list[Notice]] | None = None
         self._undo_to: tuple[ObservedTransaction, int] | None = None
-        self.further: list[News] = []
+        self.further: list[Notice] = []
         """What is to be told beside the history."""
 
     def __exit__(
@@ -121,7 +121,7 @@ class ObservedTransaction(Transaction):
             if self._outermost:
                 self._engine.observed.outermost = None
         if self._to_tell is not None:
-            self._engine.audience.tell(*self._to_tell)
+            self._engine.dispatcher.tell(*self._to_tell)
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         super()._begin(connection)
@@ -137,7 +137,7 @@ class ObservedTransaction(Transaction):
         if not self._outermost:
             super()._commit()
             return
-        audience = self._engine.audience
+        dispatcher = self._engine.dispatcher
         self._rows = rows = self._engine.read(self._queries.written, (self._after,))
         if self._joined:
             super()._commit()
@@ -152,11 +152,11 @@ class ObservedTransaction(Transaction):
         if not news:
             super()._commit()
             return
-        number = audience.draw()
+        number = dispatcher.draw()
         try:
             super()._commit()
         except BaseException:
-            audience.give_up(number)
+            dispatcher.give_up(number)
             raise
         self._to_tell = (number, news)
 
@@ -181,7 +181,7 @@ class ObservedTransaction(Transaction):
             return
         news = [*_told([row for row in rows if row[:width] in standing], width), *self.further]
         if news:
-            self._engine.audience.tell(self._engine.audience.draw(), news)
+            self._engine.dispatcher.tell(self._engine.dispatcher.draw(), news)
 
 
 class ObservedLeases(SqlLeases):
@@ -189,10 +189,10 @@ class ObservedLeases(SqlLeases):
 
     _engine: ObservedEngine
 
-    def renew(self, leases: Sequence[Lease], lease: int, now: int, settling: Settling) -> list[Renewal]:
+    def renew(self, leases: Sequence[Lease], lease: int, now: int, settling: ExpiryPolicy) -> list[Renewal]:
         renewals = super().renew(leases, lease, now, settling)
         held = tuple(Lease(renewal.job_id, renewal.token) for renewal in renewals if renewal.held)
-        node = settling.by.actor.removeprefix(SWEEPER)
+        node = settling.by.name.removeprefix(SWEEPER)
         self._engine.tell(Heartbeat(node, held, now, now + lease))
         return renewals
 
@@ -209,8 +209,8 @@ class ObservedRepository(SqliteRepository):
         return ObservedLeases(self._engine, self._sql.leases, self.jobs, self.reports)
 
 
-def _told(rows: Iterable[Row], width: int) -> list[News]:
-    news: list[News] = []
+def _told(rows: Iterable[Row], width: int) -> list[Notice]:
+    news: list[Notice] = []
     settled: dict[str, dict[int, Any]] = {}
     for row in rows:
         event, job = event_of(row[:width]), job_of(row[width:])

@@ -8,27 +8,27 @@ from typing import Final
 
 from jobstate.domain.checkpoints import (
     Checkpoint,
+    CheckpointDetails,
     CheckpointState,
-    Point,
     Progress,
     check_open,
     snapshot_to_json,
 )
 from jobstate.domain.errors import CheckpointNotFound, LeaseLost
 from jobstate.domain.job import Job, Lease
-from jobstate.domain.ranges import TableProgress
+from jobstate.domain.progress import TableProgress
 from jobstate.domain.report import Report
-from jobstate.domain.restarting import check_restorable
-from jobstate.repository import Claimed
+from jobstate.domain.restarts import check_restorable
+from jobstate.ports.repository import Claimed
 from jobstate.storage.engine import Engine, Row
 from jobstate.storage.queries.reports import ReportQueries
 from jobstate.storage.telemetry import SqlTelemetry
 
-_NOTHING: Final = Point()
+_NOTHING: Final = CheckpointDetails()
 
 
 class SqlReports:
-    """`jobstate.repository.Reports` over SQL."""
+    """`jobstate.ports.repository.Reports` over SQL."""
 
     def __init__(self, engine: Engine, queries: ReportQueries, telemetry: SqlTelemetry) -> None:
         self._engine = engine
@@ -44,12 +44,12 @@ class SqlReports:
         rows = self._engine.read(self._sql.progress, {"id": job_id})
         return {name: _progress_of(files, size, ranges) for name, files, size, ranges in rows}
 
-    def begin_checkpoint(self, lease: Lease, report: Report, said: Point, now: int) -> Checkpoint:
+    def begin_checkpoint(self, lease: Lease, report: Report, said: CheckpointDetails, now: int) -> Checkpoint:
         with self._engine.transaction() as connection:
             return self._found(connection, lease, self._begin(connection, lease, report, said, now))
 
     def complete_checkpoint(
-        self, lease: Lease, report: Report, number: int, said: Point, keep: int, now: int
+        self, lease: Lease, report: Report, number: int, said: CheckpointDetails, keep: int, now: int
     ) -> Checkpoint:
         with self._engine.transaction() as connection:
             self._check_held(connection, lease)
@@ -71,7 +71,7 @@ class SqlReports:
                 return found
             return self._end(connection, lease, number, CheckpointState.FAILED, failure, keep, now)
 
-    def checkpoint(self, lease: Lease, report: Report, said: Point, keep: int, now: int) -> Checkpoint:
+    def checkpoint(self, lease: Lease, report: Report, said: CheckpointDetails, keep: int, now: int) -> Checkpoint:
         with self._engine.transaction() as connection:
             number = self._begin(connection, lease, report, said, now)
             connection.execute(self._sql.mark_clean, {"id": lease.job_id})
@@ -148,7 +148,9 @@ class SqlReports:
             ],
         )
 
-    def _begin(self, connection: sqlite3.Connection, lease: Lease, report: Report, said: Point, now: int) -> int:
+    def _begin(
+        self, connection: sqlite3.Connection, lease: Lease, report: Report, said: CheckpointDetails, now: int
+    ) -> int:
         self._check_held(connection, lease)
         self.write(connection, lease.job_id, report)
         (root_id,) = connection.execute(self._sql.root_of, {"id": lease.job_id}).fetchone()
@@ -193,7 +195,7 @@ class SqlReports:
             raise CheckpointNotFound(lease.job_id, f"chk_{number}")
         return _checkpoint_of(row)
 
-    def _tell(self, connection: sqlite3.Connection, lease: Lease, number: int, said: Point) -> None:
+    def _tell(self, connection: sqlite3.Connection, lease: Lease, number: int, said: CheckpointDetails) -> None:
         if said != _NOTHING:
             connection.execute(
                 self._sql.tell_checkpoint,

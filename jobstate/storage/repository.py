@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import peewee
 
 from jobstate.domain.errors import InvalidRequest, StoreUnavailable, UnsupportedSQLite
-from jobstate.repository import Sizes
+from jobstate.ports.repository import Sizes
 from jobstate.storage import schema
 from jobstate.storage.engine import Clockwork, Engine, OwnDatabase
 from jobstate.storage.history import SqlHistory
@@ -25,7 +25,7 @@ from jobstate.storage.transaction import Transaction
 from jobstate.storage.workers import SqlWorkers
 
 if TYPE_CHECKING:
-    from jobstate.observing.audience import Audience
+    from jobstate.observers.dispatcher import Dispatcher
 
 OLDEST_SQLITE: Final = (3, 37, 0)
 SYNCHRONOUS: Final = {"full": "FULL", "normal": "NORMAL"}
@@ -35,7 +35,7 @@ _WAL_LIMIT: Final = 64 * 1024 * 1024
 
 
 class SqliteRepository:
-    """`jobstate.repository.Repository` over SQLite. Made by `open_file` and `open_within`."""
+    """`jobstate.ports.repository.Repository` over SQLite. Made by `open_file` and `open_within`."""
 
     def __init__(self, engine: Engine, prefix: str) -> None:
         self._sql = queries(prefix)
@@ -131,7 +131,7 @@ def open_file(
     create: bool,
     timeout: float,
     clockwork: Clockwork,
-    audience: Audience | None = None,
+    dispatcher: Dispatcher | None = None,
 ) -> SqliteRepository:
     """Open a file, or `:memory:`, and bring its schema up to date.
 
@@ -151,7 +151,7 @@ def open_file(
     # each guarded write inside a transaction a fifth; else it is one piece of memory, and a file only beyond 64 KiB.
     pragmas = [("synchronous", SYNCHRONOUS[durability]), ("journal_size_limit", _WAL_LIMIT)]
     database = OwnDatabase(name, pragmas, in_memory=in_memory)
-    engine = _engine(database, name, timeout, clockwork, owned=True, audience=audience)
+    engine = _engine(database, name, timeout, clockwork, owned=True, dispatcher=dispatcher)
     try:
         if _is_empty(engine):
             # Only a database without pages takes it; which of several processes writes the first page does not matter.
@@ -175,11 +175,11 @@ def open_within(
     prefix: str,
     timeout: float,
     clockwork: Clockwork,
-    audience: Audience | None = None,
+    dispatcher: Dispatcher | None = None,
 ) -> SqliteRepository:
     """Keep jobs in a database that the caller has opened with peewee, in tables whose names begin with `prefix`."""
     if not isinstance(database, peewee.SqliteDatabase):
-        known = "a path, a peewee SqliteDatabase or a jobstate.repository.Repository"
+        known = "a path, a peewee SqliteDatabase or a jobstate.ports.repository.Repository"
         raise InvalidRequest("target", f"must be {known}, not {type(database).__name__}")
     if not prefix.isidentifier():
         raise InvalidRequest("table_prefix", f"must be a name such as {EMBEDDED_PREFIX!r}, not {prefix!r}")
@@ -187,7 +187,7 @@ def open_within(
     if path == ":memory:" and database.thread_safe:
         raise InvalidRequest("target", "gives each thread a database of its own; pass thread_safe=False with :memory:")
     _check_library(path)
-    engine = _engine(database, path, timeout, clockwork, owned=False, audience=audience)
+    engine = _engine(database, path, timeout, clockwork, owned=False, dispatcher=dispatcher)
     schema.ensure(engine, queries(prefix).tables, own_file=False)
     return _repository(engine, prefix)
 
@@ -199,13 +199,13 @@ def _engine(
     clockwork: Clockwork,
     *,
     owned: bool,
-    audience: Audience | None,
+    dispatcher: Dispatcher | None,
 ) -> Engine:
-    if audience is None:
+    if dispatcher is None:
         return Engine(database, path, timeout, clockwork, owned=owned)
     from jobstate.storage.observed import ObservedEngine  # only who observes pays for it
 
-    return ObservedEngine(database, path, timeout, clockwork, owned=owned, audience=audience)
+    return ObservedEngine(database, path, timeout, clockwork, owned=owned, dispatcher=dispatcher)
 
 
 def _repository(engine: Engine, prefix: str) -> SqliteRepository:

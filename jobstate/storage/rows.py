@@ -8,7 +8,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Any, Final
 
-from jobstate.domain.job import SUBMIT, By, Event, Job, StopMode, StopOutcome
+from jobstate.domain.job import SUBMIT, Actor, Event, Job, StopMode, StopOutcome
 from jobstate.domain.lifecycle import State, Trigger
 from jobstate.storage.columns import HOT_FIELDS, MUTABLE_FIELDS
 from jobstate.storage.engine import Row
@@ -35,7 +35,7 @@ def job_of(row: Row) -> Job:
     return Job._make((*values, False))
 
 
-def submitted_job(first: tuple[Any, ...], token: int, now: int, by: By, spec: tuple[Any, ...]) -> Job:
+def submitted_job(first: tuple[Any, ...], token: int, now: int, by: Actor, spec: tuple[Any, ...]) -> Job:
     """The job whose two rows were just written, from the values of its first and of its last fields."""
     # fmt: off
     return _job_made((

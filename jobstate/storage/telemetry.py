@@ -11,7 +11,7 @@ from jobstate.domain.logs import LogEntry, LogFilter, LogLevel
 from jobstate.domain.metrics import Counters, OperatorKind, Sample, SubtaskMetrics
 from jobstate.domain.output import OutputRow
 from jobstate.domain.report import Bounds, Report
-from jobstate.lists import Extent, Place
+from jobstate.ports.queries import LogRange, Retention
 from jobstate.storage.engine import Engine, Row
 from jobstate.storage.queries.telemetry import LOGS, METRICS, OUTPUT, AskedLogs, TelemetryQueries
 
@@ -20,7 +20,7 @@ _SLACK: Final = 10
 
 
 class SqlTelemetry:
-    """`jobstate.repository.Telemetry` over SQL."""
+    """`jobstate.ports.repository.Telemetry` over SQL."""
 
     def __init__(self, engine: Engine, queries: TelemetryQueries) -> None:
         self._engine = engine
@@ -29,7 +29,7 @@ class SqlTelemetry:
     def metrics(self, job_id: int) -> list[SubtaskMetrics]:
         return [_subtask_of(row) for row in self._engine.read(self._sql.metrics, {"id": job_id})]
 
-    def logs(self, job_id: int, wanted: LogFilter, place: Place) -> list[LogEntry]:
+    def logs(self, job_id: int, wanted: LogFilter, place: LogRange) -> list[LogEntry]:
         asked = AskedLogs(
             tuple(sorted(wanted.levels)),
             operator=wanted.operator_id is not None,
@@ -53,24 +53,24 @@ class SqlTelemetry:
         newest: int = self._engine.read(self._sql.newest_log, {"id": job_id})[0][0]
         return newest
 
-    def log_extent(self, job_id: int) -> Extent:
+    def log_extent(self, job_id: int) -> Retention:
         """Without counting what is not bounded: from the oldest entry that is no error on, all are there."""
         with self._engine.snapshot() as connection:
             (newest,) = connection.execute(self._sql.newest_log, {"id": job_id}).fetchone()
             oldest = connection.execute(self._sql.oldest_info, {"id": job_id}).fetchone()
             first = newest + 1 if oldest is None else oldest[0]
             (before,) = connection.execute(self._sql.count_logs_below, {"id": job_id, "below": first}).fetchone()
-        return Extent(newest, before + newest - first + 1)
+        return Retention(newest, before + newest - first + 1)
 
     def output(self, job_id: int, operator_id: str | None, limit: int, offset: int) -> list[OutputRow]:
         statement = self._sql.output if operator_id is None else self._sql.output_of_operator
         values = {"id": job_id, "operator_id": operator_id, "limit": limit, "offset": offset}
         return [OutputRow(*row) for row in self._engine.read(statement, values)]
 
-    def output_extent(self, job_id: int, operator_id: str | None) -> Extent:
+    def output_extent(self, job_id: int, operator_id: str | None) -> Retention:
         rows = self._engine.read(self._sql.emitted, {"id": job_id})
         chosen = [counts for operator, *counts in rows if operator_id in (None, operator)]
-        return Extent(sum(total for total, _ in chosen), sum(there for _, there in chosen))
+        return Retention(sum(total for total, _ in chosen), sum(there for _, there in chosen))
 
     def emitted(self, job_id: int) -> dict[str, int]:
         return {operator: newest for operator, newest, _ in self._engine.read(self._sql.emitted, {"id": job_id})}

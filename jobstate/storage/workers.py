@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import astuple
 
-from jobstate.repository import WorkerInfo
+from jobstate.ports.repository import WorkerInfo
 from jobstate.storage.engine import Engine
 from jobstate.storage.queries.workers import COLUMNS, WorkerQueries
 
 
 class SqlWorkers:
-    """`jobstate.repository.Workers` over SQL."""
+    """`jobstate.ports.repository.Workers` over SQL."""
 
     def __init__(self, engine: Engine, queries: WorkerQueries) -> None:
         self._engine = engine

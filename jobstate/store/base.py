@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobstate.context import Context
-from jobstate.domain.job import By, Job
-from jobstate.repository import Repository
+from jobstate.core.context import Context
+from jobstate.domain.job import Actor, Job
+from jobstate.ports.repository import Repository
 
 
 class StorePart:
     """A part of the store; see `JobStore`."""
 
-    def __init__(self, context: Context, by: By, stop_timeout: float) -> None:
+    def __init__(self, context: Context, by: Actor, stop_timeout: float) -> None:
         self._context = context
         self._by = by
         self._stop_timeout = stop_timeout
@@ -20,11 +20,11 @@ class StorePart:
         """The port below; for tools that build on it."""
 
     def _settle(self, limit: int, actor: str | None = None) -> Sequence[Job]:
-        settling = self._context.settling(self._acting(actor, None).actor, limit=limit)
+        settling = self._context.settling(self._acting(actor, None).name, limit=limit)
         return self.repository.leases.settle(self._now(), settling)
 
     def _now(self) -> int:
         return self._context.clock.now()
 
-    def _acting(self, actor: str | None, reason: str | None) -> By:
+    def _acting(self, actor: str | None, reason: str | None) -> Actor:
         return self._by.overridden(actor, reason)

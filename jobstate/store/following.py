@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from jobstate import arguments
-from jobstate.arguments import Duration, JobRef, LevelFilter, StateFilter
-from jobstate.domain import checked
+from jobstate.core import arguments
+from jobstate.core.arguments import Duration, JobRef, LevelFilter, StateFilter
+from jobstate.core.watch import Idle, follow, following_logs, waiting, watching
+from jobstate.domain import validation
 from jobstate.domain.job import Event, Job
 from jobstate.domain.lifecycle import TERMINAL
 from jobstate.domain.logs import LogEntry
 from jobstate.store.looking import Looking
-from jobstate.waiting import Rest, follow, following_logs, waiting, watching
 
 
 class Following(Looking):
@@ -82,16 +82,16 @@ class Following(Looking):
 
     def _waiting(
         self, job: JobRef, *, until: StateFilter = TERMINAL, timeout: Duration | None = None
-    ) -> Iterator[Sequence[Job] | Rest]:
-        limit = None if timeout is None else checked.seconds_of("timeout", timeout)
+    ) -> Iterator[Sequence[Job] | Idle]:
+        limit = None if timeout is None else validation.seconds_of("timeout", timeout)
         return waiting(self._context, arguments.job_id(job), arguments.states("until", until), limit, self._by)
 
     def _watching(
         self, *, after: int | None = 0, job: JobRef | None = None, timeout: Duration | None = None
-    ) -> Iterator[Sequence[Event] | Rest]:
-        after = self.newest_event() if after is None else checked.integer("after", after, 0, checked.MAX_ID)
+    ) -> Iterator[Sequence[Event] | Idle]:
+        after = self.newest_event() if after is None else validation.integer("after", after, 0, validation.MAX_ID)
         only = None if job is None else arguments.job_id(job)
-        limit = None if timeout is None else checked.seconds_of("timeout", timeout)
+        limit = None if timeout is None else validation.seconds_of("timeout", timeout)
         return watching(self._context, after, only, limit)
 
     def _following_logs(
@@ -102,7 +102,7 @@ class Following(Looking):
         operator_id: str | None = None,
         task_index: int | None = None,
         after: int = 0,
-    ) -> Iterator[Sequence[LogEntry] | Rest]:
+    ) -> Iterator[Sequence[LogEntry] | Idle]:
         wanted = arguments.log_filter(level, operator_id, task_index)
-        checked.integer("after", after, 0, checked.MAX_ID)
+        validation.integer("after", after, 0, validation.MAX_ID)
         return following_logs(self._context, self.get(job).id, wanted, after, self._by)

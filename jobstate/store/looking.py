@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from jobstate import arguments
-from jobstate.arguments import MAX_OFFSET, MAX_PAGE, JobRef, StateFilter
-from jobstate.domain import checked
+from jobstate.core import arguments
+from jobstate.core.arguments import MAX_OFFSET, MAX_PAGE, JobRef, StateFilter
+from jobstate.domain import validation
 from jobstate.domain.errors import EventNotFound, JobNotFound, WorkerNotFound
 from jobstate.domain.job import Event, Job
 from jobstate.domain.lifecycle import State
-from jobstate.lists import Filter, Page, Slice
-from jobstate.repository import WorkerInfo
+from jobstate.ports.queries import Filter, Page, Slice
+from jobstate.ports.repository import WorkerInfo
 from jobstate.store.base import StorePart
 
 
@@ -51,15 +51,15 @@ class Looking(StorePart):
         Raises:
             InvalidRequest: An argument is not as described.
         """
-        checked.integer("limit", limit, 1, MAX_PAGE)
+        validation.integer("limit", limit, 1, MAX_PAGE)
         if after is not None:
-            checked.integer("after", after, 1, checked.MAX_ID)
+            validation.integer("after", after, 1, validation.MAX_ID)
         wanted = Filter(
             arguments.states("status", status),
             arguments.only("kind", kind),
             arguments.only("node_id", node_id, empty=True),
             arguments.only("pipeline_id", pipeline_id),
-            json.loads(checked.labels_text(labels)),
+            json.loads(validation.labels_text(labels)),
         )
         found = self.repository.jobs.page(wanted, limit + 1, after)
         more = len(found) > limit
@@ -90,10 +90,10 @@ class Looking(StorePart):
             pipeline_id: Only runs of this pipeline.
             spelling: How states are spelled where they are sorted by; None: as they are stored.
         """
-        checked.integer("limit", limit, 1, MAX_PAGE)
-        checked.integer("offset", offset, 0, MAX_OFFSET)
+        validation.integer("limit", limit, 1, MAX_PAGE)
+        validation.integer("offset", offset, 0, MAX_OFFSET)
         if after is not None:
-            checked.integer("after", after, 1, checked.MAX_ID)
+            validation.integer("after", after, 1, validation.MAX_ID)
         wanted = Filter(arguments.states("status", status), pipeline_id=arguments.only("pipeline_id", pipeline_id))
         order = arguments.order("sort", sort, spelling)
         found = self.repository.jobs.ordered(wanted, order, limit + 1, offset, after)
@@ -137,7 +137,7 @@ class Looking(StorePart):
 
     def event(self, job: JobRef, event_id: int) -> Event:
         """One entry of the history of the job. Raises JobNotFound, EventNotFound."""
-        checked.integer("event_id", event_id, 1, checked.MAX_ID)
+        validation.integer("event_id", event_id, 1, validation.MAX_ID)
         found = [event for event in self.events(job) if event.id == event_id]
         if not found:
             raise EventNotFound(arguments.job_id(job), event_id)

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
-from jobstate import arguments
-from jobstate.arguments import CheckpointRef, Duration, JobRef
-from jobstate.domain import checked, leases, rescaling, stopping
+from jobstate.core import arguments
+from jobstate.core.arguments import CheckpointRef, Duration, JobRef
+from jobstate.domain import leases, rescales, stops, validation
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.job import Job, StopMode
 from jobstate.domain.lifecycle import State
-from jobstate.domain.removal import prunable
-from jobstate.domain.restarting import Wish
-from jobstate.domain.stopping import StopResult
+from jobstate.domain.operator_actions import prunable
+from jobstate.domain.restarts import RestartRequest
+from jobstate.domain.stops import StopResult
 from jobstate.store.base import StorePart
 
 ATOMIC_PRUNE: Final = 10_000
@@ -55,13 +55,15 @@ class Operating(StorePart):
         """
         chosen = arguments.stop_mode(mode)
         now = self._now()
-        deadline = now + checked.duration_us("timeout", self._stop_timeout if timeout is None else timeout)
+        deadline = now + validation.duration_us("timeout", self._stop_timeout if timeout is None else timeout)
         by = self._acting(actor, reason)
         decision = self.repository.jobs.change(
-            arguments.job_id(job), lambda found: stopping.stop(found, chosen, deadline, self._context.chance(), now, by)
+            arguments.job_id(job), lambda found: stops.stop(found, chosen, deadline, self._context.chance(), now, by)
         )
-        expected = stopping.expected_finish_us(decision.job)
-        return StopResult(bool(decision.steps), decision.job, None if expected is None else checked.instant(expected))
+        expected = stops.expected_finish_us(decision.job)
+        return StopResult(
+            bool(decision.steps), decision.job, None if expected is None else validation.instant(expected)
+        )
 
     def rescale(self, job: JobRef, parallelism: int, *, actor: str | None = None, reason: str | None = None) -> Job:
         """Ask for another number of tasks.
@@ -80,7 +82,7 @@ class Operating(StorePart):
         wanted = arguments.tasks("parallelism", parallelism)
         by, now = self._acting(actor, reason), self._now()
         return self.repository.jobs.change(
-            arguments.job_id(job), lambda found: rescaling.rescale(found, wanted, self._context.chance(), now, by)
+            arguments.job_id(job), lambda found: rescales.rescale(found, wanted, self._context.chance(), now, by)
         ).job
 
     def fail(self, job: JobRef, reason: str, *, actor: str | None = None) -> Job:
@@ -90,7 +92,7 @@ class Operating(StorePart):
             JobNotFound: There is no such job.
             TransitionNotAllowed: It has ended, or was never let into the queue.
         """
-        message = checked.reason(reason)
+        message = validation.reason(reason)
         if message is None:
             raise InvalidRequest("reason", "must say why the job is given up")
         by, now = self._acting(actor, message), self._now()
@@ -131,12 +133,12 @@ class Operating(StorePart):
                 not completed.
             DuplicateJob: Another live job holds the key by now.
         """
-        wish = Wish(
+        wish = RestartRequest(
             None if checkpoint_id is None else arguments.checkpoint_number(checkpoint_id),
             None if parallelism is None else arguments.tasks("parallelism", parallelism),
         )
         by = self._acting(actor, reason)
-        settling = self._context.settling(by.actor, limit=1)
+        settling = self._context.settling(by.name, limit=1)
         return self.repository.jobs.restart(arguments.job_id(job), wish, self._now(), settling, by)
 
     def delete(self, job: JobRef, *, actor: str | None = None, reason: str | None = None) -> bool:
@@ -175,11 +177,11 @@ class Operating(StorePart):
         Returns:
             How many were removed, or would be.
         """
-        checked.callback("progress", progress)
+        validation.callback("progress", progress)
         states = prunable(status)
         now = self._now()
         by = self._acting(actor, reason)
-        before = None if older_than is None else now - checked.duration_us("older_than", older_than)
+        before = None if older_than is None else now - validation.duration_us("older_than", older_than)
         jobs = self.repository.jobs
         if dry_run:
             return jobs.prunable(states, before)
@@ -195,5 +197,5 @@ class Operating(StorePart):
             removed += gone
             if progress is not None:
                 progress(removed, total)
-        jobs.forget_deletions(now - checked.duration_us("deletions", DELETIONS_KEPT))
+        jobs.forget_deletions(now - validation.duration_us("deletions", DELETIONS_KEPT))
         return removed

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from jobstate import arguments
-from jobstate.arguments import MAX_OFFSET, MAX_PAGE, CheckpointRef, JobRef, LevelFilter
-from jobstate.domain import checked
+from jobstate.core import arguments
+from jobstate.core.arguments import MAX_OFFSET, MAX_PAGE, CheckpointRef, JobRef, LevelFilter
+from jobstate.domain import validation
 from jobstate.domain.checkpoints import Checkpoint
 from jobstate.domain.errors import CheckpointNotFound, OperatorNotFound
 from jobstate.domain.logs import TROUBLE
 from jobstate.domain.metrics import JobMetrics, OperatorMetrics, job_metrics
-from jobstate.domain.ranges import TableProgress
-from jobstate.lists import LogPage, OutputPage, Place, Slice
+from jobstate.domain.progress import TableProgress
+from jobstate.ports.queries import LogPage, LogRange, OutputPage, Slice
 from jobstate.store.looking import Looking
 
 
@@ -29,7 +29,7 @@ class Reports(Looking):
 
     def checkpoints(self, job: JobRef, *, limit: int = 50) -> Sequence[Checkpoint]:
         """The checkpoints of the job, newest epoch first. Raises JobNotFound."""
-        checked.integer("limit", limit, 1, MAX_PAGE)
+        validation.integer("limit", limit, 1, MAX_PAGE)
         found = self.repository.reports.checkpoints(arguments.job_id(job), limit)
         if not found:
             self.get(job)
@@ -46,9 +46,9 @@ class Reports(Looking):
             offset: How many to leave out, 0..10,000.
             completed: True: only those that were completed; False: only the others, failed or in progress.
         """
-        checked.integer("limit", limit, 1, MAX_PAGE)
-        checked.integer("offset", offset, 0, MAX_OFFSET)
-        only = checked.flag("completed", completed)
+        validation.integer("limit", limit, 1, MAX_PAGE)
+        validation.integer("offset", offset, 0, MAX_OFFSET)
+        only = validation.flag("completed", completed)
         found = self.repository.reports.checkpoints(arguments.job_id(job), limit + 1, offset, only)
         if not found:
             self.get(job)
@@ -110,12 +110,12 @@ class Reports(Looking):
             JobNotFound: There is no such job.
             InvalidRequest: An argument is not as described.
         """
-        checked.integer("limit", limit, 1, MAX_PAGE)
+        validation.integer("limit", limit, 1, MAX_PAGE)
         wanted = arguments.log_filter(level, operator_id, task_index, since, until)
-        place = Place(
+        place = LogRange(
             limit + 1,
-            None if before is None else checked.integer("before", before, 1, checked.MAX_ID),
-            None if after is None else checked.integer("after", after, 0, checked.MAX_ID),
+            None if before is None else validation.integer("before", before, 1, validation.MAX_ID),
+            None if after is None else validation.integer("after", after, 0, validation.MAX_ID),
         )
         # The extent first: who asks for what comes after `total` is then told of all that came in between.
         extent = self.repository.telemetry.log_extent(arguments.job_id(job))
@@ -155,8 +155,8 @@ class Reports(Looking):
         Raises:
             JobNotFound: There is no such job.
         """
-        checked.integer("limit", limit, 1, MAX_PAGE)
-        checked.integer("offset", offset, 0, checked.MAX_ID)
+        validation.integer("limit", limit, 1, MAX_PAGE)
+        validation.integer("offset", offset, 0, validation.MAX_ID)
         operator = arguments.only("operator_id", operator_id)
         telemetry, job_id = self.repository.telemetry, arguments.job_id(job)
         found = telemetry.output(job_id, operator, limit + 1, offset)

@@ -7,9 +7,9 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from jobstate import arguments
-from jobstate.arguments import JobRef
-from jobstate.domain import checked, leases
+from jobstate.core import arguments
+from jobstate.core.arguments import JobRef
+from jobstate.domain import leases, validation
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.job import Job
 from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, RetryPolicy
@@ -100,7 +100,7 @@ class Submitting(StorePart):
             InvalidRequest: An entry is not as described; the error names its place.
         """
         new = []
-        for number, fields in enumerate(checked.several("jobs", jobs, "submissions")):
+        for number, fields in enumerate(validation.several("jobs", jobs, "submissions")):
             try:
                 new.append(arguments.new_job(self._context.descriptor_limit, **fields))
             except InvalidRequest as error:

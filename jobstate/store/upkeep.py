@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
-from jobstate.domain import checked
+from jobstate.domain import validation
 from jobstate.domain.audit import AuditReport
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.job import SWEEPER, Job
-from jobstate.observing.observer import Sweep
+from jobstate.observers.observer import Sweep
 from jobstate.store.base import StorePart
 
 
@@ -24,10 +24,10 @@ class Upkeep(StorePart):
         Returns:
             The jobs that were settled, as they are now.
         """
-        checked.integer("limit", limit, 1, 100_000)
+        validation.integer("limit", limit, 1, 100_000)
         settled = self._settle(limit, actor)
-        if not settled and self._context.audience is not None:
-            self._context.audience.interject(Sweep(f"{SWEEPER}{self._acting(actor, None).actor}", ()))
+        if not settled and self._context.dispatcher is not None:
+            self._context.dispatcher.interject(Sweep(f"{SWEEPER}{self._acting(actor, None).name}", ()))
         return settled
 
     def audit(self, *, progress: Callable[[int, int], None] | None = None) -> AuditReport:
@@ -36,7 +36,7 @@ class Upkeep(StorePart):
         Args:
             progress: Called with how many jobs are done and how many there are.
         """
-        checked.callback("progress", progress)
+        validation.callback("progress", progress)
         return self.repository.history.audit(progress)
 
     def backup(self, target: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None) -> None:
@@ -48,5 +48,5 @@ class Upkeep(StorePart):
         """
         if not isinstance(target, str | os.PathLike):
             raise InvalidRequest("target", f"must be a path, not {target!r}")
-        checked.callback("progress", progress)
+        validation.callback("progress", progress)
         self.repository.backup(os.fspath(target), progress)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobstate.arguments import MAX_PAGE, Duration
-from jobstate.context import DEFAULT_LEASE
-from jobstate.domain import checked
+from jobstate.core.arguments import MAX_PAGE, Duration
+from jobstate.core.context import DEFAULT_LEASE
+from jobstate.domain import validation
 from jobstate.store.base import StorePart
 from jobstate.worker.claiming import claim_runs
 from jobstate.worker.run import Run
@@ -32,10 +32,10 @@ class Working(StorePart):
         Returns:
             Runs ordered by (priority, available_at, id); empty when nothing is due.
         """
-        checked.text("node_id", node_id)
-        checked.integer("limit", limit, 1, MAX_PAGE)
-        seconds = lease if lease is DEFAULT_LEASE else checked.duration_us("lease", lease, positive=True) / 1_000_000
-        return claim_runs(self._context, node_id, checked.kinds(kinds), seconds, limit)
+        validation.text("node_id", node_id)
+        validation.integer("limit", limit, 1, MAX_PAGE)
+        seconds = lease if lease is DEFAULT_LEASE else validation.duration_us("lease", lease, positive=True) / 1_000_000
+        return claim_runs(self._context, node_id, validation.kinds(kinds), seconds, limit)
 
     def complete_many(self, runs: Sequence[Run]) -> Sequence[Run]:
         """Complete these runs, in one transaction.
@@ -43,9 +43,9 @@ class Working(StorePart):
         Returns:
             Those whose lease was lost: they were not completed.
         """
-        held = checked.several("runs", runs, "runs")
+        held = validation.several("runs", runs, "runs")
         return Run.complete_many(
-            self._context, [checked.instance(f"runs[{place}]", run, Run) for place, run in enumerate(held)]
+            self._context, [validation.instance(f"runs[{place}]", run, Run) for place, run in enumerate(held)]
         )
 
     def worker(

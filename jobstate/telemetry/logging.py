@@ -10,7 +10,7 @@ import logging
 from collections.abc import MutableMapping
 from typing import Any
 
-from jobstate.worker.logs import BOUND, current
+from jobstate.worker.run_log import BOUND, current
 
 
 class RunContext(logging.Filter):

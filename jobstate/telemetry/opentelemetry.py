@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from jobstate import __version__
-from jobstate.domain.job import CARRIER, Event, Job, Lease, StopOutcome
+from jobstate.domain.job import TRACE_CONTEXT_KEY, Event, Job, Lease, StopOutcome
 from jobstate.domain.lifecycle import Trigger
-from jobstate.observing.observer import Claim, LeaseLoss, Observer, Transition
-from jobstate.telemetry.runs import OpenRuns, ends_the_lease
+from jobstate.observers.observer import Claim, LeaseLoss, Observer, Transition
+from jobstate.telemetry.open_runs import OpenRuns, ends_the_lease
 
 try:
     from opentelemetry import trace
@@ -43,7 +43,7 @@ def carry(descriptor: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """
     carrier: dict[str, str] = {}
     _W3C.inject(carrier)
-    return {**(descriptor or {}), **({CARRIER: carrier} if carrier else {})}
+    return {**(descriptor or {}), **({TRACE_CONTEXT_KEY: carrier} if carrier else {})}
 
 
 class OpenTelemetryObserver(Observer):
@@ -141,7 +141,7 @@ def _attributes(event: Event, job: Job) -> dict[str, str | int]:
 
 def _links(job: Job) -> list[Link]:
     """To the context of the submitter; none, where the descriptor carries nothing that can be understood."""
-    carrier = job.descriptor.get(CARRIER)
+    carrier = job.descriptor.get(TRACE_CONTEXT_KEY)
     if not isinstance(carrier, dict):
         return []
     texts = {name: value for name, value in carrier.items() if isinstance(value, str)}

@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.job import SWEEPER, Event, Lease, StopOutcome
 from jobstate.domain.lifecycle import LEASED, State, Trigger
-from jobstate.observing.observer import Claim, Heartbeat, LeaseLoss, Observer, Sweep, Transition
-from jobstate.telemetry.runs import OpenRuns, ends_the_lease
+from jobstate.observers.observer import Claim, Heartbeat, LeaseLoss, Observer, Sweep, Transition
+from jobstate.telemetry.open_runs import OpenRuns, ends_the_lease
 
 try:
     from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram

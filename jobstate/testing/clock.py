@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import datetime, timedelta
 
-from jobstate.domain import checked
+from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest
 from jobstate.wire.durations import seconds_in
 
@@ -19,7 +19,7 @@ class ManualClock:
     """
 
     def __init__(self, start: datetime | None = None) -> None:
-        self._now = _START if start is None else checked.instant_us("start", start)
+        self._now = _START if start is None else validation.instant_us("start", start)
         self._monotonic = 0.0
         self._lock = threading.Lock()
 
@@ -40,7 +40,7 @@ class ManualClock:
     def advance(self, duration: float | timedelta | str) -> None:
         """Let time pass, >= 0: seconds, a timedelta, or a text such as `31s`, `15m`, `1.5h` or `7d`."""
         given = seconds_in("duration", duration) if isinstance(duration, str) else duration
-        passed = checked.duration_us("duration", given)
+        passed = validation.duration_us("duration", given)
         with self._lock:
             self._now += passed
             self._monotonic += passed / 1_000_000
@@ -48,11 +48,11 @@ class ManualClock:
     def jump(self, duration: float | timedelta) -> None:
         """Set the wall clock forward, as a resumed machine or a time server does: monotonic time does not pass."""
         with self._lock:
-            self._now += checked.duration_us("duration", duration)
+            self._now += validation.duration_us("duration", duration)
 
     def set(self, instant: datetime) -> None:
         """Advance to that instant; it may not lie in the past."""
-        ahead = checked.instant_us("instant", instant) - self.now()
+        ahead = validation.instant_us("instant", instant) - self.now()
         if ahead < 0:
             raise InvalidRequest("instant", "lies in the past of this clock, which never goes back")
         self.advance(ahead / 1_000_000)

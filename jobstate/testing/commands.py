@@ -14,8 +14,8 @@ from jobstate.domain.errors import (
     TransitionNotAllowed,
 )
 from jobstate.domain.job import StopMode
-from jobstate.testing.routes import WHY
-from jobstate.testing.stage import Stage
+from jobstate.testing.paths import WHY
+from jobstate.testing.staged_store import Stage
 from jobstate.worker.run import Run
 
 _REFUSALS: Final = (CheckpointNotFound, JobNotTerminal, LeaseLost, RestartNotAllowed, TransitionNotAllowed)

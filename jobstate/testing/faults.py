@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Final
 
-from jobstate.domain import checked
+from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest, StoreBusy, StoreError, StoreFull
 from jobstate.domain.job import StopMode
-from jobstate.store import JobStore
-from jobstate.testing.stage import Stage, stage_of
-from jobstate.testing.watched import POINTS, Moment
+from jobstate.store.store import JobStore
+from jobstate.testing.fault_points import POINTS, Moment
+from jobstate.testing.staged_store import Stage, stage_of
 
 _CAUSE: Final = "the test made it so"
 
@@ -124,7 +124,7 @@ class _Refusal(Fault):
         super().__init__(stage, told if at is None else f"{told} at {_point(at)}")
         self._error = error
         self._at = at
-        self._left = checked.integer("times", times, 1, 1_000_000)
+        self._left = validation.integer("times", times, 1, 1_000_000)
 
     def _is_due(self, moment: Moment) -> bool:
         return self._left > 0 and moment.when == "before" and (self._at is None or self._at in moment.points)
@@ -152,7 +152,7 @@ class _LostLease(_FromOutside):
         for job_id in moment.job_ids:
             expires = self._stage.behind.get(job_id).lease_expires_us
             if expires is not None and expires > self._stage.clock.now():
-                self._stage.turned_by_hand.set(checked.instant(expires))
+                self._stage.turned_by_hand.set(validation.instant(expires))
         self._stage.behind.sweep()
         self._stage.look()
 
@@ -198,7 +198,7 @@ def every_crash(*, store: JobStore | None = None) -> Iterator[Fault]:
 
 def crash_at_moment(number: int, *, store: JobStore | None = None) -> Fault:
     """The process dies at that moment of the block, from 1 on; a block that has fewer of them goes through."""
-    return _CrashAtMoment(stage_of(store), checked.integer("number", number, 1, 1_000_000))
+    return _CrashAtMoment(stage_of(store), validation.integer("number", number, 1, 1_000_000))
 
 
 def lose_lease(at: str | None = None, *, store: JobStore | None = None) -> Fault:

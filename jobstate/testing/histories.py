@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from jobstate.domain.job import Event, Job
-from jobstate.store import JobStore
+from jobstate.store.store import JobStore
 
 ARROW: Final = " -> "
 _MOST_JOBS: Final = 20

@@ -12,13 +12,13 @@ import pytest
 
 if TYPE_CHECKING:
     from jobstate.aio import AsyncJobStore
-    from jobstate.store import JobStore
+    from jobstate.store.store import JobStore
     from jobstate.system import Clock
     from jobstate.testing.clock import ManualClock
+    from jobstate.testing.job_states import JobIn
     from jobstate.testing.processes import StartWorker
-    from jobstate.testing.scenes import JobIn
-    from jobstate.testing.stage import Stage
-    from jobstate.testing.stepping import Drain, Handlers, RunOne
+    from jobstate.testing.runner import Drain, Handlers, RunOne
+    from jobstate.testing.staged_store import Stage
 
 KINDS_OF_STORE: Final = ("memory", "file")
 MARKER: Final = "jobstate"
@@ -61,7 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def jobstate_stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """What the other fixtures share: the store, its clock, and the faults that come; see `jobstate.testing.Stage`."""
     from jobstate.system import SystemClock
-    from jobstate.testing.stage import staged
+    from jobstate.testing.staged_store import staged
 
     kind, options = _wanted(request)
     target = ":memory:" if kind == KINDS_OF_STORE[0] else tmp_path_factory.mktemp("jobstate") / "jobs.db"
@@ -102,7 +102,7 @@ def jobstate_clock(jobstate_stage: Stage) -> ManualClock:
 @pytest.fixture
 def jobstate_job_in(jobstate_stage: Stage) -> JobIn:
     """`jobstate_job_in("Stopping")`: a new job in that state, brought there by legal steps."""
-    from jobstate.testing.scenes import JobIn
+    from jobstate.testing.job_states import JobIn
 
     return JobIn(jobstate_stage)
 
@@ -116,7 +116,7 @@ def jobstate_handlers() -> Handlers:
 @pytest.fixture
 def jobstate_run_one(jobstate_stage: Stage, jobstate_handlers: Handlers) -> RunOne:
     """`jobstate_run_one()`: run the job that is next, in this thread; see `jobstate.testing.run_one`."""
-    from jobstate.testing.stepping import RunOne
+    from jobstate.testing.runner import RunOne
 
     return RunOne(jobstate_stage, jobstate_handlers)
 
@@ -124,7 +124,7 @@ def jobstate_run_one(jobstate_stage: Stage, jobstate_handlers: Handlers) -> RunO
 @pytest.fixture
 def jobstate_drain(jobstate_stage: Stage, jobstate_handlers: Handlers) -> Drain:
     """`jobstate_drain()`: run jobs, in this thread, until none is due; see `jobstate.testing.drain`."""
-    from jobstate.testing.stepping import Drain
+    from jobstate.testing.runner import Drain
 
     return Drain(jobstate_stage, jobstate_handlers)
 

@@ -12,10 +12,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from jobstate.arguments import Duration
-from jobstate.domain import checked
+from jobstate.core.arguments import Duration
+from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest
-from jobstate.store import JobStore
+from jobstate.store.store import JobStore
 
 PATIENCE: Final = 60.0
 """Seconds that a process may take to begin, or to end."""
@@ -83,11 +83,11 @@ class StartWorker:
             InvalidRequest: It ended instead; `problem` has its words.
         """
         number = len(self.started) + 1
-        name = f"process-{number}" if node_id is None else checked.text("node_id", node_id)
+        name = f"process-{number}" if node_id is None else validation.text("node_id", node_id)
         said = self._folder / f"worker-{number}.log"
         command = [
             *(sys.executable, "-m", "jobstate", "worker", handlers, "--db", self._store.path, "--node", name),
-            *("--lease", f"{checked.seconds_of('lease', lease):f}", "--concurrency", str(concurrency)),
+            *("--lease", f"{validation.seconds_of('lease', lease):f}", "--concurrency", str(concurrency)),
         ]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         with said.open("wb") as output:

@@ -11,11 +11,11 @@ import pytest
 
 if TYPE_CHECKING:
     from jobstate.aio import AsyncJobStore
-    from jobstate.store import JobStore
+    from jobstate.store.store import JobStore
     from jobstate.testing.clock import ManualClock
+    from jobstate.testing.job_states import JobIn
     from jobstate.testing.processes import StartWorker
-    from jobstate.testing.scenes import JobIn
-    from jobstate.testing.stepping import Drain, RunOne
+    from jobstate.testing.runner import Drain, RunOne
 
 
 @pytest.fixture

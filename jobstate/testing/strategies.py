@@ -8,12 +8,12 @@ from typing import Any, Final, NamedTuple
 
 from hypothesis import strategies as st
 
-from jobstate.domain.checked import Json
 from jobstate.domain.job import Event, Job, StopMode
 from jobstate.domain.lifecycle import LIFECYCLE, STOP_PENDING, TERMINAL, Trigger
 from jobstate.domain.retry import RetryPolicy
+from jobstate.domain.validation import Json
 from jobstate.testing.commands import BY_OPERATORS, BY_WORKERS, Command, Life
-from jobstate.testing.stage import staged
+from jobstate.testing.staged_store import staged
 
 KINDS: Final = ("extract", "load")
 _WAITS: Final = (0.0, 0.0, 0.0, 1.0, 30.0, 300.0)

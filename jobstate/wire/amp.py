@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jobstate.domain import checked
+from jobstate.domain import validation
 from jobstate.domain.audit import AuditReport
 from jobstate.domain.job import Event, Job
-from jobstate.domain.ranges import TableProgress
-from jobstate.domain.stopping import StopResult
-from jobstate.repository import WorkerInfo
+from jobstate.domain.progress import TableProgress
+from jobstate.domain.stops import StopResult
+from jobstate.ports.repository import WorkerInfo
 from jobstate.wire.instants import written
 from jobstate.wire.vocabulary import Dialect, spelled
 
@@ -110,8 +110,8 @@ def worker_document(worker: WorkerInfo) -> Document:
     """A worker that said it is there."""
     return {
         "node_id": worker.node_id,
-        "heartbeat_at": written(checked.instant(worker.heartbeat_us)),
-        "started_at": written(checked.instant(worker.started_us)),
+        "heartbeat_at": written(validation.instant(worker.heartbeat_us)),
+        "started_at": written(validation.instant(worker.started_us)),
         "host": worker.host,
         "pid": worker.pid,
         "kinds": None if worker.kinds is None else list(worker.kinds),

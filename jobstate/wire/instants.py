@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from jobstate.domain import checked
+from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest
 
 
@@ -15,7 +15,7 @@ def written(at: datetime | None) -> str | None:
 
 def milliseconds(at: datetime | None) -> int | None:
     """The instant as milliseconds since 1970 UTC; what is left of one is dropped."""
-    return None if at is None else checked.instant_us("instant", at) // 1000
+    return None if at is None else validation.instant_us("instant", at) // 1000
 
 
 def instant_in(field: str, text: str) -> datetime:

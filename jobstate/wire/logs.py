@@ -9,7 +9,7 @@ import json
 from typing import Any, Final
 
 from jobstate.domain.logs import LogEntry, LogLevel
-from jobstate.lists import LogPage
+from jobstate.ports.queries import LogPage
 from jobstate.wire.instants import milliseconds
 
 Document = dict[str, Any]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from jobstate.domain.output import OutputRow
-from jobstate.lists import OutputPage
+from jobstate.ports.queries import OutputPage
 from jobstate.wire.instants import milliseconds
 
 Document = dict[str, Any]

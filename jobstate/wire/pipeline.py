@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from jobstate.domain.actions import allowed_actions
 from jobstate.domain.checkpoints import Checkpoint
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.job import Job, Stop, StopOutcome
 from jobstate.domain.lifecycle import LEASED, LIVE, STOP_PENDING, State
 from jobstate.domain.metrics import Counters
-from jobstate.domain.stopping import StopResult
-from jobstate.lists import Slice
+from jobstate.domain.operator_actions import allowed_actions
+from jobstate.domain.stops import StopResult
+from jobstate.ports.queries import Slice
 from jobstate.wire.instants import milliseconds
 from jobstate.wire.vocabulary import Dialect, spelled
 

@@ -9,12 +9,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from jobstate.domain import checked
+from jobstate.domain import validation
 from jobstate.domain.job import Event, Job, StopMode, StopOutcome
 from jobstate.domain.lifecycle import State
-from jobstate.domain.ranges import TableProgress
-from jobstate.domain.stopping import StopResult
-from jobstate.repository import WorkerInfo
+from jobstate.domain.progress import TableProgress
+from jobstate.domain.stops import StopResult
+from jobstate.ports.repository import WorkerInfo
 from jobstate.wire.instants import instant_in
 
 Record = dict[str, Any]
@@ -40,14 +40,16 @@ def stop_record(result: StopResult) -> Record:
     return {
         "changed": result.changed,
         "job": job_record(result.job),
-        "expected_finish_us": None if expected is None else checked.instant_us("expected_finish_time", expected),
+        "expected_finish_us": None if expected is None else validation.instant_us("expected_finish_time", expected),
     }
 
 
 def stop_of(record: Mapping[str, Any]) -> StopResult:
     """The result that `stop_record` was made of."""
     expected = record["expected_finish_us"]
-    return StopResult(record["changed"], job_of(record["job"]), None if expected is None else checked.instant(expected))
+    return StopResult(
+        record["changed"], job_of(record["job"]), None if expected is None else validation.instant(expected)
+    )
 
 
 def progress_record(tables: Mapping[str, TableProgress]) -> Record:
@@ -110,4 +112,4 @@ def worker_of(document: Mapping[str, Any]) -> WorkerInfo:
 
 
 def _instant_us(text: str) -> int:
-    return checked.instant_us("instant", instant_in("instant", text))
+    return validation.instant_us("instant", instant_in("instant", text))

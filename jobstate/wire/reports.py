@@ -17,7 +17,7 @@ from jobstate.domain.metrics import (
     SubtaskMetrics,
 )
 from jobstate.domain.output import OutputRow
-from jobstate.lists import LogPage, OutputPage, Slice
+from jobstate.ports.queries import LogPage, OutputPage, Slice
 from jobstate.wire.records import Record
 
 Value = TypeVar("Value")

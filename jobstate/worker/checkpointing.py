@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from jobstate.domain import checked
-from jobstate.domain.checked import Json
+from jobstate.domain import validation
 from jobstate.domain.checkpoints import Checkpoint, OperatorState, point
 from jobstate.domain.failure import MAX_SUMMARY
 from jobstate.domain.report import NOTHING, Report
+from jobstate.domain.validation import Json
 from jobstate.worker.reporting import Reporting
 
 
@@ -75,7 +75,7 @@ class Checkpointing(Reporting):
             LeaseLost: The lease is gone, and the checkpoint failed.
             InvalidRequest: The checkpoint failed, or is another run's.
         """
-        begun = checked.instance("checkpoint", checkpoint, Checkpoint)
+        begun = validation.instance("checkpoint", checkpoint, Checkpoint)
         said = point(self._context.descriptor_limit, state, size_bytes, backend, location, operators)
         keep, reports = self._context.keep_checkpoints, self._context.repository.reports
         return self._reported(
@@ -91,8 +91,8 @@ class Checkpointing(Reporting):
             LeaseLost: The lease is gone, and the checkpoint failed.
             InvalidRequest: The checkpoint was completed, or is another run's.
         """
-        begun = checked.instance("checkpoint", checkpoint, Checkpoint)
-        told = checked.storable(checked.message("failure", failure), MAX_SUMMARY)
+        begun = validation.instance("checkpoint", checkpoint, Checkpoint)
+        told = validation.storable(validation.message("failure", failure), MAX_SUMMARY)
         keep, reports = self._context.keep_checkpoints, self._context.repository.reports
         return self._reported(
             lambda taken, now: reports.fail_checkpoint(self.lease, begun.number, told, keep, now), flush=False

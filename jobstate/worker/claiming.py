@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobstate.context import Context
+from jobstate.core.context import Context
 from jobstate.worker.run import Run
 
 

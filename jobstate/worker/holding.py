@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from jobstate.context import Context
+from jobstate.core.context import Context
 from jobstate.domain.checkpoints import Checkpoint
 from jobstate.domain.errors import LeaseLost
 from jobstate.domain.job import Job, Lease
 from jobstate.domain.leases import is_undone
-from jobstate.repository import Claimed
-from jobstate.worker.logs import BOUND
+from jobstate.ports.repository import Claimed
+from jobstate.worker.run_log import BOUND
 
 
 class Holding:

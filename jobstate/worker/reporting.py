@@ -9,20 +9,20 @@ import threading
 from collections.abc import Iterable
 from datetime import timedelta
 
-from jobstate.context import Context
-from jobstate.domain import checked
+from jobstate.core.context import Context
+from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest, LeaseLost
 from jobstate.domain.logs import MAX_DETAILS, MAX_MESSAGE, LogEntry, LogLevel, details_text, level_of, shortened
 from jobstate.domain.metrics import Counters
 from jobstate.domain.output import OutputRow, record_text
-from jobstate.domain.ranges import TableProgress
+from jobstate.domain.progress import TableProgress
 from jobstate.domain.report import NOTHING, Report
-from jobstate.repository import Claimed
-from jobstate.worker.buffer import ProgressBuffer
+from jobstate.ports.repository import Claimed
+from jobstate.worker.entry_buffer import MAX_LOGS_WAITING, MAX_OUTPUT_WAITING, EntryBuffer
 from jobstate.worker.holding import Holding
-from jobstate.worker.journal import MAX_LOGS_WAITING, MAX_OUTPUT_WAITING, Journal
-from jobstate.worker.logs import RunLog
-from jobstate.worker.metering import MAX_OPERATORS, MetricsBuffer
+from jobstate.worker.metrics_buffer import MAX_OPERATORS, MetricsBuffer
+from jobstate.worker.progress_buffer import ProgressBuffer
+from jobstate.worker.run_log import RunLog
 
 _LOG = "log"
 
@@ -34,8 +34,8 @@ class Reporting(Holding):
     _logger: RunLog | None = None
     _progress: ProgressBuffer | None = None
     _metrics: MetricsBuffer | None = None
-    _logs: Journal[LogEntry] | None = None
-    _output: Journal[OutputRow] | None = None
+    _logs: EntryBuffer[LogEntry] | None = None
+    _output: EntryBuffer[OutputRow] | None = None
     _emitting: frozenset[str] = frozenset()
 
     def __init__(self, context: Context, claimed: Claimed) -> None:
@@ -142,8 +142,8 @@ class Reporting(Holding):
         """Write to the log of the job; `log` is what handlers use. What is too long is cut, with a mark."""
         now = self._context.clock.now()
         told = level_of(level)
-        operator = None if operator_id is None else checked.text("operator_id", operator_id)
-        task = None if task_index is None else checked.integer("task_index", task_index, 0, checked.MAX_ID)
+        operator = None if operator_id is None else validation.text("operator_id", operator_id)
+        task = None if task_index is None else validation.integer("task_index", task_index, 0, validation.MAX_ID)
         said, more = shortened(message, MAX_MESSAGE), details_text(details)
         about = None if record is None else shortened(record, MAX_DETAILS)
         self._log_journal().add(LogEntry(0, now, told, operator, task, said, more, about))
@@ -158,7 +158,7 @@ class Reporting(Holding):
         Raises:
             InvalidRequest: An argument is not as described.
         """
-        operator = checked.text("operator_id", operator_id)
+        operator = validation.text("operator_id", operator_id)
         row = OutputRow(operator, 0, self._context.clock.now(), record_text(record))
         self._output_journal(operator).add(row)
 
@@ -212,11 +212,11 @@ class Reporting(Holding):
                 self._metrics = MetricsBuffer(self._claimed.metrics, self.job.claimed_us or 0)
             return self._metrics
 
-    def _log_journal(self) -> Journal[LogEntry]:
+    def _log_journal(self) -> EntryBuffer[LogEntry]:
         with self._making:
             if self._logs is None:
                 telemetry = self._context.repository.telemetry
-                made: Journal[LogEntry] = Journal(
+                made: EntryBuffer[LogEntry] = EntryBuffer(
                     MAX_LOGS_WAITING,
                     lambda _: _LOG,
                     lambda: {_LOG: telemetry.newest_log(self.id)},
@@ -225,11 +225,11 @@ class Reporting(Holding):
                 self._logs = self._logs or made  # an entry may have come while it was made: see `Journal`
             return self._logs
 
-    def _output_journal(self, operator_id: str) -> Journal[OutputRow]:
+    def _output_journal(self, operator_id: str) -> EntryBuffer[OutputRow]:
         with self._making:
             if self._output is None:
                 telemetry = self._context.repository.telemetry
-                self._output = Journal(
+                self._output = EntryBuffer(
                     MAX_OUTPUT_WAITING,
                     lambda row: row.operator_id,
                     lambda: telemetry.emitted(self.id),
@@ -273,7 +273,7 @@ class Reporting(Holding):
             taken = taken._replace(progress=self._progress.take())
         return taken or NOTHING
 
-    def _tell_of_losses(self, logs: Journal[LogEntry]) -> None:
+    def _tell_of_losses(self, logs: EntryBuffer[LogEntry]) -> None:
         lost = logs.lost()
         if lost:
             self.note(LogLevel.WARN, f"{lost} entries are lost: they came faster than they could be written")

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Final
 
 from jobstate.domain.errors import Fatal, JobStateError, JobStopping, LeaseLost, TransitionNotAllowed
-from jobstate.worker.logs import enter, leave
+from jobstate.worker.run_log import enter, leave
 from jobstate.worker.standing import logger
 from jobstate.worker.verbs import Verbs
 
@@ -47,8 +47,8 @@ class Run(Verbs):
 
     def enter_what_observers_want(self) -> None:
         """For who enters a block: also what observers want it to be within."""
-        if self._context.audience is not None:
-            self._within = self._context.audience.within(self.job)
+        if self._context.dispatcher is not None:
+            self._within = self._context.dispatcher.within(self.job)
             self._within.__enter__()
 
     def leave_what_observers_want(

@@ -6,15 +6,15 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final, Self
 
-from jobstate.context import Context
-from jobstate.domain import checked
+from jobstate.core.context import Context
+from jobstate.domain import validation
 from jobstate.domain.errors import JobStopping, LeaseLost
-from jobstate.domain.job import By, Stop, StopMode
+from jobstate.domain.job import Actor, Stop, StopMode
 from jobstate.domain.leases import Renewal
 from jobstate.domain.lifecycle import LEASED, STOP_PENDING
 from jobstate.domain.report import Report
-from jobstate.observing.observer import LeaseLoss
-from jobstate.repository import Claimed
+from jobstate.observers.observer import LeaseLoss
+from jobstate.ports.repository import Claimed
 from jobstate.worker.checkpointing import Checkpointing
 
 SHUTDOWN: Final = "shutdown"
@@ -41,7 +41,7 @@ class Standing(Checkpointing):
 
     def __init__(self, context: Context, claimed: Claimed, lease: float, claimed_at: float) -> None:
         super().__init__(context, claimed)
-        self._by = By(f"worker:{claimed.job.worker_id}")
+        self._by = Actor(f"worker:{claimed.job.worker_id}")
         self._lease_seconds = lease
         self._valid_until = claimed_at + lease
 
@@ -116,7 +116,7 @@ class Standing(Checkpointing):
             self._valid_until = max(self._valid_until, valid_until)
         self._rescale_to = renewal.rescale_to
         if renewal.state in STOP_PENDING and renewal.stop_mode is not None:
-            deadline = None if renewal.stop_deadline_us is None else checked.instant(renewal.stop_deadline_us)
+            deadline = None if renewal.stop_deadline_us is None else validation.instant(renewal.stop_deadline_us)
             self._stop = Stop(StopMode(renewal.stop_mode), deadline, renewal.stop_reason, None)
         self._tell_noticed()
 
@@ -160,7 +160,7 @@ class Standing(Checkpointing):
         events = self._context.repository.history.events(self.id)
         of_this_run = (event for event in events if event.attempt == self.job.attempt and event.from_state in LEASED)
         end = next((event for event in of_this_run if event.to_state not in LEASED), None)
-        return not events or (end is not None and end.actor == self._by.actor)
+        return not events or (end is not None and end.actor == self._by.name)
 
     def _end_for_good(self) -> None:
         self._settled = True
@@ -193,8 +193,8 @@ class Standing(Checkpointing):
             self._loss_told = True
         finally:
             self._writing.release()
-        if self._context.audience is not None:
-            self._context.audience.interject(LeaseLoss(self.job, self._context.clock.now()))
+        if self._context.dispatcher is not None:
+            self._context.dispatcher.interject(LeaseLoss(self.job, self._context.clock.now()))
         return True
 
     def _warn(self, message: str, *said: object, exc_info: BaseException | None = None) -> None:

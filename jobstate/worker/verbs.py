@@ -8,15 +8,15 @@ from contextlib import ExitStack
 from datetime import timedelta
 from typing import Self
 
-from jobstate.context import Context
-from jobstate.domain import checked, rescaling
+from jobstate.core.context import Context
 from jobstate.domain import leases as rules
+from jobstate.domain import rescales, validation
 from jobstate.domain.errors import LeaseLost, TransitionNotAllowed
 from jobstate.domain.failure import Failure, FailureKind
 from jobstate.domain.job import Job, Stop
 from jobstate.domain.logs import LogLevel
-from jobstate.domain.moves import Decision
 from jobstate.domain.report import NOTHING
+from jobstate.domain.transitions import Decision
 from jobstate.worker.standing import Standing
 
 
@@ -106,7 +106,7 @@ class Verbs(Standing):
             The job: Recovering, Failed, or Stopped when a stop was pending.
         """
         if domain is not None:
-            checked.instance("domain", domain, str)
+            validation.instance("domain", domain, str)
         kind = FailureKind.ERROR if retryable else FailureKind.FATAL
         if isinstance(failure, BaseException):
             told = Failure(
@@ -116,7 +116,7 @@ class Verbs(Standing):
                 "".join(traceback.format_exception(failure)),
             )
         else:
-            told = Failure(checked.message("failure", failure), kind, domain)
+            told = Failure(validation.message("failure", failure), kind, domain)
         if told != self._noted:  # a busy store has this repeated
             self._noted = told
             self.note(LogLevel.ERROR, told.message, details=told.traceback)
@@ -125,7 +125,7 @@ class Verbs(Standing):
 
     def release(self, delay: float | timedelta = 0.0) -> Job:
         """Hand the job back, uncharged, to be claimed again after `delay`; Stopped when a stop was pending."""
-        wait = checked.duration_us("delay", delay)
+        wait = validation.duration_us("delay", delay)
         return self._end(lambda job, now: rules.release(job, self.token, now + wait, now, self._by))
 
     def begin_stop(self) -> Job:
@@ -150,7 +150,7 @@ class Verbs(Standing):
             LeaseLost: The lease is gone.
         """
         answer = self.parallelism if self._rescale_read is None else self._rescale_read
-        job = self._change(lambda job, now: rescaling.resume(job, self.token, answer, now, self._by)).job
+        job = self._change(lambda job, now: rescales.resume(job, self.token, answer, now, self._by)).job
         self._rescaled_to, self._rescale_to, self._rescale_read = job.parallelism, job.rescale_to, None
         if job.stop is not None:
             self._stop = job.stop

@@ -11,14 +11,14 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Final
 
-from jobstate.context import Context, Pauses
-from jobstate.domain import checked
+from jobstate.core.context import Context, PollInterval
+from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest, JobStateError
-from jobstate.repository import WorkerInfo
+from jobstate.ports.repository import WorkerInfo
 from jobstate.system import host, pid
-from jobstate.worker.heart import Heart
+from jobstate.worker.heartbeat import HeartbeatThread
 from jobstate.worker.run import Run
-from jobstate.worker.shift import Shift
+from jobstate.worker.session import WorkerSession
 from jobstate.worker.signals import shutdown_on_signal
 
 Handler = Callable[[Run], object]
@@ -51,15 +51,15 @@ class Worker:
         shutdown_timeout: float | timedelta,
         until_idle: bool,
     ) -> None:
-        self.node_id = checked.text("node_id", node_id)
-        self._kinds = checked.kinds(kinds)
-        self._lease = checked.duration_us("lease", lease, positive=True) / 1_000_000
-        self._patience = checked.seconds_of("shutdown_timeout", shutdown_timeout)
+        self.node_id = validation.text("node_id", node_id)
+        self._kinds = validation.kinds(kinds)
+        self._lease = validation.duration_us("lease", lease, positive=True) / 1_000_000
+        self._patience = validation.seconds_of("shutdown_timeout", shutdown_timeout)
         self._until_idle = until_idle
         self._context = context
-        self._pauses = Pauses()
+        self._pauses = PollInterval()
         self._ending = False  # only ever set, also by a signal handler, which must not take a lock
-        self._shift: Shift | None = None
+        self._shift: WorkerSession | None = None
         self._entered = ExitStack()
 
     def __enter__(self) -> Worker:
@@ -96,7 +96,7 @@ class Worker:
                 claimed.
             concurrency: 1..1000.
         """
-        checked.integer("concurrency", concurrency, 1, 1000)
+        validation.integer("concurrency", concurrency, 1, 1000)
         kinds = self._kinds_of(handlers)
         for kind in kinds:
             check_handler(kind, handlers.get(kind))
@@ -117,17 +117,17 @@ class Worker:
         """The kinds to claim where these handlers serve."""
         if not handlers or not isinstance(handlers, Mapping):
             raise InvalidRequest("handlers", "must name at least one kind and its handler")
-        return self._kinds or checked.kinds(list(handlers)) or []
+        return self._kinds or validation.kinds(list(handlers)) or []
 
-    def _sign_on(self, concurrency: int) -> Shift:
+    def _sign_on(self, concurrency: int) -> WorkerSession:
         now = self._context.clock.now()
         kinds = None if self._kinds is None else tuple(self._kinds)
         info = WorkerInfo(self.node_id, now, now, host(), pid(), kinds, concurrency)
-        return Shift(
+        return WorkerSession(
             self._context, info, self._lease, lambda: self._ending, self._patience, until_idle=self._until_idle
         )
 
-    def _begin(self, concurrency: int) -> Shift:
+    def _begin(self, concurrency: int) -> WorkerSession:
         if self._shift is not None:
             raise InvalidRequest("worker", f"{self.node_id} is at work already; make another one")
         self._ending = False
@@ -146,12 +146,12 @@ class Worker:
             self._shift = None
             self._entered.close()
 
-    def _at_work(self) -> Shift:
+    def _at_work(self) -> WorkerSession:
         if self._shift is None:
             raise InvalidRequest("worker", "is used inside its `with` block, which starts the heartbeats")
         return self._shift
 
-    def _claim(self, shift: Shift, kinds: Sequence[str] | None, limit: int) -> list[Run]:
+    def _claim(self, shift: WorkerSession, kinds: Sequence[str] | None, limit: int) -> list[Run]:
         """Up to `limit` runs; waits for the first. Empty when the worker is to end."""
         while not self._ending:
             attempt = shift.attempt(kinds, limit)
@@ -173,7 +173,9 @@ class Worker:
             self._context.rest(pause)
             waited += pause
 
-    def _serve(self, shift: Shift, kinds: Sequence[str], handlers: Mapping[str, Handler], concurrency: int) -> None:
+    def _serve(
+        self, shift: WorkerSession, kinds: Sequence[str], handlers: Mapping[str, Handler], concurrency: int
+    ) -> None:
         heart = shift.heart
         active: set[Run] = set()
         while not self._ending:
@@ -194,7 +196,7 @@ class Worker:
         while active and heart.held() and heart.error is None and (not self._ending or clock.monotonic() < until):
             heart.wait_for_change(LOOK_AGAIN)
 
-    def _handle(self, run: Run, handler: Handler, heart: Heart, active: set[Run]) -> None:
+    def _handle(self, run: Run, handler: Handler, heart: HeartbeatThread, active: set[Run]) -> None:
         try:
             with run:
                 call(handler, run)

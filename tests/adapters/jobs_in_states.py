@@ -9,7 +9,7 @@ from itertools import count
 from typing import Final
 
 from jobstate import JobStore, State
-from jobstate.testing.routes import NEVER_CLAIMED, ROUTES, lead
+from jobstate.testing.paths import NEVER_CLAIMED, ROUTES, lead
 
 LEASE: Final = timedelta(days=1)
 """Long enough for any test: nothing falls due by itself."""

@@ -17,7 +17,7 @@ from jobstate import JobClient, JobStore, LogLevel, OperatorKind, OperatorState,
 from jobstate.client import following
 from jobstate.domain.errors import JobStateError
 from jobstate.http import Settings
-from jobstate.lists import Place
+from jobstate.ports.queries import LogRange
 from jobstate.testing.clock import ManualClock
 from tests.adapters.server import serving
 from tests.adapters.test_client import later
@@ -258,7 +258,7 @@ def test_following_a_log_looks_at_each_entry_once_and_passes_over_none(
     telemetry = type(world.store.repository.telemetry)
     looks: list[int] = []
 
-    def logs(self: Any, job_id: int, wanted: Any, place: Place, look: Any = telemetry.logs) -> Any:
+    def logs(self: Any, job_id: int, wanted: Any, place: LogRange, look: Any = telemetry.logs) -> Any:
         assert place.after is not None
         looks.append(place.after)
         return look(self, job_id, wanted, place)

@@ -29,7 +29,7 @@ import jobstate
 from jobstate import JobClient, ServerUnreachable, UnexpectedAnswer
 from jobstate.client.connection import Connection
 from jobstate.client.stream import Parser
-from jobstate.domain.job import By
+from jobstate.domain.job import Actor
 from jobstate.http import Settings
 from jobstate.system import SystemClock
 from jobstate.wire import amp, records
@@ -129,7 +129,7 @@ def test_a_server_that_comes_soon_is_met(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
     with jobstate.open(tmp_path / "jobs.db") as store, ExitStack() as after:
         clock = UntilItIsThere(lambda: after.enter_context(serving(store, port=port)))
-        client = JobClient(Connection(f"http://127.0.0.1:{port}", None, 10.0, clock), By("ana"))
+        client = JobClient(Connection(f"http://127.0.0.1:{port}", None, 10.0, clock), Actor("ana"))
         assert client.submit("load").id == 1
         assert clock.pauses == 1
         client.close()

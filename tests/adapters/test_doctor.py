@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from jobstate import JobStore, WorkerInfo
-from jobstate.doctor import Check, examine
+from jobstate.store.doctor import Check, examine
 from jobstate.testing.clock import ManualClock
 
 

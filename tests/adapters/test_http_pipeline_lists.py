@@ -20,7 +20,7 @@ from tests.adapters.refusing import assert_refused
 
 pytestmark = pytest.mark.parametrize("running_api", [Dialect.DOCS], indirect=True, scope="module")
 
-Shown = dict[str, Any]
+ForwardedProperty = dict[str, Any]
 FIELDS: Final = ("created_at", "start_time", "finish_time", "state", "run_id")
 ORDERS: Final[dict[str, tuple[str, bool]]] = {
     **{field: (field, False) for field in FIELDS},
@@ -30,7 +30,7 @@ ORDERS: Final[dict[str, tuple[str, bool]]] = {
 }
 
 
-def listed(api: Api, **query: object) -> tuple[list[Shown], bool]:
+def listed(api: Api, **query: object) -> tuple[list[ForwardedProperty], bool]:
     answer = api.ask("GET", f"/api/v1/jobs?{urlencode(query)}")
     assert answer.status == 200, answer.text
     assert list(answer.json) == ["data", "has_more"]
@@ -41,7 +41,7 @@ def ids(api: Api, **query: object) -> list[int]:
     return [int(job["id"].removeprefix("job_")) for job in listed(api, limit=1000, **query)[0]]
 
 
-def populate(api: Api) -> list[Shown]:
+def populate(api: Api) -> list[ForwardedProperty]:
     """Some thirty jobs, of pipelines and of none, some at the same time; newest first."""
     chosen = random.Random(4)
     states = [*State] * 3
@@ -57,10 +57,10 @@ def populate(api: Api) -> list[Shown]:
     return found
 
 
-def in_order(jobs: list[Shown], field: str, falling: bool) -> list[Shown]:
+def in_order(jobs: list[ForwardedProperty], field: str, falling: bool) -> list[ForwardedProperty]:
     """As Python sorts what is shown: by the field, then the id; where there is no value, last."""
 
-    def number(job: Shown) -> int:
+    def number(job: ForwardedProperty) -> int:
         return int(job["id"].removeprefix("job_"))
 
     there = sorted(
@@ -96,7 +96,7 @@ def test_a_list_goes_on_until_it_says_that_there_is_no_more(api: Api, order: dic
 
 def test_a_list_goes_on_behind_a_job_also_where_no_offset_reaches(api: Api) -> None:
     jobs = populate(api)
-    seen: list[Shown] = []
+    seen: list[ForwardedProperty] = []
     query: dict[str, str] = {}
     more = True
     while more:
@@ -112,7 +112,7 @@ def test_a_list_goes_on_behind_a_job_also_where_no_offset_reaches(api: Api) -> N
 
 def test_filters_combine(api: Api) -> None:
     jobs = populate(api)
-    tests: dict[str, dict[str, Callable[[Shown], bool]]] = {
+    tests: dict[str, dict[str, Callable[[ForwardedProperty], bool]]] = {
         "pipeline_id": {"pipe_1": lambda job: job["pipeline_id"] == "pipe_1", "pipe_3": lambda _: False},
         "running": {
             "true": lambda job: job["lifecycle"] in ("Running", "Rescaling"),

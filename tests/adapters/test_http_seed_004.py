@@ -18,7 +18,7 @@ import pytest
 
 import jobstate
 from jobstate import OperatorState, Run
-from jobstate.domain import checked
+from jobstate.domain import validation
 from jobstate.domain.lifecycle import LIFECYCLE, State, Trigger
 from jobstate.http import Settings
 from jobstate.testing.clock import ManualClock
@@ -151,7 +151,7 @@ def next_checkpoint(store: jobstate.JobStore, number: int) -> None:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    clock = ManualClock(checked.instant(NOW * 1000))
+    clock = ManualClock(validation.instant(NOW * 1000))
     with jobstate.open(tmp_path / "jobs.db", durability="normal", clock=clock) as store:
         for _ in range(2):  # the first two runs of the pipeline
             store.stop(store.submit("etl", pipeline_id="pipe_1234567890"), mode="force")
@@ -253,7 +253,7 @@ def test_the_published_stop_is_answered_with_when_it_is_over(world: World) -> No
 
 def test_the_published_arithmetic_of_a_stop_is_kept(tmp_path: Path) -> None:
     """1704067200000 and 30 seconds are 1704067230000, and 30 seconds go without saying."""
-    clock = ManualClock(checked.instant(NOW * 1000))
+    clock = ManualClock(validation.instant(NOW * 1000))
     with jobstate.open(tmp_path / "jobs.db", clock=clock) as store, serving(store, Settings(sweep_every=60)) as server:
         for body in (json.loads(STOP), None, {}, {"mode": "immediate"}):
             store.submit("etl")

@@ -13,7 +13,7 @@ import pytest
 
 import jobstate
 from jobstate import Run
-from jobstate.domain import checked
+from jobstate.domain import validation
 from jobstate.http import Settings
 from jobstate.testing.clock import ManualClock
 from tests.adapters.jobs_in_states import LEASE, next_id
@@ -152,7 +152,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    clock = ManualClock(checked.instant(NOW * 1000))
+    clock = ManualClock(validation.instant(NOW * 1000))
     with jobstate.open(tmp_path / "jobs.db", durability="normal", clock=clock) as store:
         next_id(store, 9876543210)
         store.submit("etl", pipeline_id="pipe_1234567890", parallelism=4)

@@ -10,9 +10,9 @@ import jobstate
 from jobstate import State
 from jobstate.domain.errors import JobNotTerminal
 from jobstate.domain.lifecycle import LIFECYCLE, TERMINAL, Trigger
-from jobstate.domain.removal import PRUNE_WORDS
+from jobstate.domain.operator_actions import PRUNE_WORDS
 from jobstate.testing.contract.situations import everything
-from jobstate.testing.routes import WHY
+from jobstate.testing.paths import WHY
 from jobstate.wire import amp
 from jobstate.wire.errors import code_of
 from jobstate.wire.vocabulary import spelled

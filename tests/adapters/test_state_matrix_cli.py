@@ -9,11 +9,10 @@ import pytest
 import jobstate
 from jobstate import State
 from jobstate.cli.session import CONFLICT, USAGE
-from jobstate.domain.actions import Action, allowed_actions
 from jobstate.domain.errors import JobNotTerminal
 from jobstate.domain.lifecycle import LEASED, LIFECYCLE, TERMINAL, Trigger
-from jobstate.domain.removal import PRUNE_WORDS
-from jobstate.testing import routes
+from jobstate.domain.operator_actions import PRUNE_WORDS, Action, allowed_actions
+from jobstate.testing import paths
 from jobstate.testing.contract.situations import Entry
 from jobstate.wire import amp
 from jobstate.wire.errors import code_of
@@ -38,7 +37,7 @@ def test_the_command_line_shows_a_job_in_any_state_as_its_dialect_spells_it(shel
     before = shell.entries()
     assert shell.json("inspect", job_id) == document_of(before[job_id])
     assert shell.json("inspect", job_id)["status"] == spelled(state, Dialect.AMPCTL)
-    detail = {"detail": routes.WHY} if state in GROUPS["error"] else {}
+    detail = {"detail": paths.WHY} if state in GROUPS["error"] else {}
     expected = {"job_id": job_id, "job_status": spelled(state, Dialect.AMPCTL), "tables": {}, **detail}
     assert shell.json("progress", job_id) == expected
     assert shell.entries() == before

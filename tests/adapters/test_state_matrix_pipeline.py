@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from jobstate import State
-from jobstate.domain.actions import Action, allowed_actions
 from jobstate.domain.errors import JobNotTerminal, RestartNotAllowed
 from jobstate.domain.lifecycle import LEASED, LIFECYCLE, LIVE, STOP_PENDING, TERMINAL, Trigger
 from jobstate.domain.metrics import Counters
+from jobstate.domain.operator_actions import Action, allowed_actions
 from jobstate.testing.contract.situations import everything
 from jobstate.wire import pipeline
 from jobstate.wire.vocabulary import Dialect, spelled

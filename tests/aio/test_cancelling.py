@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from jobstate import Job, JobStore, State, StoreReadOnly, aio
-from jobstate.aio.lanes import CHANGES
+from jobstate.aio.thread_pools import CHANGES
 from tests.aio.cancelling import WAYS, Suspended, cancelled_everywhere
 from tests.aio.conftest import LOOPS, RunMain, threads
 

@@ -17,7 +17,7 @@ import pytest
 
 import jobstate
 from jobstate import InvalidRequest, JobStore, State, StoreBusy, StoreClosed, StoreForked, StoreUnavailable, aio
-from jobstate.aio.lanes import CHANGES, LOOKS
+from jobstate.aio.thread_pools import CHANGES, LOOKS
 from tests.aio.conftest import RunMain, connections, threads
 
 

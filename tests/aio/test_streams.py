@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobstate import InvalidRequest, JobNotFound, JobStore, State, WaitTimeout, aio
-from jobstate.aio import pauses
+from jobstate.aio import polling
 from jobstate.testing.clock import ManualClock
 from tests.aio.conftest import RunMain, threads
 
@@ -177,7 +177,7 @@ def test_a_wait_ends_with_its_job(path: Path, store: JobStore, run: RunMain) -> 
 
 
 def test_a_wait_settles_its_job_when_it_is_due(path: Path, store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pauses, "_AT_MOST", 3600.0)
+    monkeypatch.setattr(polling, "_AT_MOST", 3600.0)
     job = store.submit("extract", max_attempts=1)
     store.claim("w1", lease=0.2)
 

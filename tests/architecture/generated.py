@@ -11,7 +11,7 @@ import jobstate
 from jobstate.client import errors as client_errors
 from jobstate.domain.errors import JobStateError
 from jobstate.domain.lifecycle import LIFECYCLE, State, Trigger
-from jobstate.domain.machine import mermaid
+from jobstate.domain.state_machine import mermaid
 from jobstate.http import create_app
 
 _EVERYWHERE: Final = {"400", "401", "403", "413", "415", "500", "503"}

@@ -20,7 +20,7 @@ EMBEDDED: Final[dict[str, Any]] = {"table_prefix": "queue_"}
 QUICK: Final[dict[str, Any]] = {"durability": "normal"}
 
 
-class Place:
+class LogRange:
     """Where the stores of one test are made: a folder of its own, and what is to be closed after it."""
 
     def __init__(self, folder: Path, blanks: dict[str, Path], after: ExitStack) -> None:
@@ -48,17 +48,17 @@ def _database(path: Path) -> peewee.SqliteDatabase:
     return database
 
 
-def _memory(place: Place) -> StoreKind:
+def _memory(place: LogRange) -> StoreKind:
     return StoreKind(make=lambda: ":memory:", again=None, from_backup=lambda path: path)
 
 
-def _file(place: Place) -> StoreKind:
+def _file(place: LogRange) -> StoreKind:
     return StoreKind(
         make=lambda: place.path("file"), again=lambda path: path, from_backup=lambda path: path, options=QUICK
     )
 
 
-def _observed(place: Place) -> StoreKind:
+def _observed(place: LogRange) -> StoreKind:
     return StoreKind(
         make=lambda: place.path("file"),
         again=lambda path: path,
@@ -67,7 +67,7 @@ def _observed(place: Place) -> StoreKind:
     )
 
 
-def _database_of_the_caller(place: Place) -> StoreKind:
+def _database_of_the_caller(place: LogRange) -> StoreKind:
     return StoreKind(
         make=lambda: place.database(place.path("database of the caller")),
         again=lambda database: place.database(Path(database.database)),
@@ -100,5 +100,5 @@ def blanks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def store_kind(request: pytest.FixtureRequest, blanks: dict[str, Path], tmp_path: Path) -> Iterator[StoreKind]:
     """The kind of store under test."""
     with ExitStack() as after:
-        kind: StoreKind = request.param(Place(tmp_path, blanks, after))
+        kind: StoreKind = request.param(LogRange(tmp_path, blanks, after))
         yield kind

@@ -6,15 +6,15 @@ import os
 from typing import Any
 
 import jobstate
-from jobstate import port
-from jobstate.repository import Repository
+from jobstate.ports import conformance
+from jobstate.ports.repository import Repository
 
 
 class Part:
     """A part of a store, with the methods of its protocol."""
 
     def __init__(self, protocol: type, inner: Any) -> None:
-        for name in port.methods_of(protocol):
+        for name in conformance.methods_of(protocol):
             setattr(self, name, getattr(inner, name))
 
 
@@ -24,7 +24,7 @@ class Ported(Part):
     def __init__(self, inner: Repository) -> None:
         super().__init__(Repository, inner)
         self.path = inner.path
-        for name, protocol in port.parts().items():
+        for name, protocol in conformance.parts().items():
             setattr(self, name, Part(protocol, getattr(inner, name)))
 
 

@@ -17,16 +17,16 @@ import pytest
 
 import jobstate
 from jobstate import JobStore, Lease, LogEntry, OperatorKind, Run, RunHandler, StoreBusy
-from jobstate.domain import latencies as domain_latencies
+from jobstate.domain import latency_quantiles as domain_latencies
 from jobstate.domain.logs import LogFilter
 from jobstate.domain.report import Report
-from jobstate.lists import Place
+from jobstate.ports.queries import LogRange
 from jobstate.storage.transaction import Transaction
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract import StoreFixtures
 from jobstate.testing.contract.situations import AT_ONCE, claimed, running
-from jobstate.worker import journal
-from jobstate.worker.journal import MAX_LOGS_WAITING, MAX_OUTPUT_WAITING
+from jobstate.worker import entry_buffer
+from jobstate.worker.entry_buffer import MAX_LOGS_WAITING, MAX_OUTPUT_WAITING
 
 
 def _busy(*_: object) -> dict[str, int]:
@@ -171,7 +171,7 @@ class TestBeneath(StoreFixtures):
                 run.log.info("second")
                 run.flush()
 
-        monkeypatch.setattr(journal, "replace", number_it)
+        monkeypatch.setattr(entry_buffer, "replace", number_it)
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
         thread.join(30)
@@ -211,7 +211,7 @@ class TestBeneath(StoreFixtures):
         look, looks = telemetry.logs, list[int]()
         rounds = iter(range(50))
 
-        def counted(self: Any, job_id: int, wanted: LogFilter, place: Place) -> list[LogEntry]:
+        def counted(self: Any, job_id: int, wanted: LogFilter, place: LogRange) -> list[LogEntry]:
             assert place.after is not None
             looks.append(place.after)
             return look(self, job_id, wanted, place)

@@ -29,7 +29,7 @@ def test_what_it_lacks_is_named() -> None:
         jobstate.open(own)
     assert str(refused.value) == (
         "target: is a store without backup, leases.look, history.events, workers; "
-        "jobstate.repository.Repository says what they do"
+        "jobstate.ports.repository.Repository says what they do"
     )
 
 
@@ -44,7 +44,9 @@ def test_options_that_it_could_not_heed_are_refused(options: dict[str, Any]) -> 
 
 
 def test_what_is_no_store_at_all_is_told_what_would_be() -> None:
-    with pytest.raises(InvalidRequest, match=r"a path, a peewee SqliteDatabase or a jobstate\.repository\.Repository"):
+    with pytest.raises(
+        InvalidRequest, match=r"a path, a peewee SqliteDatabase or a jobstate\.ports\.repository\.Repository"
+    ):
         jobstate.open(object())
 
 

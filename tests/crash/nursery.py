@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jobstate
-from jobstate.domain import checked
+from jobstate.domain import validation
 from jobstate.testing.clock import ManualClock
 from tests.crash.counting import KIND, NEVER, Kill, work
 from tests.processes.team import PATIENCE, ROOT
@@ -108,7 +108,7 @@ def _warm_up() -> None:
         path, clock = f"{folder}/jobs.db", ManualClock()
         with jobstate.open(path, clock=clock) as jobs:
             jobs.submit(KIND)
-        work(path, f"{folder}/effects", checked.instant(clock.now()), NEVER)
+        work(path, f"{folder}/effects", validation.instant(clock.now()), NEVER)
 
 
 def _child(database: str, effects: str, now: datetime, kill: Kill, writer: int) -> None:

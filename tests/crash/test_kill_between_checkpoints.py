@@ -17,8 +17,8 @@ import pytest
 
 import jobstate
 from jobstate import Counters, Job, JobStore, RetryPolicy, State
-from jobstate.domain import checked
-from jobstate.latency import Histogram
+from jobstate.core.latency import Histogram
+from jobstate.domain import validation
 from jobstate.testing.clock import ManualClock
 from tests.crash.counting import (
     EVERY,
@@ -64,7 +64,7 @@ class Scene:
     def work(self, kill: Kill = NEVER, *, after: float | None = None) -> End:
         """Let a worker work, and hold what it did against the checkpoint that it started from."""
         start = self.newest()
-        end = self.nursery.worker(self.path, self.effects, checked.instant(self.clock.now()), kill, after=after)
+        end = self.nursery.worker(self.path, self.effects, validation.instant(self.clock.now()), kill, after=after)
         self.check_the_run_that_started_from(start)
         return end
 

@@ -24,13 +24,13 @@ from enum import StrEnum
 from itertools import product
 from typing import Final, NamedTuple
 
-from jobstate.domain import leases, removal, rescaling, stopping
+from jobstate.domain import leases, operator_actions, rescales, stops
 from jobstate.domain.errors import JobNotTerminal, JobStateError, LeaseLost, TransitionNotAllowed
 from jobstate.domain.failure import Failure, FailureKind
-from jobstate.domain.job import By, Job, StopMode
+from jobstate.domain.invariants import faults
+from jobstate.domain.job import Actor, Job, StopMode
 from jobstate.domain.lifecycle import HELD, INITIAL, LIFECYCLE, STOP_PENDING, TERMINAL, State, Trigger
-from jobstate.domain.moves import Decision
-from jobstate.domain.shape import faults
+from jobstate.domain.transitions import Decision
 from tests.unit.building import NOW, SECOND, job
 from tests.values import replace
 
@@ -47,7 +47,7 @@ MOST_WORLDS: Final = 200_000
 
 ERROR: Final = Failure("it broke", FailureKind.ERROR)
 FATAL: Final = Failure("it cannot work", FailureKind.FATAL)
-SOMEONE: Final = By("someone", "because")
+SOMEONE: Final = Actor("someone", "because")
 
 
 class Standing(StrEnum):
@@ -117,7 +117,7 @@ class Move(NamedTuple):
 
 def _rescale(subject: Job, _: int) -> Decision:
     """An operator asks for the other one of two numbers of tasks: more would only be more of the same."""
-    return rescaling.rescale(subject, _other(subject.rescale_to or subject.parallelism), 0.0, NOW, SOMEONE)
+    return rescales.rescale(subject, _other(subject.rescale_to or subject.parallelism), 0.0, NOW, SOMEONE)
 
 
 def _other(tasks: int) -> int:
@@ -125,7 +125,7 @@ def _other(tasks: int) -> int:
 
 
 def _resume(tasks: int) -> Callable[[Job, int], Decision]:
-    return lambda subject, token: rescaling.resume(subject, token, tasks, NOW, SOMEONE)
+    return lambda subject, token: rescales.resume(subject, token, tasks, NOW, SOMEONE)
 
 
 VERBS: Final[dict[str, Callable[[Job, int], Decision]]] = {
@@ -148,7 +148,7 @@ ONLY_WHILE_STOPPING: Final = frozenset({"begin_stop", "finish_stop"})
 
 
 def _stop(mode: StopMode, timeout: int) -> Callable[[Job, int], Decision]:
-    return lambda subject, _: stopping.stop(subject, mode, NOW + timeout, 0.0, NOW, SOMEONE)
+    return lambda subject, _: stops.stop(subject, mode, NOW + timeout, 0.0, NOW, SOMEONE)
 
 
 STOPS: Final = {
@@ -295,7 +295,7 @@ class Explorer:
     def _deleted(self, world: World) -> World:
         subject = self.jobs[world.job]
         try:
-            removal.check_deletable(subject)
+            operator_actions.check_deletable(subject)
         except JobNotTerminal:
             if subject.state in TERMINAL:
                 raise Violation("a job that has ended could not be deleted") from None

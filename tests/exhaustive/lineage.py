@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from jobstate.domain import leases, restarting
+from jobstate.domain import leases, restarts
 from jobstate.domain.checkpoints import Checkpoint, CheckpointState
 from jobstate.domain.errors import LeaseLost, RestartNotAllowed
 from jobstate.domain.job import Job, StopMode, StopOutcome
 from jobstate.domain.lifecycle import LIVE, TERMINAL, State
-from jobstate.domain.restarting import Wish
+from jobstate.domain.restarts import RestartRequest
 from tests.exhaustive.explorer import (
     MOST_WORLDS,
     OPERATOR,
@@ -149,7 +149,10 @@ class LineageExplorer:
                 name = f"old: {move}"
                 found.append((name, self._old(here, move)))
             for process in range(len(AWAY)):
-                for verb, wanted in (("begins", Point.IN_PROGRESS), ("completes", Point.COMPLETED)):
+                for verb, wanted in (
+                    ("begins", Point.IN_PROGRESS),
+                    ("completes", Point.COMPLETED),
+                ):
                     name = f"old: {'AB'[process]} {verb} a checkpoint"
                     found.append((name, self._checkpoint(here, process, wanted)))
             for move in self.new_moves:
@@ -219,7 +222,7 @@ class LineageExplorer:
         successor = None if here.new is None else self._job(here.new)
         lives = successor is not None and successor.state in LIVE
         try:
-            restarting.check_restartable(subject, NEW_ID if lives else None)
+            restarts.check_restartable(subject, NEW_ID if lives else None)
         except RestartNotAllowed:
             if subject.state in {State.FAILED, State.STOPPED} and not lives:
                 raise Violation("a restart was refused that nothing speaks against") from None
@@ -233,7 +236,7 @@ class LineageExplorer:
         self._check_that_only_completed_checkpoints_are_restored(subject)
         if successor is not None:
             return here
-        wanted = restarting.successor(subject, Wish())
+        wanted = restarts.successor(subject, RestartRequest())
         born = job(
             id=NEW_ID,
             state=wanted.state,
@@ -249,7 +252,7 @@ class LineageExplorer:
     def _check_that_only_completed_checkpoints_are_restored(subject: Job) -> None:
         for status in CheckpointState:
             try:
-                restarting.check_restorable(subject, _checkpoint(status, 0))
+                restarts.check_restorable(subject, _checkpoint(status, 0))
             except RestartNotAllowed:
                 if status is CheckpointState.COMPLETED:
                     raise Violation("a completed checkpoint could not be restored") from None

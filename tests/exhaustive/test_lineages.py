@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from jobstate.domain import leases, restarting
+from jobstate.domain import leases, restarts
 from jobstate.domain.job import Job
 from jobstate.domain.lifecycle import TERMINAL, State
 from tests.exhaustive.explorer import Violation
@@ -36,7 +36,7 @@ class Mutant:
     weakened: Callable[..., Any]
 
 
-_check_restartable: Final = restarting.check_restartable
+_check_restartable: Final = restarts.check_restartable
 
 
 def _whoever_restarts_it(job: Job, successor: int | None) -> None:
@@ -77,7 +77,7 @@ MUTANTS: Final = (
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.guard)
 def test_without_this_rule_some_interleaving_breaks_a_promise(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restarting, mutant.name, mutant.weakened)
+    monkeypatch.setattr(restarts, mutant.name, mutant.weakened)
     with pytest.raises(Violation, match=mutant.breaks) as found:
         LineageExplorer().run()
     print(found.value)
@@ -85,7 +85,7 @@ def test_without_this_rule_some_interleaving_breaks_a_promise(mutant: Mutant, mo
 
 
 def test_the_counterexample_of_two_successors_is_the_shortest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restarting, "check_restartable", _whoever_restarts_it)
+    monkeypatch.setattr(restarts, "check_restartable", _whoever_restarts_it)
     with pytest.raises(Violation) as found:
         LineageExplorer().run()
     assert len(found.value.path) == 4

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import jobstate
 from jobstate import State, Trigger
+from jobstate.domain.invariants import SHAPE
 from jobstate.domain.lifecycle import LEASE_EFFECT, LeaseEffect
-from jobstate.domain.shape import SHAPE
 from jobstate.storage.columns import column_of
 from jobstate.testing.clock import ManualClock
 

@@ -11,8 +11,8 @@ import pytest
 
 import jobstate
 from jobstate import State
+from jobstate.domain.invariants import SHAPE
 from jobstate.domain.lifecycle import INITIAL, LIVE, TERMINAL
-from jobstate.domain.shape import SHAPE
 from jobstate.storage.columns import FIXED_FIELDS, column_of
 from jobstate.testing.clock import ManualClock
 from tests.guards.ledger import KEY, NAMES, NEW_JOB, dump, row_of, stranger

@@ -19,7 +19,7 @@ import pytest
 
 import jobstate
 from jobstate import JobStore, State
-from jobstate.domain import checked
+from jobstate.domain import validation
 from jobstate.domain.lifecycle import LIVE, TERMINAL, states_named
 from jobstate.storage import engine
 from jobstate.testing.clock import ManualClock
@@ -43,7 +43,7 @@ class Statement(NamedTuple):
     plan: list[str]
 
 
-_LATER: Final = checked.instant(CLOCK.now()) + timedelta(days=1)
+_LATER: Final = validation.instant(CLOCK.now()) + timedelta(days=1)
 
 
 def _specs(**fields: Any) -> Callable[[int], dict[str, Any]]:

@@ -11,7 +11,7 @@ import pytest
 
 import jobstate
 from jobstate import JobStore, Run
-from jobstate.domain import checked
+from jobstate.domain import validation
 from tests.plans.test_query_plans import CLOCK, over, recorded
 
 SHORT, LONG = 1_000, 100_000
@@ -19,7 +19,7 @@ BETWEEN_FLUSHES: Final = 10_000
 BOUND: Final = 12_000
 """Instructions of any of these; reading a page of fifty entries takes some 3,000, walking the long log millions."""
 
-_BEGINNING: Final = checked.instant(CLOCK.now()) - timedelta(days=1)
+_BEGINNING: Final = validation.instant(CLOCK.now()) - timedelta(days=1)
 
 
 @pytest.fixture(scope="module", params=[SHORT, LONG])

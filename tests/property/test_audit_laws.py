@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from jobstate.domain.audit import audit_job
 from jobstate.domain.job import SUBMIT, Event, Job
 from jobstate.domain.lifecycle import LIFECYCLE, State, Trigger
-from tests.property.walking import Wish, law_of_lives, walk, walks, written
+from tests.property.walking import RestartRequest, law_of_lives, walk, walks, written
 from tests.unit.building import Life, history
 from tests.values import replace
 
-Walk = tuple[Life, list[Wish]]
+Walk = tuple[Life, list[RestartRequest]]
 Lived = tuple[Job, list[Event]]
 
 

@@ -10,11 +10,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobstate.domain import checked
-from jobstate.domain.checked import Json
+from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.failure import MAX_FAILURE_TEXT, Failure, FailureKind
 from jobstate.domain.job import NewJob, same_submission
+from jobstate.domain.validation import Json
 from tests.property.walking import law
 from tests.unit.building import job
 
@@ -66,7 +66,7 @@ def same_json(left: Json, right: Json) -> bool:
 @law
 @given(values)
 def test_what_is_accepted_comes_back_equal(value: Json) -> None:
-    stored = checked.json_text("d", value, LIMIT)
+    stored = validation.json_text("d", value, LIMIT)
     stored.encode("utf-8")
     assert same_json(json.loads(stored), value)
     assert "\\u0000" not in stored
@@ -76,7 +76,7 @@ def test_what_is_accepted_comes_back_equal(value: Json) -> None:
 @given(anything, st.integers(0, 200))
 def test_anything_is_accepted_or_refused_by_name(value: object, limit: int) -> None:
     try:
-        stored = checked.json_text("d", value, limit)
+        stored = validation.json_text("d", value, limit)
     except InvalidRequest as refusal:
         assert refusal.field.startswith("d")
     else:
@@ -87,22 +87,22 @@ def test_anything_is_accepted_or_refused_by_name(value: object, limit: int) -> N
 @law
 @given(values, st.data())
 def test_equal_values_have_one_canonical_text(value: Json, data: st.DataObject) -> None:
-    assert checked.canonical(value) == checked.canonical(respelt(data, value))
+    assert validation.canonical(value) == validation.canonical(respelt(data, value))
 
 
 @law
 @given(values, values)
 def test_values_that_differ_have_different_canonical_texts(left: Json, right: Json) -> None:
     if not same_json(left, right):
-        assert checked.canonical(left) != checked.canonical(right)
+        assert validation.canonical(left) != validation.canonical(right)
 
 
 @law
 @given(values)
 def test_a_canonical_text_is_that_value_and_its_own_canonical_text(value: Json) -> None:
-    text = checked.canonical(value)
+    text = validation.canonical(value)
     assert same_json(json.loads(text), value)
-    assert checked.canonical(json.loads(text)) == text
+    assert validation.canonical(json.loads(text)) == text
 
 
 @law
@@ -110,19 +110,19 @@ def test_a_canonical_text_is_that_value_and_its_own_canonical_text(value: Json) 
 def test_a_submission_is_recognised_however_its_descriptor_is_spelt(
     descriptor: dict[str, Json], data: st.DataObject
 ) -> None:
-    live = job(descriptor_json=checked.json_object("descriptor", descriptor, LIMIT))
-    again = checked.json_object("descriptor", respelt(data, descriptor), LIMIT)
+    live = job(descriptor_json=validation.json_object("descriptor", descriptor, LIMIT))
+    again = validation.json_object("descriptor", respelt(data, descriptor), LIMIT)
     assert same_submission(live, NewJob("extract", again)) is None
 
 
 @law
 @given(st.text(st.characters()), st.integers(1, 50))
 def test_storable_text_can_be_stored(value: str, longest: int) -> None:
-    stored = checked.storable(value, longest)
+    stored = validation.storable(value, longest)
     stored.encode("utf-8")
     assert "\0" not in stored
     assert len(stored) == min(len(value), longest)
-    assert checked.storable(stored, longest) == stored
+    assert validation.storable(stored, longest) == stored
 
 
 @law
@@ -133,7 +133,7 @@ def test_any_failure_can_be_stored_and_read_again(
     stored = Failure(message, kind, domain, traceback).to_json()
     stored.encode("utf-8")
     again = Failure.from_json(stored)
-    assert (again.message, again.kind, again.domain) == (checked.storable(message, MAX_FAILURE_TEXT), kind, domain)
+    assert (again.message, again.kind, again.domain) == (validation.storable(message, MAX_FAILURE_TEXT), kind, domain)
     assert (again.traceback is None) == (traceback is None)
     assert Failure.from_json(again.to_json()) == again
 
@@ -141,16 +141,16 @@ def test_any_failure_can_be_stored_and_read_again(
 @law
 @given(st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=zones))  # noqa: DTZ001
 def test_an_instant_survives_storage_whatever_its_time_zone(instant: datetime) -> None:
-    assert checked.instant(checked.instant_us("at", instant)) == instant.astimezone(UTC)
+    assert validation.instant(validation.instant_us("at", instant)) == instant.astimezone(UTC)
 
 
 @law
 @given(st.floats() | st.integers(-(10**30), 10**30))
 def test_a_duration_is_stored_in_microseconds_or_refused(seconds: float) -> None:
     try:
-        stored = checked.duration_us("lease", seconds)
+        stored = validation.duration_us("lease", seconds)
     except InvalidRequest:
         assert not (math.isfinite(seconds) and 0 <= seconds <= 10**9)
     else:
-        assert 0 <= stored <= checked.MAX_ID // 4
-        assert math.isclose(stored, seconds * 1_000_000, abs_tol=0.6) or stored == checked.MAX_ID // 4
+        assert 0 <= stored <= validation.MAX_ID // 4
+        assert math.isclose(stored, seconds * 1_000_000, abs_tol=0.6) or stored == validation.MAX_ID // 4

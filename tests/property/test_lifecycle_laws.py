@@ -9,15 +9,15 @@ from hypothesis import given
 from transitions import MachineError
 
 from jobstate.domain.errors import LeaseLost, TransitionNotAllowed
+from jobstate.domain.invariants import faults
 from jobstate.domain.lifecycle import EDGES, STOP_PENDING, TERMINAL, State, Trigger
-from jobstate.domain.machine import lifecycle_machine
-from jobstate.domain.moves import Decision, target
-from jobstate.domain.shape import faults
+from jobstate.domain.state_machine import lifecycle_machine
+from jobstate.domain.transitions import Decision, target
 from tests.property.walking import (
     VERBS,
     WORKER_VERBS,
     Command,
-    Wish,
+    RestartRequest,
     law_of_lives,
     steps,
     take,
@@ -28,7 +28,7 @@ from tests.property.walking import (
 )
 from tests.unit.building import NOW, TIMEOUT, Life, one_per_state
 
-Walk = tuple[Life, list[Wish]]
+Walk = tuple[Life, list[RestartRequest]]
 
 
 class Oracle:

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobstate.core.latency import Histogram
 from jobstate.domain.checkpoints import Checkpoint, CheckpointState, snapshot_to_json
-from jobstate.domain.latencies import ACCURACY, Latencies, quantiles
+from jobstate.domain.latency_quantiles import ACCURACY, Latencies, quantiles
 from jobstate.domain.metrics import (
     THROUGHPUT_WINDOW_US,
     Counters,
@@ -23,8 +24,7 @@ from jobstate.domain.metrics import (
     job_metrics,
     thinned,
 )
-from jobstate.domain.ranges import MAX_COUNT
-from jobstate.latency import Histogram
+from jobstate.domain.progress import MAX_COUNT
 from tests.property.walking import law
 
 SECOND = 1_000_000

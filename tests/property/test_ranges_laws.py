@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobstate.domain.checkpoints import progress_from_json, snapshot_to_json
-from jobstate.domain.ranges import MAX_COUNT, Range, TableProgress, merge
+from jobstate.domain.progress import MAX_COUNT, Range, TableProgress, merge
 from tests.property.walking import law
 
 blocks = st.tuples(st.integers(0, 60), st.integers(0, 12)).map(lambda pair: (pair[0], pair[0] + pair[1]))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobstate.domain import leases, stopping
-from jobstate.domain.job import SEVERITY, By, Job, StopMode
+from jobstate.domain import leases, stops
+from jobstate.domain.job import SEVERITY, Actor, Job, StopMode
 from jobstate.domain.lifecycle import STOP_PENDING, TERMINAL
-from jobstate.domain.moves import Decision
-from tests.property.walking import Wish, law_of_lives, steps, walk, walks
+from jobstate.domain.transitions import Decision
+from tests.property.walking import RestartRequest, law_of_lives, steps, walk, walks
 from tests.unit.building import NOW, SWEEPER, TIMEOUT, Life
 
-Walk = tuple[Life, list[Wish]]
+Walk = tuple[Life, list[RestartRequest]]
 modes = st.sampled_from(StopMode)
 waits = st.integers(0, 2 * TIMEOUT)
 
@@ -37,8 +37,8 @@ def test_a_second_identical_stop_writes_nothing(
 ) -> None:
     subject, now = _lived(chosen)
     now += wait
-    once = stopping.stop(subject, mode, now + timeout, chance, now, By("cli:ana", "first")).job
-    twice = stopping.stop(once, mode, now + timeout, chance, now, By("cli:ana", "first"))
+    once = stops.stop(subject, mode, now + timeout, chance, now, Actor("cli:ana", "first")).job
+    twice = stops.stop(once, mode, now + timeout, chance, now, Actor("cli:ana", "first"))
     assert twice == Decision(once)
 
 
@@ -49,10 +49,10 @@ def test_a_stop_is_never_refused_and_never_lost(
 ) -> None:
     subject, now = _lived(chosen)
     now += wait
-    after = stopping.stop(subject, mode, now + timeout, chance, now, By("cli:ana")).job
+    after = stops.stop(subject, mode, now + timeout, chance, now, Actor("cli:ana")).job
     assert after.state in STOP_PENDING | TERMINAL
     assert mode is not StopMode.FORCE or after.state in TERMINAL
-    assert stopping.expected_finish_us(after) is not None
+    assert stops.expected_finish_us(after) is not None
 
 
 @law_of_lives
@@ -60,8 +60,8 @@ def test_a_stop_is_never_refused_and_never_lost(
 def test_every_stop_ends_with_a_sweep_at_its_deadline(chosen: Walk, mode: StopMode, wait: int, timeout: int) -> None:
     subject, now = _lived(chosen)
     now += wait
-    after = stopping.stop(subject, mode, now + timeout, 0.0, now, By("cli:ana")).job
-    deadline = stopping.expected_finish_us(after)
+    after = stops.stop(subject, mode, now + timeout, 0.0, now, Actor("cli:ana")).job
+    deadline = stops.expected_finish_us(after)
     assert deadline is not None
     assert leases.settle(after, deadline, SWEEPER, 0.0).job.is_terminal
 
@@ -83,10 +83,10 @@ def test_many_stops_come_to_the_hardest_and_the_earliest_of_them(
     chosen: Walk, asked: list[tuple[StopMode, int]]
 ) -> None:
     subject, now = _lived(chosen)
-    first = stopping.stop(subject, *_request(asked[0], now)).job
+    first = stops.stop(subject, *_request(asked[0], now)).job
     after = first
     for request in asked[1:]:
-        after = stopping.stop(after, *_request(request, now)).job
+        after = stops.stop(after, *_request(request, now)).job
     if first.state in STOP_PENDING:
         assert first.stop_mode is not None and first.stop_deadline_us is not None
         hardest = max([first.stop_mode, *(mode for mode, _ in asked)], key=SEVERITY.index)
@@ -97,5 +97,5 @@ def test_many_stops_come_to_the_hardest_and_the_earliest_of_them(
         assert after == first
 
 
-def _request(asked: tuple[StopMode, int], now: int) -> tuple[StopMode, int, float, int, By]:
-    return asked[0], now + asked[1], 0.0, now, By("cli:ana")
+def _request(asked: tuple[StopMode, int], now: int) -> tuple[StopMode, int, float, int, Actor]:
+    return asked[0], now + asked[1], 0.0, now, Actor("cli:ana")

@@ -15,12 +15,12 @@ from typing import Final, NamedTuple
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from jobstate.domain import leases, rescaling, stopping
+from jobstate.domain import leases, rescales, stops
 from jobstate.domain.errors import LeaseLost, TransitionNotAllowed
-from jobstate.domain.job import By, Job, StopMode
+from jobstate.domain.job import Actor, Job, StopMode
 from jobstate.domain.lifecycle import State
-from jobstate.domain.moves import Decision
 from jobstate.domain.retry import RetryPolicy
+from jobstate.domain.transitions import Decision
 from tests.unit.building import ERROR, FATAL, LEASE, NOW, SECOND, TIMEOUT, WORKER, Life, lives, one_per_state
 
 law: Final = settings(deadline=None, max_examples=100)
@@ -56,23 +56,23 @@ class Taken(NamedTuple):
     refusal: LeaseLost | TransitionNotAllowed | None
 
 
-Verb = Callable[[Job, int, int, By, Command], Decision]
+Verb = Callable[[Job, int, int, Actor, Command], Decision]
 _OUTDATED: Final = 0.75
 """A chance above this makes a worker answer another request for tasks than the last."""
 
 
-def _resume(subject: Job, token: int, now: int, by: By, command: Command) -> Decision:
+def _resume(subject: Job, token: int, now: int, by: Actor, command: Command) -> Decision:
     """The worker answers what it is asked for, or what it was before."""
     asked = subject.rescale_to if command.chance < _OUTDATED else 5 - (subject.rescale_to or 0)
-    return rescaling.resume(subject, token, asked or subject.parallelism, now, by)
+    return rescales.resume(subject, token, asked or subject.parallelism, now, by)
 
 
-def _rescale(subject: Job, _: int, now: int, by: By, command: Command) -> Decision:
-    return rescaling.rescale(subject, 3 if subject.rescale_to == 2 else 2, command.chance, now, by)
+def _rescale(subject: Job, _: int, now: int, by: Actor, command: Command) -> Decision:
+    return rescales.rescale(subject, 3 if subject.rescale_to == 2 else 2, command.chance, now, by)
 
 
 def _stop(mode: StopMode) -> Verb:
-    return lambda subject, _, now, by, command: stopping.stop(
+    return lambda subject, _, now, by, command: stops.stop(
         subject, mode, now + command.timeout, command.chance, now, by
     )
 
@@ -119,7 +119,7 @@ def _accepted(state: State, ends: bool) -> tuple[str, ...]:
     return tuple(each.command.verb for each in accepted) or tuple(VERBS)
 
 
-class Wish(NamedTuple):
+class RestartRequest(NamedTuple):
     """A command whose verb is chosen when the state of the job is known, or lives would be short and poor."""
 
     ends: bool | None
@@ -133,12 +133,12 @@ class Wish(NamedTuple):
         return self.command._replace(verb=verbs[self.number % len(verbs)])
 
 
-def wished_from(seed: int, length: int = LONGEST) -> tuple[Life, list[Wish]]:
+def wished_from(seed: int, length: int = LONGEST) -> tuple[Life, list[RestartRequest]]:
     """A life so far, and so many wishes."""
     chance = Random(seed)
     life = chance.choice(_lives(chance.randint(1, 5), chance.choice(RETRIES)))
     wished = [
-        Wish(
+        RestartRequest(
             ends=chance.choice([False, False, False, False, None, None, True]),
             number=chance.randrange(10_000),
             command=Command(
@@ -167,13 +167,13 @@ def take(subject: Job, command: Command, now: int) -> Taken:
     """One command on one job."""
     token = subject.lease_token - command.stale
     try:
-        decision = VERBS[command.verb](subject, token, now, By(f"by:{command.verb}", command.reason), command)
+        decision = VERBS[command.verb](subject, token, now, Actor(f"by:{command.verb}", command.reason), command)
     except (LeaseLost, TransitionNotAllowed) as refusal:
         return Taken(subject, command, now, None, refusal)
     return Taken(subject, command, now, decision, None)
 
 
-def walk(life: Life, wished: Sequence[Wish]) -> list[Taken]:
+def walk(life: Life, wished: Sequence[RestartRequest]) -> list[Taken]:
     """The wishes one after the other; a refused one leaves the job as it was."""
     now = NOW
     subject = life.job

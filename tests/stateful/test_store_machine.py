@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 
 import jobstate
 from jobstate import LIFECYCLE, Checkpoint, Event, Job, JobStore, Observer, RetryPolicy, Run, State
-from jobstate.domain import checked
+from jobstate.domain import validation
 from jobstate.domain.audit import audit_job
 from jobstate.testing.clock import ManualClock
 from tests.stateful.model import PENDING, SAID, TERMINAL, Model, Refused, Row
@@ -239,7 +239,7 @@ class StoreMachine(RuleBasedStateMachine):
     )
     def submit(self, *, delay: int, claimed: bool, **given: Any) -> None:
         now = self.now
-        instant = None if delay == 0 else checked.instant(now + delay * 1_000_000)
+        instant = None if delay == 0 else validation.instant(now + delay * 1_000_000)
         answers = self.both(
             "submit",
             lambda: self.model.holder_of(given["key"], given["kind"]),
@@ -284,7 +284,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert result.changed is changed
         row = self.model.jobs[job_id]
         expected = row["deadline"] if row["finished"] is None else row["finished"]
-        assert result.expected_finish_time == checked.instant(expected)
+        assert result.expected_finish_time == validation.instant(expected)
 
     @precondition(is_any_job)
     @rule(

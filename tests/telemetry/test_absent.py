@@ -15,7 +15,7 @@ with jobstate.open(":memory:") as jobs:
     run.complete()
     jobs.sweep()
 never = ("prometheus_client", "opentelemetry", "jobstate.telemetry")
-never += ("jobstate.storage.observed", "jobstate.observing.audience", "jobstate.observing.turns")
+never += ("jobstate.storage.observed", "jobstate.observers.dispatcher", "jobstate.observers.delivery_queue")
 print(sorted(name for name in sys.modules if name.startswith(never)))
 """
 

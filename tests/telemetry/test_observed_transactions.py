@@ -106,7 +106,7 @@ def test_an_observed_store_is_another_one_only_where_somebody_observes(
     plain, observed = open_store(observers=()), open_store(observers=[seen])
     assert type(plain.repository) is SqliteRepository
     assert type(plain.repository._engine) is jobstate.storage.engine.Engine
-    assert plain._context.audience is None
+    assert plain._context.dispatcher is None
     assert type(observed.repository) is ObservedRepository
     assert type(observed.repository._engine) is ObservedEngine
 
@@ -222,7 +222,7 @@ def test_a_store_that_was_closed_before_the_caller_commits_fails_nobody(
     with jobstate.open(database, clock=clock) as store:
         assert store.get(job) == job
     assert seen.take() == ["closed"]
-    assert [(record.name, record.levelno) for record in caplog.records] == [("jobstate.observing", logging.ERROR)]
+    assert [(record.name, record.levelno) for record in caplog.records] == [("jobstate.observers", logging.ERROR)]
 
 
 def test_an_old_peewee_which_does_not_tell_of_commits_is_refused_in_words(

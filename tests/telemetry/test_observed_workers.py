@@ -20,7 +20,7 @@ from jobstate.telemetry.opentelemetry import OpenTelemetryObserver
 from jobstate.telemetry.prometheus import PrometheusObserver
 from jobstate.testing import staged
 from jobstate.testing.contract.situations import AT_ONCE
-from jobstate.testing.stepping import drain
+from jobstate.testing.runner import drain
 from tests.telemetry.remembering import Remembering
 
 JOBS: Final = 60

@@ -225,7 +225,7 @@ def test_an_observer_that_fails_harms_nobody_and_is_logged(
 ) -> None:
     store = open_store(observers=[Failing(), seen])
     store.submit("extract")
-    with caplog.at_level(logging.ERROR, "jobstate.observing"), store.worker("w", until_idle=True) as worker:
+    with caplog.at_level(logging.ERROR, "jobstate.observers"), store.worker("w", until_idle=True) as worker:
         for run in worker:
             with run:
                 run.heartbeat()
@@ -260,7 +260,7 @@ def test_what_observers_put_around_a_block_is_left_whatever_fails(
         raise ConnectionError
     assert [told.event.to_state for told in seen.transitions][2::3] == [State.COMPLETED, State.RECOVERING]
     assert sum("block ends" in told for told in seen.told) == 2
-    failures = [record.getMessage() for record in caplog.records if record.name == "jobstate.observing"]
+    failures = [record.getMessage() for record in caplog.records if record.name == "jobstate.observers"]
     assert failures == ["the observer Stumbling failed in within"] * 2
 
 

@@ -59,7 +59,7 @@ def test_transitions_are_counted_by_kind_and_edge(store: JobStore, registry: Col
 def test_a_wait_lasts_from_when_the_job_was_due(
     store: JobStore, registry: CollectorRegistry, clock: ManualClock
 ) -> None:
-    job = submitted(store, kind="extract", available_at=jobstate.domain.checked.instant(clock.now() + 60_000_000))
+    job = submitted(store, kind="extract", available_at=jobstate.domain.validation.instant(clock.now() + 60_000_000))
     clock.advance("62s")
     run = claimed(store, job)
     assert scraped(registry)["claim_latency_seconds_sum", ("extract",)] == 2

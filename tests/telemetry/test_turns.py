@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 import pytest
 
-from jobstate.observing import turns
-from jobstate.observing.turns import Turns
+from jobstate.observers import delivery_queue
+from jobstate.observers.delivery_queue import DeliveryQueue
 
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Longer than a test may take: only some are about it."""
-    monkeypatch.setattr(turns, "PATIENCE", 60)
+    monkeypatch.setattr(delivery_queue, "PATIENCE", 60)
 
 
 def beside(work: Callable[[], None]) -> threading.Thread:
@@ -30,7 +30,7 @@ def ended(thread: threading.Thread) -> bool:
 
 
 def test_who_comes_early_waits_for_those_before() -> None:
-    queue, said = Turns(), list[str]()
+    queue, said = DeliveryQueue(), list[str]()
     first, second = queue.draw(), queue.draw()
     other = beside(lambda: queue.speak(second, lambda: said.append("second")))
     other.join(0.05)
@@ -41,7 +41,7 @@ def test_who_comes_early_waits_for_those_before() -> None:
 
 
 def test_a_number_that_was_given_up_holds_nobody_up() -> None:
-    queue, said = Turns(), list[str]()
+    queue, said = DeliveryQueue(), list[str]()
     first, second = queue.draw(), queue.draw()
     queue.give_up(first)
     assert ended(beside(lambda: queue.speak(second, lambda: said.append("second"))))
@@ -50,8 +50,8 @@ def test_a_number_that_was_given_up_holds_nobody_up() -> None:
 
 
 def test_one_who_never_comes_is_waited_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "PATIENCE", 0.01)
-    queue, said = Turns(), list[str]()
+    monkeypatch.setattr(delivery_queue, "PATIENCE", 0.01)
+    queue, said = DeliveryQueue(), list[str]()
     lost, second, third = (queue.draw() for _ in range(3))
     others = [
         beside(lambda number=number: queue.speak(number, lambda: said.append(str(number))))  # type: ignore[misc]
@@ -64,7 +64,7 @@ def test_one_who_never_comes_is_waited_for_a_while_only(monkeypatch: pytest.Monk
 
 
 def test_what_a_speech_causes_is_said_after_it() -> None:
-    queue, said = Turns(), list[str]()
+    queue, said = DeliveryQueue(), list[str]()
 
     def speech(depth: int) -> None:
         if depth:
@@ -76,7 +76,7 @@ def test_what_a_speech_causes_is_said_after_it() -> None:
 
 
 def test_who_interjects_does_not_wait_and_is_heard_all_the_same() -> None:
-    queue, said = Turns(), list[str]()
+    queue, said = DeliveryQueue(), list[str]()
     speaking, go_on = threading.Event(), threading.Event()
 
     def speech() -> None:
@@ -95,7 +95,7 @@ def test_who_interjects_does_not_wait_and_is_heard_all_the_same() -> None:
 
 
 def test_a_speaker_that_is_interrupted_leaves_the_floor_to_others() -> None:
-    queue, said = Turns(), list[str]()
+    queue, said = DeliveryQueue(), list[str]()
 
     def interrupted() -> None:
         queue.speak(queue.draw(), lambda: said.append("never"))
@@ -113,16 +113,16 @@ def test_a_speaker_that_was_interrupted_beyond_repair_does_not_keep_the_floor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A second signal may come as the first one is dealt with."""
-    monkeypatch.setattr(turns, "PATIENCE", 0.01)
+    monkeypatch.setattr(delivery_queue, "PATIENCE", 0.01)
 
-    class Broken(Turns):
+    class Broken(DeliveryQueue):
         def _end(self, floor: object) -> None:
             raise KeyboardInterrupt
 
     queue, said = Broken(), list[str]()
     with pytest.raises(KeyboardInterrupt):
         queue.speak(queue.draw(), lambda: said.append("first"))
-    queue.__class__ = Turns  # type: ignore[assignment]
+    queue.__class__ = DeliveryQueue  # type: ignore[assignment]
     assert ended(beside(lambda: queue.speak(queue.draw(), lambda: said.append("second"))))
     queue.speak(queue.draw(), lambda: said.append("third"))
     assert said == ["first", "second", "third"]

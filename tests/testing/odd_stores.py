@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
-from jobstate import port
 from jobstate.domain import leases as decisions
 from jobstate.domain.errors import TransitionNotAllowed
-from jobstate.domain.job import By, Job, Lease
-from jobstate.repository import Claimed, Repository
+from jobstate.domain.job import Actor, Job, Lease
+from jobstate.ports import conformance
+from jobstate.ports.repository import Claimed, Repository
 from tests.contract.ported import in_memory
 
 
@@ -28,13 +28,13 @@ def notes_what_it_is_asked() -> Any:
     """A sound one, which knows what was wanted of it."""
     store: Any = in_memory()
     _note("", Repository, store)
-    for part, protocol in port.parts().items():
+    for part, protocol in conformance.parts().items():
         _note(part, protocol, getattr(store, part))
     return store
 
 
 def _note(part: str, protocol: type, found: Any) -> None:
-    for name in port.methods_of(protocol):
+    for name in conformance.methods_of(protocol):
         setattr(found, name, partial(_noted, part, name, getattr(found, name)))
 
 
@@ -47,10 +47,10 @@ def forgets_the_token() -> Any:
     """Who completes a job is not asked for the lease; the state of the job is all that counts."""
     store: Any = in_memory()
 
-    def complete_now(job: Job, now: int, by: By) -> Any:
+    def complete_now(job: Job, now: int, by: Actor) -> Any:
         return decisions.complete(job, job.lease_token, now, by)
 
-    def complete(leases: Sequence[Lease], now: int, by: By) -> list[Lease]:
+    def complete(leases: Sequence[Lease], now: int, by: Actor) -> list[Lease]:
         refused = []
         for lease in leases:
             try:

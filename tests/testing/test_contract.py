@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import jobstate.testing.contract
-from jobstate import port
-from jobstate.repository import Repository
+from jobstate.ports import conformance
+from jobstate.ports.repository import Repository
 from tests.testing import odd_stores
 
 MODULE = """
@@ -38,8 +38,8 @@ def test_the_suite_needs_nothing_but_the_port_and_asks_for_all_of_it(pytester: p
     result = project(pytester, "notes_what_it_is_asked", from_backup="in_a_file").runpytest("-rf")
     assert (result.ret, failures(result)) == (0, [])
     assert result.parseoutcomes()["passed"] > 700
-    named = {("", Repository), *port.parts().items()}
-    assert {(part, name) for part, protocol in named for name in port.methods_of(protocol)} == odd_stores.ASKED
+    named = {("", Repository), *conformance.parts().items()}
+    assert {(part, name) for part, protocol in named for name in conformance.methods_of(protocol)} == odd_stores.ASKED
 
 
 @pytest.mark.parametrize("defect", odd_stores.BROKEN)

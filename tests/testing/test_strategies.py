@@ -13,7 +13,7 @@ from jobstate.domain.audit import audit_job
 from jobstate.domain.lifecycle import EDGES
 from jobstate.testing import JobMachine, staged
 from jobstate.testing.commands import BY_OPERATORS, BY_WORKERS, Command, Life
-from jobstate.testing.stepping import Handlers
+from jobstate.testing.runner import Handlers
 from jobstate.testing.strategies import History, commands, histories, jobs
 from tests.testing.handlers import BLOCKS, count, refuse
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from jobstate.domain import leases, stopping
+from jobstate.domain import leases, stops
 from jobstate.domain.failure import Failure, FailureKind
-from jobstate.domain.job import SUBMIT, By, Event, Job, StopMode
+from jobstate.domain.job import SUBMIT, Actor, Event, Job, StopMode
 from jobstate.domain.lifecycle import State, Trigger
-from jobstate.domain.moves import Decision, decided, move
+from jobstate.domain.transitions import Decision, decided, move
 from tests.values import replace
 
 SECOND: Final = 1_000_000
@@ -19,10 +19,10 @@ TIMEOUT: Final = 300 * SECOND
 """How long a stop may take."""
 
 WORKER: Final = "worker-01"
-SUBMITTER: Final = By("test:submitter")
-HOLDER: Final = By("worker:worker-01")
-OPERATOR: Final = By("cli:ana", "wrong input")
-SWEEPER: Final = By("sweep:worker-02")
+SUBMITTER: Final = Actor("test:submitter")
+HOLDER: Final = Actor("worker:worker-01")
+OPERATOR: Final = Actor("cli:ana", "wrong input")
+SWEEPER: Final = Actor("sweep:worker-02")
 
 ERROR: Final = Failure("disk gone", FailureKind.ERROR, "OSError")
 FATAL: Final = Failure("bad input", FailureKind.FATAL, "ValueError")
@@ -69,7 +69,7 @@ def job(**fields: Any) -> Job:
         "finished_us": None,
         "seq": 1,
         "trigger": SUBMIT,
-        "actor": SUBMITTER.actor,
+        "actor": SUBMITTER.name,
         "reason": None,
         "detail_json": None,
         "pipeline_id": None,
@@ -102,7 +102,7 @@ def rescaled(life: Life, to: int = 4, now: int = NOW) -> Life:
 
 def stopped(life: Life, mode: StopMode = StopMode.CHECKPOINT, now: int = NOW, timeout: int = TIMEOUT) -> Life:
     """An operator asked for a stop, which may or may not end the job."""
-    return life.after(stopping.stop(life.job, mode, now + timeout, 0.0, now, OPERATOR))
+    return life.after(stops.stop(life.job, mode, now + timeout, 0.0, now, OPERATOR))
 
 
 def agreed(life: Life, now: int = NOW) -> Life:

@@ -8,16 +8,16 @@ import pytest
 
 from jobstate.domain.checkpoints import (
     Checkpoint,
+    CheckpointDetails,
     CheckpointState,
     OperatorState,
-    Point,
     operators_to_json,
     point,
     progress_from_json,
     snapshot_to_json,
 )
 from jobstate.domain.errors import InvalidRequest
-from jobstate.domain.ranges import MAX_COUNT, TableProgress
+from jobstate.domain.progress import MAX_COUNT, TableProgress
 
 PROGRESS = {
     "blocks": TableProgress(2, 8192, ((0, 4), (6, 9))),
@@ -81,7 +81,7 @@ def test_the_size_of_a_checkpoint_is_that_of_its_parts_unless_it_is_given() -> N
     assert point(100, state="ü").size_bytes == 4
     assert point(100, operators=OPERATORS, state=1).size_bytes == 524289
     assert point(100, size_bytes=7, operators=OPERATORS).size_bytes == 7
-    assert point(100) == Point()
+    assert point(100) == CheckpointDetails()
 
 
 def test_a_snapshot_of_progress_survives_storage() -> None:

@@ -13,7 +13,7 @@ from jobstate.domain.failure import Failure, FailureKind
 from jobstate.domain.job import Job, StopMode, StopOutcome
 from jobstate.domain.leases import ClockWatch
 from jobstate.domain.lifecycle import CLAIMABLE, LEASED, LIFECYCLE, STOP_PENDING, TERMINAL, State, Trigger
-from jobstate.domain.moves import Decision
+from jobstate.domain.transitions import Decision
 from tests.unit.building import (
     ERROR,
     FATAL,
@@ -322,7 +322,7 @@ class TestSettle:
         again = decision.job
         assert triggers(decision) == [Trigger.RECOVER]
         assert (again.state, again.failures, again.available_us) == (State.RECOVERING, 1, NOW + LEASE + SECOND)
-        assert (again.actor, again.reason) == (SWEEPER.actor, f"the lease of {WORKER} ran out")
+        assert (again.actor, again.reason) == (SWEEPER.name, f"the lease of {WORKER} ran out")
         assert again.failure == Failure(f"the lease of {WORKER} ran out", FailureKind.ERROR, "lease")
         assert again.lease_token == subject.lease_token + 1
 
@@ -345,7 +345,7 @@ class TestSettle:
         assert triggers(decision) == [Trigger.HALT]
         assert (ended.stop_outcome, ended.actor, ended.reason) == (
             StopOutcome.WORKER_LOST,
-            SWEEPER.actor,
+            SWEEPER.name,
             OPERATOR.reason,
         )
         assert ended.lease_token == subject.lease_token + 1
@@ -376,7 +376,7 @@ class TestSettle:
         decision = leases.settle(subject, LATER, SWEEPER, 0.0)
         assert triggers(decision) == [Trigger.BEGIN_STOP, Trigger.FINISH_STOP]
         assert (decision.job.state, decision.job.stop_outcome) == (State.STOPPED, outcome)
-        assert {(step.actor, step.reason) for step in decision.steps} == {(SWEEPER.actor, OPERATOR.reason)}
+        assert {(step.actor, step.reason) for step in decision.steps} == {(SWEEPER.name, OPERATOR.reason)}
 
     @pytest.mark.parametrize("name", ["StopRequested, never claimed", "StopRequested, ran before"])
     def test_a_second_stop_leaves_an_unheld_one_alone_until_its_deadline(self, name: str) -> None:
@@ -405,7 +405,7 @@ class TestOperator:
             return
         ended = leases.fail_by_operator(subject, "wrong cluster", LATER, OPERATOR).job
         assert ended.failure == Failure("wrong cluster", FailureKind.FATAL, "operator")
-        assert (ended.state, ended.actor, ended.failures) == (State.FAILED, OPERATOR.actor, subject.failures)
+        assert (ended.state, ended.actor, ended.failures) == (State.FAILED, OPERATOR.name, subject.failures)
         assert ended.lease_token == subject.lease_token + (subject.worker_id is not None)
 
     def test_a_held_job_is_let_into_the_queue(self) -> None:

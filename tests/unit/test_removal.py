@@ -6,7 +6,7 @@ import pytest
 
 from jobstate.domain.errors import InvalidRequest, JobNotTerminal
 from jobstate.domain.lifecycle import LIVE, TERMINAL, State
-from jobstate.domain.removal import PRUNE_WORDS, check_deletable, prunable
+from jobstate.domain.operator_actions import PRUNE_WORDS, check_deletable, prunable
 from tests.unit.building import LEASE, NOW, TIMEOUT, Life, lives
 
 

@@ -12,7 +12,7 @@ from jobstate import ServerUnreachable, TableProgress, UnexpectedAnswer
 from jobstate.domain.errors import InvalidRequest, JobStateError, StoreError
 from jobstate.domain.job import Event
 from jobstate.domain.lifecycle import State
-from jobstate.repository import WorkerInfo
+from jobstate.ports.repository import WorkerInfo
 from jobstate.wire import amp, durations, errors, instants, labels, records
 from tests.unit.building import one_per_state
 from tests.unit.test_errors import FIELDS

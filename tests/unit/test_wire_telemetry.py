@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from jobstate.domain.latencies import Quantiles
+from jobstate.domain.latency_quantiles import Quantiles
 from jobstate.domain.logs import LogEntry, LogLevel
 from jobstate.domain.metrics import Counters, JobMetrics, OperatorKind, Sample, SubtaskMetrics, job_metrics
 from jobstate.domain.output import OutputRow
-from jobstate.lists import LogPage, OutputPage
+from jobstate.ports.queries import LogPage, OutputPage
 from jobstate.wire import logs, metrics, output
 
 NOON_US = 1_704_110_400_000_999

@@ -13,8 +13,8 @@ from jobstate.http.jobs import DELETION, deletion_answer, submitted_status
 from jobstate.http.parameters import ActingStore, Limit, Pipeline, Store, states_parameter
 from jobstate.http.pipeline.parameters import ROOT, AfterJob, JobName, JobOffset, Running, Sort
 from jobstate.http.pipeline.schemas import PipelineJob, PipelineJobs, PipelineSubmission
-from jobstate.lists import Slice
-from jobstate.store import JobStore
+from jobstate.ports.queries import Slice
+from jobstate.store.store import JobStore
 from jobstate.wire import pipeline
 from jobstate.wire.vocabulary import Dialect, selected, spelling
 

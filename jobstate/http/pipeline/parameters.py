@@ -9,9 +9,9 @@ from typing import Annotated, Any, Final
 from fastapi import Path, Query
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from jobstate.arguments import MAX_OFFSET
-from jobstate.domain.checked import MAX_ID
+from jobstate.core.arguments import MAX_OFFSET
 from jobstate.domain.errors import InvalidRequest
+from jobstate.domain.validation import MAX_ID
 from jobstate.http.parameters import Absent, Integer, boolean
 from jobstate.http.schemas import WHOLE
 from jobstate.wire import pipeline

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import Path, Query
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from jobstate.domain import checked
-from jobstate.domain.checked import MAX_ID, MAX_TEXT
+from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.logs import LogLevel
+from jobstate.domain.validation import MAX_ID, MAX_TEXT
 from jobstate.http.parameters import Absent, Integer
 from jobstate.wire.instants import instant_in
 from jobstate.wire.logs import ERROR, ERROR_LEVELS, LOG
@@ -42,7 +42,7 @@ def _instant_in(value: Any) -> Any:
         if not _DIGITS.fullmatch(value):
             return instant_in("time", value)
         if int(value) <= LATEST_MS:
-            return checked.instant(int(value) * 1000)
+            return validation.instant(int(value) * 1000)
     raise InvalidRequest("time", "must be milliseconds since 1970 UTC, or text such as 2026-01-31T12:00:00Z")
 
 

@@ -7,12 +7,12 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from jobstate.domain import checked
-from jobstate.domain.actions import Action
+from jobstate.domain import validation
 from jobstate.domain.checkpoints import CheckpointState
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.job import StopMode, StopOutcome
 from jobstate.domain.lifecycle import State
+from jobstate.domain.operator_actions import Action
 from jobstate.http.parameters import LONGEST_STOP
 from jobstate.http.pipeline.parameters import CheckpointNamed
 from jobstate.http.schemas import WHOLE, Exact, Submission, Tasks
@@ -202,7 +202,7 @@ def _instant(value: Any) -> datetime:
         raise InvalidRequest(
             "available_at", "must be milliseconds since 1970 UTC, or text such as 2026-01-31T12:00:00Z"
         )
-    return checked.instant(value * 1000)
+    return validation.instant(value * 1000)
 
 
 class PipelineSubmission(Submission):

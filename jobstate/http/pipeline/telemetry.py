@@ -25,7 +25,7 @@ from jobstate.http.pipeline.reading import (
     levels_of,
 )
 from jobstate.http.pipeline.reports import ErrorList, GroupsView, LogList, MetricsView, OperatorMetricsView, OutputView
-from jobstate.lists import LogPage, OutputPage
+from jobstate.ports.queries import LogPage, OutputPage
 from jobstate.wire import logs, metrics, output, reports
 
 _OF_JOB: Final = f"{ROOT}/jobs/{{job_id}}"

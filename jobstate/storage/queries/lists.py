@@ -10,7 +10,7 @@ from typing import Any
 from peewee import SQL, Alias, Asc, Case, Desc, NodeList, Select, fn
 
 from jobstate.domain.lifecycle import LIVE, TERMINAL, State
-from jobstate.lists import Order, SortKey
+from jobstate.ports.queries import Order, SortKey
 from jobstate.storage.compiled import Param, among, literal, sql
 from jobstate.storage.conditions import IS_ENDED, IS_LIVE
 from jobstate.storage.queries.terms import by_index, rows_of, union_all, whole_jobs
@@ -18,7 +18,7 @@ from jobstate.storage.tables import Tables
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ListShape:
     """Which filters a page has; their values are bound at each run."""
 
     states: frozenset[State]
@@ -43,7 +43,7 @@ class ListQueries:
         self.ordered = cache(self._ordered)
         self.ended = cache(self._ended)
 
-    def _page(self, asked: Asked) -> str:
+    def _page(self, asked: ListShape) -> str:
         """A page of whole jobs, newest first."""
         jobs, specs = self._tables.jobs, self._tables.specs
         whole = whole_jobs(self._tables)
@@ -61,7 +61,7 @@ class ListQueries:
         newest = union_all(lanes).order_by(SQL("1 DESC")).limit(Param("limit"))
         return sql(whole.where(jobs.id.in_(newest)).order_by(jobs.id.desc()))
 
-    def _ordered(self, asked: Asked, order: Order) -> str:
+    def _ordered(self, asked: ListShape, order: Order) -> str:
         """Whole jobs, sorted, from some place on.
 
         What is sorted are keys and ids; descriptors are read for the rows of the answer alone.
@@ -69,14 +69,14 @@ class ListQueries:
         jobs = self._tables.jobs
         lanes = [
             rows_of(lane.limit(Param("through")), f"lane{number}")
-            for number, lane in enumerate(self._lanes(asked, order))
+            for number, lane in enumerate(self._pools(asked, order))
         ]
         merged = union_all(lanes).order_by(*_terms(order, SQL("id"), SQL("sort_key")))
         chosen = merged.limit(Param("limit")).offset(Param("offset")).alias("chosen")
         whole = whole_jobs(self._tables).where(jobs.id.in_(Select([chosen], [SQL("chosen.id")])))
         return sql(whole.order_by(*_terms(order, jobs.id, self._key(order, jobs))))
 
-    def _lanes(self, asked: Asked, order: Order) -> Iterator[Any]:
+    def _pools(self, asked: ListShape, order: Order) -> Iterator[Any]:
         """Ids with their keys, in order; of each lane at most as many as the last place asked for."""
         everything = asked.states == frozenset(State)
         for index, condition, states in [("", "", State)] if everything else _state_lanes(asked.states):
@@ -119,7 +119,7 @@ def _terms(order: Order, number: Any, key: Any) -> list[Any]:
     return [*by_key, direction(number)]
 
 
-def _filtered(query: Any, asked: Asked, job: Any, spec: Any) -> Any:
+def _filtered(query: Any, asked: ListShape, job: Any, spec: Any) -> Any:
     if asked.before:
         query = query.where(job.id < Param("before"))
     if asked.kind:

@@ -1,4 +1,4 @@
-"""What every store promises, as tests: for those who write a `jobstate.repository.Repository` of their own.
+"""What every store promises, as tests: for those who write a `jobstate.ports.repository.Repository` of their own.
 
 A test module of theirs says which kind of store to run them against:
 

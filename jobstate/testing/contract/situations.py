@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any, Final, NamedTuple
 
 from jobstate import Checkpoint, Event, Job, JobStore, RetryPolicy, Run, State, TableProgress, Trigger
-from jobstate.testing.routes import NEVER_CLAIMED, ROUTES, Route, lead
+from jobstate.testing.paths import NEVER_CLAIMED, ROUTES, Route, lead
 
 LEASE: Final = 30.0
 WORKER: Final = "worker-01"

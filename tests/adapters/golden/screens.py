@@ -21,7 +21,7 @@ from unittest import mock
 import rich.progress
 from rich.cells import cell_len
 
-import jobstate.doctor
+import jobstate.store.doctor
 from jobstate.cli import changing, checkpointing, continuing, looking, metering, sampling, saying, upkeep, waiting
 from jobstate.cli.commands import cli
 from jobstate.system import SystemClock
@@ -134,7 +134,7 @@ def _be_the_command(arguments: list[str], folder: Path, now_us: int, environment
 def _stop_time(now_us: int) -> None:
     """What a machine alone knows, always the same: the time, and the sort of the file system."""
     mock.patch.object(SystemClock, "now", lambda _clock: now_us).start()
-    mock.patch.object(jobstate.doctor, "file_system", lambda _path: "ext4").start()
+    mock.patch.object(jobstate.store.doctor, "file_system", lambda _path: "ext4").start()
 
 
 def seen(told: str, columns: int) -> tuple[list[str], dict[str, list[str]]]:

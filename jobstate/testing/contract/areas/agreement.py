@@ -8,8 +8,8 @@ import pytest
 
 from jobstate import Event, Job, JobStore, LeaseLost, Run
 from jobstate.domain import leases
-from jobstate.domain.job import By
-from jobstate.domain.moves import Decision
+from jobstate.domain.job import Actor
+from jobstate.domain.transitions import Decision
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.situations import LEASE, PATIENT, claimed, running, submitted
 
@@ -98,7 +98,7 @@ def test_a_claim_writes_what_the_decision_says(store: JobStore, clock: ManualClo
     clock.advance(0.25)
     before = store.get(job)
     assert leases.claimable(before, "worker-01", clock.now())
-    expected = leases.claim(before, "worker-01", clock.now() + 7_000_000, clock.now(), By("worker:worker-01"))
+    expected = leases.claim(before, "worker-01", clock.now() + 7_000_000, clock.now(), Actor("worker:worker-01"))
     (run,) = store.claim("worker-01", kinds=[before.kind], lease=7)
     assert run.job == expected.job
     assert_written(store, before, expected)
@@ -171,7 +171,7 @@ def test_completing_writes_what_the_decision_says(
     if with_progress:  # it goes by another way, and what is written beside the job makes it unclean
         run.set_progress("blocks", files_count=3)
         before = before._replace(clean=False)
-    expected = leases.complete(before, run.token, clock.now(), By("worker:worker-01"))
+    expected = leases.complete(before, run.token, clock.now(), Actor("worker:worker-01"))
     run.complete()
     assert_written(store, before, expected)
 
@@ -182,7 +182,7 @@ def test_completing_many_writes_what_the_decision_says(store: JobStore, clock: M
     before = [store.get(run) for run in runs]
     assert store.complete_many(runs) == []
     for job, run in zip(before, runs, strict=True):
-        assert_written(store, job, leases.complete(job, run.token, clock.now(), By("worker:worker-01")))
+        assert_written(store, job, leases.complete(job, run.token, clock.now(), Actor("worker:worker-01")))
 
 
 @pytest.mark.parametrize("many", [1, 2])
@@ -191,7 +191,7 @@ def test_who_completes_jobs_and_why_is_written(
     store: JobStore, clock: ManualClock, reason: str | None, many: int
 ) -> None:
     runs = [running(store) for _ in range(many)]
-    before, by = [store.get(run) for run in runs], By("worker:worker-01", reason)
+    before, by = [store.get(run) for run in runs], Actor("worker:worker-01", reason)
     assert list(store.repository.leases.complete([run.lease for run in runs], clock.now(), by)) == []
     for job in before:
         assert_written(store, job, leases.complete(job, job.lease_token, clock.now(), by))
@@ -219,7 +219,7 @@ def test_a_sweep_writes_what_the_decision_says(store: JobStore, clock: ManualClo
         run = bring(store, clock)
         clock.advance(waited)
         before = store.get(run)
-        expected = leases.settle(before, clock.now(), By("sweep:cli:ana"), 0.5)
+        expected = leases.settle(before, clock.now(), Actor("sweep:cli:ana"), 0.5)
         swept = {job.id for job in store.sweep(actor="cli:ana")}
         assert (run.id in swept) is leases.is_overdue(before, clock.now())
         assert_written(store, before, expected)

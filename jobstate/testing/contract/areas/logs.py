@@ -15,7 +15,7 @@ from jobstate import InvalidRequest, JobNotFound, JobStore, LeaseLost, LogLevel,
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.kinds import OpenStore
 from jobstate.testing.contract.situations import AT_ONCE, LEASE, claimed, running, submitted
-from jobstate.worker.journal import MAX_LOGS_WAITING
+from jobstate.worker.entry_buffer import MAX_LOGS_WAITING
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ from jobstate import InvalidRequest, JobNotFound, JobStore, Run
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.kinds import OpenStore
 from jobstate.testing.contract.situations import AT_ONCE, claimed, running, submitted
-from jobstate.worker.journal import MAX_OUTPUT_WAITING
+from jobstate.worker.entry_buffer import MAX_OUTPUT_WAITING
 
 
 def test_rows_come_in_the_order_of_their_emission(store: JobStore, clock: ManualClock) -> None:

@@ -1,0 +1,1 @@
+"""What stores, workers and clients share: the context of a store, its arguments, and waiting for changes."""

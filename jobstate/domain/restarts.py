@@ -1,0 +1,57 @@
+"""A restart: a new job that goes on where one that failed or was stopped had come to. The old one stays as it is."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from jobstate.domain.checkpoints import Checkpoint, CheckpointState
+from jobstate.domain.errors import RestartNotAllowed
+from jobstate.domain.job import Job, NewJob
+from jobstate.domain.lifecycle import State
+
+RESTARTABLE: Final = frozenset({State.FAILED, State.STOPPED})
+"""A job that completed has nothing left to do."""
+
+
+class RestartRequest(NamedTuple):
+    """What a restart is asked for."""
+
+    checkpoint: int | None = None
+    """The number of the checkpoint to restore; None: the newest completed one, or nothing where there is none."""
+    parallelism: int | None = None
+    """Another number of tasks; None: as before."""
+
+
+def check_restartable(job: Job, successor: int | None) -> None:
+    """RestartNotAllowed unless the job failed or was stopped, and no live job restarts it already.
+
+    Args:
+        successor: The id of a live job that does, or None.
+    """
+    if job.state not in RESTARTABLE:
+        why = "it completed, and has nothing left to do" if job.is_terminal else "it is live; stop it first"
+        raise RestartNotAllowed(job.id, job.state, why)
+    if successor is not None:
+        raise RestartNotAllowed(job.id, job.state, f"job {successor} restarts it already, and lives")
+
+
+def check_restorable(job: Job, checkpoint: Checkpoint) -> None:
+    """RestartNotAllowed for a checkpoint that was not completed."""
+    if checkpoint.status is not CheckpointState.COMPLETED:
+        raise RestartNotAllowed(job.id, job.state, f"checkpoint {checkpoint.id} is {checkpoint.status}, not completed")
+
+
+def successor(job: Job, wish: RestartRequest) -> NewJob:
+    """What is submitted in the place of the job: all that was asked of it, at once, in the queue."""
+    return NewJob(
+        kind=job.kind,
+        descriptor_json=job.descriptor_json,
+        node_id=job.node_id,
+        key=job.key,
+        pipeline_id=job.pipeline_id,
+        labels_json=job.labels_json,
+        priority=job.priority,
+        parallelism=job.parallelism if wish.parallelism is None else wish.parallelism,
+        max_attempts=job.max_attempts,
+        retry_json=job.retry_json,
+    )

@@ -1,0 +1,106 @@
+"""One step of a job along an edge of the lifecycle, and the decision that is made of such steps.
+
+This is the interpreter of the table. Whoever decides something about a job does it with `move` and `note`; they
+return the next version of the job and write nothing. The store writes each version with one guarded statement.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from jobstate.domain.errors import TransitionNotAllowed
+from jobstate.domain.job import Actor, Job
+from jobstate.domain.lifecycle import (
+    CLAIMABLE,
+    EITHER_WAY,
+    LEASE_EFFECT,
+    LIFECYCLE,
+    TERMINAL,
+    LeaseEffect,
+    State,
+    Trigger,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of a job: the versions of it to write, in order, and the last of them.
+
+    No steps: no history is to be written, and the job stands as it was, but for a lease that was prolonged.
+    """
+
+    job: Job
+    steps: tuple[Job, ...] = ()
+
+    def then(self, next_decision: Decision) -> Decision:
+        """Both decisions, one after the other."""
+        return Decision(next_decision.job, self.steps + next_decision.steps)
+
+
+_GOES_ON: Final = CLAIMABLE | {State.RUNNING}
+"""Where a job that is Rescaling still runs, or will: with the parallelism that was asked for."""
+
+
+def decided(*steps: Job) -> Decision:
+    """The decision to write these versions."""
+    return Decision(steps[-1], steps)
+
+
+def target(job: Job, trigger: Trigger) -> State:
+    """Where `trigger` leads from the state of the job; TransitionNotAllowed where it leads nowhere."""
+    row = LIFECYCLE[job.state]
+    if trigger not in row:
+        raise TransitionNotAllowed(job.id, job.state, trigger.value, tuple(edge.value for edge in row))
+    return row[trigger]
+
+
+def move(
+    job: Job,
+    trigger: Trigger,
+    now: int,
+    by: Actor,
+    *,
+    detail: dict[str, Any] | None = None,
+    fenced: bool = False,
+    **changes: Any,
+) -> Job:
+    """The next version of the job, one edge on.
+
+    Args:
+        now: Microseconds since 1970 UTC.
+        detail: What the history records with it.
+        fenced: Someone other than the holder ends the lease: its token rises.
+        changes: Further fields of the new version.
+    """
+    to = target(job, trigger)
+    effect = LEASE_EFFECT[trigger]
+    if effect in (LeaseEffect.ENDS, LeaseEffect.LOSES):
+        rises = effect is LeaseEffect.LOSES or (fenced and trigger in EITHER_WAY)
+        changes["lease_token"] = job.lease_token + (rises and job.worker_id is not None)
+        changes["worker_id"] = changes["lease_expires_us"] = None
+    if to in TERMINAL:
+        changes["finished_us"] = now
+    if to is not State.RESCALING:
+        changes["rescale_to"] = None
+        if job.rescale_to is not None and to in _GOES_ON:
+            changes["parallelism"] = job.rescale_to
+    return _next(job, trigger.value, now, by, detail, state=to, **changes)
+
+
+def note(job: Job, name: str, now: int, by: Actor, *, detail: dict[str, Any] | None = None, **changes: Any) -> Job:
+    """The next version of the job, in the same state, with a history entry that says what changed."""
+    return _next(job, name, now, by, detail, **changes)
+
+
+def _next(job: Job, trigger: str, now: int, by: Actor, detail: dict[str, Any] | None, **changes: Any) -> Job:
+    return job._replace(
+        seq=job.seq + 1,
+        updated_us=now,
+        trigger=trigger,
+        actor=by.name,
+        reason=by.reason,
+        detail_json=None if detail is None else json.dumps(detail, ensure_ascii=False),
+        **changes,
+    )

@@ -1,0 +1,51 @@
+"""Whether an object that a caller brings is a store: it has all that `jobstate.ports.repository.Repository` names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, get_type_hints
+
+from jobstate.domain.errors import InvalidRequest
+from jobstate.ports.repository import Repository
+
+
+@cache
+def parts() -> dict[str, type]:
+    """The parts of a store, and the protocol of each."""
+    properties = {name: member for name, member in vars(Repository).items() if isinstance(member, property)}
+    return {name: get_type_hints(member.fget)["return"] for name, member in properties.items() if name != "path"}
+
+
+def methods_of(protocol: type) -> list[str]:
+    """The methods that a protocol names."""
+    return [name for name, member in vars(protocol).items() if callable(member) and not name.startswith("_")]
+
+
+def is_meant_as_one(target: object) -> bool:
+    """Whether this has any part of a store, as nothing else that jobs can be kept in has."""
+    return any(hasattr(target, part) for part in parts())
+
+
+def checked(target: Any) -> Repository:
+    """The store that was given; InvalidRequest names what it lacks of the port."""
+    lacks = list(_lacking(target))
+    if lacks:
+        named = ", ".join(lacks)
+        raise InvalidRequest(
+            "target", f"is a store without {named}; jobstate.ports.repository.Repository says what they do"
+        )
+    found: Repository = target
+    return found
+
+
+def _lacking(target: object) -> Iterator[str]:
+    if not hasattr(target, "path"):
+        yield "path"
+    yield from (name for name in methods_of(Repository) if not callable(getattr(target, name, None)))
+    for part, protocol in parts().items():
+        if not hasattr(target, part):
+            yield part
+            continue
+        found = getattr(target, part)
+        yield from (f"{part}.{name}" for name in methods_of(protocol) if not callable(getattr(found, name, None)))

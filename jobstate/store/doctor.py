@@ -1,0 +1,130 @@
+"""What an operator should know before the night: each check says what it found, and the fix."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from jobstate.core.context import DEFAULT_LEASE
+from jobstate.domain.job import Job
+from jobstate.domain.leases import is_overdue, lease_lost
+from jobstate.domain.lifecycle import CLAIMABLE, LEASED
+from jobstate.ports.repository import WorkerInfo
+from jobstate.store.store import JobStore
+from jobstate.system import Clock, SystemClock, file_system
+
+LARGE_LOG: Final = 256 * 1024 * 1024
+_SILENT_AFTER: Final = 3 * DEFAULT_LEASE
+_AHEAD: Final = 60.0
+_REMOTE: Final = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "glusterfs", "ceph", "afs", "lustre")
+_SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. `fix` is empty when nothing is wrong."""
+
+    name: str
+    ok: bool
+    told: str
+    fix: str = ""
+
+
+def examine(store: JobStore, clock: Clock | None = None) -> list[Check]:
+    """Look at the file, the schema and its guards, stuck jobs, lost leases, silent and idle workers, log and clock."""
+    now = (SystemClock() if clock is None else clock).now()
+    held = list(store.iterate(LEASED))
+    workers = store.workers()
+    return [
+        *_file(store),
+        _place(store),
+        _log(store),
+        *_jobs(held, now),
+        _workers(workers, now),
+        _queue(store, workers, held, now),
+        _clock(store, now),
+    ]
+
+
+def _file(store: JobStore) -> Iterator[Check]:
+    findings = store.repository.history.check_file()
+    damage = [str(finding) for finding in findings if finding.problem.startswith("file:")]
+    schema = [str(finding) for finding in findings if not finding.problem.startswith("file:")]
+    yield _check("file", damage, "sound", "restore a backup, or salvage the file with `sqlite3 FILE .recover`")
+    yield _check("schema and guards", schema, "as this version made them", "back the store up and restore its schema")
+
+
+def _place(store: JobStore) -> Check:
+    kind = file_system(store.path) or "unknown"
+    remote = [f"{store.path} is on {kind}"] if kind.startswith(_REMOTE) else []
+    return _check("file system", remote, kind, "move the file to a local disk: locks do not hold over a network")
+
+
+def _log(store: JobStore) -> Check:
+    size = store.repository.sizes().log_bytes
+    large = [f"{size:,} bytes wait in the write-ahead log"] if size > LARGE_LOG else []
+    return _check("log", large, f"{size:,} bytes", "end the reader that has been open for long, such as a shell")
+
+
+def _jobs(held: list[Job], now: int) -> Iterator[Check]:
+    lost = [f"job {job.id} of {job.worker_id}" for job in held if lease_lost(job, now)]
+    stuck = [f"job {job.id} is {job.state}" for job in held if is_overdue(job, now) and not lease_lost(job, now)]
+    sweep = "run `jobstate sweep`, or keep a worker running"
+    yield _check("leases", lost, f"{sum(job.worker_id is not None for job in held)} held", sweep)
+    yield _check("stops", stuck, "none overdue", f"{sweep}; `jobstate stop --mode force` ends one at once")
+
+
+def _workers(workers: Sequence[WorkerInfo], now: int) -> Check:
+    silent = [
+        f"{worker.node_id} (process {worker.pid} on {worker.host}) for {(now - worker.heartbeat_us) / 1e6:,.0f} s"
+        for worker in workers
+        if _is_silent(worker, now)
+    ]
+    return _check("workers", silent, f"{len(workers)} there", "see whether it lives; start it again under its name")
+
+
+def _queue(store: JobStore, workers: Sequence[WorkerInfo], held: list[Job], now: int) -> Check:
+    """Whether a worker has a place free and takes nothing: a handler there goes on though its job was taken away."""
+    holding = Counter(job.worker_id for job in held)
+    idle = {
+        worker.node_id: worker
+        for worker in workers
+        if holding[worker.node_id] < worker.concurrency
+        and not _is_silent(worker, now)
+        and now - worker.started_us > _SILENT_AFTER * 1_000_000
+    }
+    stuck = []
+    for job in store.iterate(CLAIMABLE) if idle else ():
+        waited = (now - job.available_us) / 1e6
+        for worker in [worker for worker in idle.values() if waited > _SILENT_AFTER and _could_take(worker, job)]:
+            del idle[worker.node_id]
+            stuck.append(
+                f"{worker.node_id} (process {worker.pid} on {worker.host}) holds {holding[worker.node_id]} of "
+                f"{worker.concurrency} jobs and takes no other, though job {job.id} is due for {waited:,.0f} s"
+            )
+        if not idle:
+            break
+    return _check("queue", stuck, "no worker leaves due jobs", "a handler of it hangs: start that worker again")
+
+
+def _is_silent(worker: WorkerInfo, now: int) -> bool:
+    return now - worker.heartbeat_us > _SILENT_AFTER * 1_000_000
+
+
+def _could_take(worker: WorkerInfo, job: Job) -> bool:
+    return job.node_id in {"", worker.node_id} and (worker.kinds is None or job.kind in worker.kinds)
+
+
+def _clock(store: JobStore, now: int) -> Check:
+    newest = [job for job in store.list("all", limit=1).jobs if job.updated_us > now + _AHEAD * 1_000_000]
+    ahead = [f"job {job.id} was changed {(job.updated_us - now) / 1e6:,.0f} s from now" for job in newest]
+    return _check("clock", ahead, "not behind the newest job", "set the clock: it was ahead, or is behind now")
+
+
+def _check(name: str, wrong: list[str], fine: str, fix: str) -> Check:
+    if not wrong:
+        return Check(name, True, fine)
+    more = f" and {len(wrong) - _SHOWN:,} more" if len(wrong) > _SHOWN else ""
+    return Check(name, False, "; ".join(wrong[:_SHOWN]) + more, fix)

@@ -1,0 +1,117 @@
+"""Opening a store: what the caller names becomes a repository, and the rest of the surroundings of a `JobStore`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+from jobstate.core.arguments import Duration
+from jobstate.core.context import Context
+from jobstate.domain import validation
+from jobstate.domain.checkpoints import KEEP_CHECKPOINTS
+from jobstate.domain.errors import InvalidRequest
+from jobstate.domain.job import Actor
+from jobstate.domain.logs import KEEP_LOGS
+from jobstate.domain.output import KEEP_OUTPUT
+from jobstate.domain.report import Bounds
+from jobstate.observers.observer import Observer
+from jobstate.ports import conformance
+from jobstate.ports.repository import Repository
+from jobstate.storage.engine import Clockwork
+from jobstate.storage.repository import EMBEDDED_PREFIX, open_file, open_within
+from jobstate.store.store import JobStore
+from jobstate.system import Clock, SystemClock, chance, user
+
+DEFAULT_STOP_TIMEOUT: Final = 300.0
+_DEFAULT_TIMEOUT: Final = 10.0
+_MACHINE: Final = SystemClock()
+"""Waiting for other writers takes real time, also where the clock of the store is turned by hand."""
+
+
+def open(  # noqa: A001  (it is `jobstate.open`)
+    target: Any = "jobstate.db",
+    *,
+    durability: Literal["full", "normal"] = "full",
+    actor: str | None = None,
+    clock: Clock | None = None,
+    create: bool = True,
+    timeout: Duration = _DEFAULT_TIMEOUT,
+    stop_timeout: Duration = DEFAULT_STOP_TIMEOUT,
+    table_prefix: str = EMBEDDED_PREFIX,
+    descriptor_limit: int = validation.DEFAULT_DESCRIPTOR_LIMIT,
+    keep_checkpoints: int = KEEP_CHECKPOINTS,
+    keep_logs: int = KEEP_LOGS,
+    keep_output: int = KEEP_OUTPUT,
+    observers: Sequence[Observer] = (),
+) -> JobStore:
+    """Open a store.
+
+    Args:
+        target: A path; `:memory:` for one that lives as long as it is open; a peewee `SqliteDatabase` of the
+            caller's own, in which jobs are then kept beside its tables, and whose write transactions they join; or a
+            store of the caller's own making, a `jobstate.ports.repository.Repository`, which is closed with the
+            `JobStore` and takes none of `durability`, `create`, `timeout` and `table_prefix`.
+        durability: `full`: a call that returned is on disk and survives a power cut. `normal`: it survives the
+            death of any process, and a power cut may take the last moments. A caller's own database keeps its own.
+        actor: Who acts, in the history, unless a call says otherwise; default `python:USER`.
+        clock: Where time comes from; default this machine.
+        create: Create a missing file.
+        timeout: How long to wait for other writers before `StoreBusy`.
+        stop_timeout: How long a stop may take, unless the call says otherwise.
+        table_prefix: How the names of the tables begin in a caller's own database.
+        descriptor_limit: The largest descriptor and checkpoint state, in bytes of JSON.
+        keep_checkpoints: How many completed checkpoints of a job to keep, >= 1.
+        keep_logs: How many log entries of a job to keep, >= 1, the newest; beyond those, 1,000 warnings and errors. A
+            tenth more may be there for a while.
+        keep_output: How many rows of output to keep of each operator of a job, >= 1, the newest; so here.
+        observers: Who is told of what this process does to jobs; see `Observer`. Not for a store of the caller's own.
+
+    Raises:
+        InvalidRequest: An argument is not as it should be, or a store of the caller's own lacks a method.
+        StoreUnavailable: The file or its folder is missing or cannot be opened.
+        StoreCorrupt: The file is damaged, or no database.
+        SchemaMismatch: The file was written by a newer jobstate, or belongs to another program.
+        UnsupportedSQLite: The SQLite of this Python is older than 3.37.
+    """
+    patience = validation.seconds_of("timeout", timeout)
+    limit = validation.integer("descriptor_limit", descriptor_limit, 2, 256 * 1024 * 1024)
+    kept = validation.integer("keep_checkpoints", keep_checkpoints, 1, 1_000_000)
+    bounds = Bounds(
+        logs=validation.integer("keep_logs", keep_logs, 1, 10_000_000),
+        output=validation.integer("keep_output", keep_output, 1, 100_000),
+    )
+    by = Actor(f"python:{user()}" if actor is None else validation.text("actor", actor))
+    stop_seconds = validation.seconds_of("stop_timeout", stop_timeout)
+    if isinstance(target, str) and target.startswith(("postgresql:", "postgres:")):
+        raise InvalidRequest("target", "PostgreSQL is not supported by this version; name a file")
+    dispatcher = None
+    if observers:
+        from jobstate.observers.dispatcher import Dispatcher
+
+        dispatcher = Dispatcher(observers)
+    clockwork = Clockwork(_MACHINE.monotonic, _MACHINE.sleep, chance)
+    repository: Repository
+    if isinstance(target, str | os.PathLike):
+        repository = open_file(
+            target, durability=durability, create=create, timeout=patience, clockwork=clockwork, dispatcher=dispatcher
+        )
+    elif conformance.is_meant_as_one(target):
+        repository = conformance.checked(target)
+        for option, given, default in (
+            ("durability", durability, "full"),
+            ("create", create, True),
+            ("timeout", patience, _DEFAULT_TIMEOUT),
+            ("table_prefix", table_prefix, EMBEDDED_PREFIX),
+            ("observers", tuple(observers), ()),
+        ):
+            if given != default:
+                raise InvalidRequest(option, "is for the stores that jobstate makes; leave it out, and set up your own")
+    else:
+        repository = open_within(
+            target, prefix=table_prefix, timeout=patience, clockwork=clockwork, dispatcher=dispatcher
+        )
+    used = SystemClock() if clock is None else clock
+    return JobStore(
+        Context(repository, used, chance, _MACHINE.sleep, limit, kept, bounds, dispatcher), by, stop_seconds
+    )

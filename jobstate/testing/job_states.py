@@ -1,0 +1,73 @@
+"""A job in any state, brought there by legal steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from typing import Any, Final
+
+from jobstate.core import arguments
+from jobstate.core.context import DEFAULT_LEASE
+from jobstate.domain import leases, validation
+from jobstate.domain.errors import InvalidRequest
+from jobstate.domain.job import Actor, Job
+from jobstate.domain.lifecycle import State
+from jobstate.ports.repository import Claimed
+from jobstate.store.store import JobStore
+from jobstate.testing.paths import NEVER_CLAIMED, ROUTES, lead
+from jobstate.testing.runner import WORKER
+from jobstate.testing.staged_store import Stage, stage_of
+from jobstate.worker.run import Run
+
+_kinds: Final = count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class JobIn:
+    """`job_in` for a store. `runs` has the newest run of each job that it made, by id: the worker's side of it."""
+
+    stage: Stage
+    runs: dict[int, Run] = field(default_factory=dict, repr=False)
+
+    def __call__(self, state: str, **fields: Any) -> Job:
+        """A new job in this state; see `job_in`."""
+        wanted = one_state("state", state)
+        fields = {"kind": f"kind-{next(_kinds)}", **fields}
+        if "hold" in fields:
+            raise InvalidRequest("hold", "follows from the state")
+        store = self.stage.behind
+        job = store.submit(**fields, hold=wanted is State.CREATED)
+        if wanted not in NEVER_CLAIMED:
+            run = self.runs[job.id] = self._claimed(job)
+            lead(store, run, ROUTES[wanted])
+        return store.get(job)
+
+    def _claimed(self, job: Job) -> Run:
+        """A run of exactly this job, whatever else is in the queue."""
+        context = self.stage.context()
+        now, began = context.clock.now(), context.clock.monotonic()
+        node_id = job.node_id or WORKER
+        expires = now + validation.duration_us("lease", DEFAULT_LEASE)
+        decide = partial(leases.claim, node_id=node_id, expires=expires, now=now, by=Actor(f"worker:{node_id}"))
+        claimed = self.stage.behind.repository.jobs.change(job.id, decide).job
+        return Run(context, Claimed(claimed, None, {}), DEFAULT_LEASE, began)
+
+
+def one_state(field: str, name: str) -> State:
+    """The state that is named; case does not matter."""
+    found = arguments.states(field, [name])
+    if len(found) != 1:
+        raise InvalidRequest(field, f"must be one of {', '.join(State)}, not {name!r}")
+    return next(iter(found))
+
+
+def job_in(state: str, *, store: JobStore | None = None, **fields: Any) -> Job:
+    """A new job in this state, brought there by legal steps; a worker holds it wherever one can.
+
+    Args:
+        state: As it is spelled in the lifecycle; case does not matter.
+        store: Another than the one that was staged last.
+        fields: Arguments of `submit`; without `kind` the job has one of its own.
+    """
+    return JobIn(stage_of(store))(state, **fields)
