@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jobstate
 from benchmarks.figures import seconds, spread
-from jobstate.domain.job import Actor
+from jobstate.domain.event import Actor
 from jobstate.ports.repository import ExpiryPolicy
 from jobstate.system import chance
 

@@ -18,7 +18,7 @@ import urllib3
 import jobstate
 from benchmarks import crowd
 from benchmarks.figures import seconds, spread
-from jobstate.domain.job import Actor
+from jobstate.domain.event import Actor
 from jobstate.domain.lifecycle import State
 from jobstate.store.operating import ATOMIC_PRUNE, PRUNE_BATCH
 

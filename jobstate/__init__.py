@@ -45,14 +45,11 @@ if TYPE_CHECKING:
     from jobstate.domain.errors import UnsupportedSQLite as UnsupportedSQLite
     from jobstate.domain.errors import WaitTimeout as WaitTimeout
     from jobstate.domain.errors import WorkerNotFound as WorkerNotFound
+    from jobstate.domain.event import Event as Event
     from jobstate.domain.failure import Failure as Failure
     from jobstate.domain.failure import FailureKind as FailureKind
-    from jobstate.domain.job import Event as Event
     from jobstate.domain.job import Job as Job
-    from jobstate.domain.job import Lease as Lease
-    from jobstate.domain.job import Stop as Stop
-    from jobstate.domain.job import StopMode as StopMode
-    from jobstate.domain.job import StopOutcome as StopOutcome
+    from jobstate.domain.job_row import Lease as Lease
     from jobstate.domain.latency_quantiles import Quantiles as Quantiles
     from jobstate.domain.lifecycle import LIFECYCLE as LIFECYCLE
     from jobstate.domain.lifecycle import LIVE as LIVE
@@ -71,7 +68,10 @@ if TYPE_CHECKING:
     from jobstate.domain.progress import TableProgress as TableProgress
     from jobstate.domain.retry import RetryPolicy as RetryPolicy
     from jobstate.domain.state_machine import lifecycle_machine as lifecycle_machine
-    from jobstate.domain.stops import StopResult as StopResult
+    from jobstate.domain.stop import Stop as Stop
+    from jobstate.domain.stop import StopMode as StopMode
+    from jobstate.domain.stop import StopOutcome as StopOutcome
+    from jobstate.domain.stop_requests import StopResult as StopResult
     from jobstate.observers.observer import Claim as Claim
     from jobstate.observers.observer import Heartbeat as Heartbeat
     from jobstate.observers.observer import LeaseLoss as LeaseLoss
@@ -105,7 +105,10 @@ _HOMES = {
         "UnsupportedSQLite WaitTimeout WorkerNotFound"
     ),
     "jobstate.domain.failure": "Failure FailureKind",
-    "jobstate.domain.job": "Event Job Lease Stop StopMode StopOutcome",
+    "jobstate.domain.event": "Event",
+    "jobstate.domain.job": "Job",
+    "jobstate.domain.job_row": "Lease",
+    "jobstate.domain.stop": "Stop StopMode StopOutcome",
     "jobstate.domain.lifecycle": "LIFECYCLE LIVE TERMINAL State Trigger",
     "jobstate.domain.logs": "LogEntry LogLevel",
     "jobstate.domain.state_machine": "lifecycle_machine",
@@ -114,7 +117,7 @@ _HOMES = {
     "jobstate.domain.output": "OutputRow",
     "jobstate.domain.progress": "TableProgress",
     "jobstate.domain.retry": "RetryPolicy",
-    "jobstate.domain.stops": "StopResult",
+    "jobstate.domain.stop_requests": "StopResult",
     "jobstate.observers.observer": "Claim Heartbeat LeaseLoss Observer Sweep Transition",
     "jobstate.ports.queries": "LogPage OutputPage Page Slice",
     "jobstate.ports.repository": "WorkerInfo",

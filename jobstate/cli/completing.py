@@ -12,8 +12,8 @@ from click.shell_completion import BashComplete, CompletionItem, add_completion_
 
 from jobstate.cli.text import printable
 from jobstate.domain.lifecycle import LIVE, TERMINAL, State, Trigger, sources
-from jobstate.domain.rescales import RESCALABLE
-from jobstate.domain.restarts import RESTARTABLE
+from jobstate.domain.rescale_requests import RESCALABLE
+from jobstate.domain.restart_requests import RESTARTABLE
 
 _SHOWN: Final = 50
 _LISTING: Final = {"33", "63", "64"}

@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from typing import Final
 
 from jobstate.cli.text import Cell, Column, cells, columns, counted, folded, grid, hanging, headline, printable, styled
-from jobstate.domain.job import Event, Job, StopMode
+from jobstate.domain.event import Event
+from jobstate.domain.job import Job, row_of
 from jobstate.domain.lifecycle import LEASED, STOP_PENDING, TERMINAL, State
 from jobstate.domain.progress import TableProgress
+from jobstate.domain.stop import StopMode
 from jobstate.system import SystemClock
 
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
@@ -74,7 +76,7 @@ def job_grid(jobs: Sequence[Job], present: datetime, width: int) -> Iterator[str
     for job in jobs:
         row = [Cell(str(job.id)), Cell(job.state.value, look_of(job.state)), Cell(job.kind)]
         row += [Cell(job.worker_id or job.node_id), Cell(ago(job.updated_at, present, units=1))]
-        failure, descriptor = failures.get(job.id), Cell(job.descriptor_json)
+        failure, descriptor = failures.get(job.id), Cell(row_of(job).descriptor_json)
         row += [failure or Cell(""), descriptor] if "FAILURE" in titles else [failure or descriptor]
         rows.append(row)
     return grid([Column(title, _SHARES.get(title, 0)) for title in titles], rows, width)
@@ -108,7 +110,7 @@ def job_details(job: Job, present: datetime, width: int) -> Iterator[str]:
         ("stop until", "" if stop is None or job.is_terminal else at(stop.deadline), ""),
         ("stop ended", "" if stop is None or stop.outcome is None else stop.outcome.value, ""),
         ("failure", "" if failure is None else failure.message, "red" if job.state in _BROKEN else ""),
-        ("descriptor", readable(job.descriptor_json, width - _NAMES - 2), ""),
+        ("descriptor", readable(row_of(job).descriptor_json, width - _NAMES - 2), ""),
     ]
     yield from field_lines(fields, width, _NAMES)
 

@@ -8,7 +8,7 @@ from jobstate.client.jobs import JobClient
 from jobstate.core.arguments import Duration
 from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest
-from jobstate.domain.job import Actor
+from jobstate.domain.event import Actor
 from jobstate.system import SystemClock, user
 
 

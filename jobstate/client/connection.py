@@ -24,7 +24,7 @@ from urllib3.exceptions import (
 from jobstate import __version__
 from jobstate.client.errors import ServerUnreachable, UnexpectedAnswer
 from jobstate.domain.errors import JobStateError, StoreClosed
-from jobstate.domain.job import Actor
+from jobstate.domain.event import Actor
 from jobstate.system import Clock, pid
 from jobstate.wire.errors import made_again
 

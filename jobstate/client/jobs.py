@@ -17,11 +17,13 @@ from jobstate.core import arguments
 from jobstate.core.arguments import Duration, JobRef, StateFilter
 from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest
-from jobstate.domain.job import Actor, Event, Job, StopMode
+from jobstate.domain.event import Actor, Event
+from jobstate.domain.job import Job
 from jobstate.domain.lifecycle import TERMINAL, State
 from jobstate.domain.operator_actions import prunable
 from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, RetryPolicy
-from jobstate.domain.stops import StopResult
+from jobstate.domain.stop import StopMode
+from jobstate.domain.stop_requests import StopResult
 from jobstate.wire import records
 
 _PRUNE_TAKES: Final = 3600.0

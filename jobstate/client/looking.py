@@ -12,7 +12,8 @@ from jobstate.core import arguments
 from jobstate.core.arguments import MAX_PAGE, JobRef, StateFilter
 from jobstate.domain import validation
 from jobstate.domain.errors import WorkerNotFound
-from jobstate.domain.job import Event, Job
+from jobstate.domain.event import Event
+from jobstate.domain.job import Job
 from jobstate.ports.queries import Page
 from jobstate.ports.repository import WorkerInfo
 from jobstate.wire import records

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobstate.core import arguments
 from jobstate.core.arguments import JobRef
-from jobstate.domain.job import Actor
+from jobstate.domain.event import Actor
 
 if TYPE_CHECKING:
     from jobstate.client.connection import Connection

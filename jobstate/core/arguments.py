@@ -10,10 +10,13 @@ from typing import Any, Final, Protocol, runtime_checkable
 from jobstate.domain import validation
 from jobstate.domain.checkpoints import Checkpoint
 from jobstate.domain.errors import InvalidRequest
-from jobstate.domain.job import Job, Lease, NewJob, StopMode
+from jobstate.domain.job import Job
+from jobstate.domain.job_row import Lease
 from jobstate.domain.lifecycle import STATE_WORDS, State, states_named
 from jobstate.domain.logs import LogFilter, LogLevel
 from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, MAX_ATTEMPTS_LIMIT, RetryPolicy
+from jobstate.domain.stop import StopMode
+from jobstate.domain.submission import NewJob
 from jobstate.ports.queries import Order, SortKey
 
 

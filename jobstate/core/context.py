@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakValueDictionary
 
 from jobstate.domain.checkpoints import KEEP_CHECKPOINTS
-from jobstate.domain.job import SWEEPER, Actor, Lease
+from jobstate.domain.event import SWEEPER, Actor
+from jobstate.domain.job_row import Lease
 from jobstate.domain.leases import ClockWatch
 from jobstate.domain.report import DEFAULT_BOUNDS, Bounds
 from jobstate.ports.repository import ExpiryPolicy, Repository

@@ -12,7 +12,9 @@ from typing import Final, NamedTuple, TypeVar
 from jobstate.core.context import Context, PollInterval
 from jobstate.domain import leases
 from jobstate.domain.errors import JobNotFound, WaitTimeout
-from jobstate.domain.job import Actor, Event, Job
+from jobstate.domain.event import Actor, Event
+from jobstate.domain.job import Job
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.lifecycle import State
 from jobstate.domain.logs import LogEntry, LogFilter
 from jobstate.ports.queries import LogRange
@@ -26,7 +28,7 @@ T = TypeVar("T")
 class Idle(NamedTuple):
     """Nothing more is to be found until the store changes, this job is overdue, or the time has come to give up."""
 
-    job: Job | None
+    job: JobRow | None
     give_up: float | None
     """By the monotonic clock of the store; None: never."""
 
@@ -62,7 +64,7 @@ def waiting(
         if job is None:
             raise JobNotFound(job_id)
         if job.state in wanted:
-            yield (job,)
+            yield (Job(job),)
             return
         if _settled(context, job, by):
             continue
@@ -109,7 +111,7 @@ def following_logs(
             yield Idle(job, None)
 
 
-def _settled(context: Context, job: Job, by: Actor) -> bool:
+def _settled(context: Context, job: JobRow, by: Actor) -> bool:
     """Whether the job was overdue, and something was settled."""
     now = context.clock.now()
     return leases.is_overdue(job, now) and bool(

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from jobstate.domain.event import SUBMIT, Event
 from jobstate.domain.invariants import faults
-from jobstate.domain.job import SUBMIT, Event, Job
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.lifecycle import EITHER_WAY, INITIAL, LEASE_EFFECT, LIFECYCLE, LeaseEffect, State, Trigger
 
 
@@ -36,7 +37,7 @@ class AuditReport:
         return not self.findings
 
 
-def audit_job(job: Job, events: Sequence[Event]) -> Iterator[Finding]:
+def audit_job(job: JobRow, events: Sequence[Event]) -> Iterator[Finding]:
     """Hold a row against its whole history, in the order of `seq`."""
     for problem in (*faults(job), *_history_faults(events)):
         yield Finding(job.id, problem)

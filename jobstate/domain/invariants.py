@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from jobstate.domain.job import Job
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.lifecycle import HELD, LEASED, LIVE, STOP_PENDING, TERMINAL, State
 
 _EVERY: Final = frozenset(State)
@@ -36,7 +36,7 @@ TOGETHER: Final = (("worker_id", "lease_expires_us"),)
 """Fields that are there together or not at all."""
 
 
-def faults(job: Job) -> Iterator[str]:
+def faults(job: JobRow) -> Iterator[str]:
     """What about the row does not fit its state, one sentence each."""
     for field, required, allowed in SHAPE:
         there = getattr(job, field) is not None

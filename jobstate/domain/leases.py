@@ -10,18 +10,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobstate.domain.errors import LeaseLost, TransitionNotAllowed
+from jobstate.domain.event import SWEEPER, Actor
 from jobstate.domain.failure import Failure, FailureKind
-from jobstate.domain.job import SWEEPER, Actor, Job, StopMode, StopOutcome
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.lifecycle import CLAIMABLE, HELD, LEASED, STOP_PENDING, State, Trigger
+from jobstate.domain.stop import StopMode, StopOutcome
 from jobstate.domain.transitions import Decision, decided, move, target
 
 
-def claimable(job: Job, node_id: str, now: int) -> bool:
+def claimable(job: JobRow, node_id: str, now: int) -> bool:
     """Whether the worker may take the lease: the job waits, its time has come, and it is not pinned elsewhere."""
     return job.state in CLAIMABLE and job.available_us <= now and job.node_id in ("", node_id)
 
 
-def claim(job: Job, node_id: str, expires: int, now: int, by: Actor) -> Decision:
+def claim(job: JobRow, node_id: str, expires: int, now: int, by: Actor) -> Decision:
     """Give the lease on a claimable job to a worker until `expires` (microseconds)."""
     claimed = move(
         job,
@@ -39,13 +41,13 @@ def claim(job: Job, node_id: str, expires: int, now: int, by: Actor) -> Decision
     return decided(claimed)
 
 
-def check_lease(job: Job, token: int) -> None:
+def check_lease(job: JobRow, token: int) -> None:
     """LeaseLost unless `token` is the one that the present holder was given."""
     if job.lease_token != token or job.worker_id is None or job.state not in LEASED:
         raise LeaseLost(job.id, token)
 
 
-def is_undone(job: Job, claimed: Job) -> bool:
+def is_undone(job: JobRow, claimed: JobRow) -> bool:
     """Whether a claim was undone with the transaction that it was made in: then its token is given out once more.
 
     Args:
@@ -57,7 +59,7 @@ def is_undone(job: Job, claimed: Job) -> bool:
     return job.claimed_us != claimed.claimed_us or job.worker_id not in (None, claimed.worker_id)
 
 
-def renew(job: Job, token: int, expires: int, now: int) -> Decision:
+def renew(job: JobRow, token: int, expires: int, now: int) -> Decision:
     """Prolong the lease, or end a stop that is past its deadline: a hung worker must not outlive it."""
     check_lease(job, token)
     if deadline_passed(job, now):
@@ -65,7 +67,7 @@ def renew(job: Job, token: int, expires: int, now: int) -> Decision:
     return Decision(job._replace(lease_expires_us=expires))
 
 
-def complete(job: Job, token: int, now: int, by: Actor) -> Decision:
+def complete(job: JobRow, token: int, now: int, by: Actor) -> Decision:
     """The work is done. Completion beats a stop. Repeated with the same token: no change."""
     if _own_end(job, token) and job.state is State.COMPLETED:
         return Decision(job)
@@ -73,7 +75,7 @@ def complete(job: Job, token: int, now: int, by: Actor) -> Decision:
     return decided(move(job, Trigger.COMPLETE, now, by, failure_json=None))
 
 
-def fail(job: Job, token: int, failure: Failure, chance: float, now: int, by: Actor) -> Decision:
+def fail(job: JobRow, token: int, failure: Failure, chance: float, now: int, by: Actor) -> Decision:
     """The run failed: tried again, or failed for good; while a stop is pending, a retryable failure ends it.
 
     Repeated with the same token after it ended the job: no change.
@@ -88,7 +90,7 @@ def fail(job: Job, token: int, failure: Failure, chance: float, now: int, by: Ac
     return decided(_charged(job, failure, chance, now, by, lost=False))
 
 
-def release(job: Job, token: int, available: int, now: int, by: Actor) -> Decision:
+def release(job: JobRow, token: int, available: int, now: int, by: Actor) -> Decision:
     """Hand the job back uncharged, to be claimed again from `available` on; while a stop is pending, this ends it."""
     check_holder(job, token, Trigger.RELEASE)
     if job.state in STOP_PENDING:
@@ -96,7 +98,7 @@ def release(job: Job, token: int, available: int, now: int, by: Actor) -> Decisi
     return decided(move(job, Trigger.RELEASE, now, by, available_us=available))
 
 
-def begin_stop(job: Job, token: int, now: int, by: Actor) -> Decision:
+def begin_stop(job: JobRow, token: int, now: int, by: Actor) -> Decision:
     """The worker agrees to stop. Repeated: no change."""
     check_holder(job, token, Trigger.BEGIN_STOP)
     if job.state is State.STOPPING:
@@ -104,7 +106,7 @@ def begin_stop(job: Job, token: int, now: int, by: Actor) -> Decision:
     return decided(move(job, Trigger.BEGIN_STOP, now, by))
 
 
-def finish_stop(job: Job, token: int, now: int, by: Actor) -> Decision:
+def finish_stop(job: JobRow, token: int, now: int, by: Actor) -> Decision:
     """The worker has stopped; from StopRequested it agrees in the same breath. Repeated: no change."""
     if _own_end(job, token) and job.state is State.STOPPED:
         return Decision(job)
@@ -115,7 +117,7 @@ def finish_stop(job: Job, token: int, now: int, by: Actor) -> Decision:
 
 
 def finish_pending_stop(
-    job: Job, outcome: StopOutcome, now: int, by: Actor, failure_json: str | None = None
+    job: JobRow, outcome: StopOutcome, now: int, by: Actor, failure_json: str | None = None
 ) -> Decision:
     """Bring a job that is asked to stop through Stopping to Stopped."""
     steps = [job]
@@ -129,36 +131,36 @@ def finish_pending_stop(
     return decided(*steps[1:])
 
 
-def worker_outcome(job: Job) -> StopOutcome:
+def worker_outcome(job: JobRow) -> StopOutcome:
     """How a stop ended that the worker itself finished."""
     if job.stop_mode is StopMode.IMMEDIATE:
         return StopOutcome.IMMEDIATE
     return StopOutcome.CHECKPOINTED if job.clean else StopOutcome.NO_CHECKPOINT
 
 
-def unheld_outcome(job: Job) -> StopOutcome:
+def unheld_outcome(job: JobRow) -> StopOutcome:
     """How a stop ended that met no worker."""
     return StopOutcome.NEVER_STARTED if job.attempt == 0 else StopOutcome.BETWEEN_RUNS
 
 
-def lease_lost(job: Job, now: int) -> bool:
+def lease_lost(job: JobRow, now: int) -> bool:
     """Whether the holder let its lease run out."""
     return job.lease_expires_us is not None and job.lease_expires_us <= now
 
 
-def deadline_passed(job: Job, now: int) -> bool:
+def deadline_passed(job: JobRow, now: int) -> bool:
     """Whether a pending stop is past its deadline."""
     return job.state in STOP_PENDING and job.stop_deadline_us is not None and job.stop_deadline_us <= now
 
 
-def is_overdue(job: Job, now: int) -> bool:
+def is_overdue(job: JobRow, now: int) -> bool:
     """Whether `settle` would do anything about the job."""
     if job.state in STOP_PENDING and job.worker_id is None:
         return True
     return lease_lost(job, now) or deadline_passed(job, now)
 
 
-def settle(job: Job, now: int, by: Actor, chance: float, *, unheld_too: bool = True) -> Decision:
+def settle(job: JobRow, now: int, by: Actor, chance: float, *, unheld_too: bool = True) -> Decision:
     """Do what is overdue about the job: a lost lease, a passed deadline, a stop that waits for nobody.
 
     Args:
@@ -180,7 +182,7 @@ def settle(job: Job, now: int, by: Actor, chance: float, *, unheld_too: bool = T
     return Decision(job)
 
 
-def halt(job: Job, outcome: StopOutcome, now: int, by: Actor, **changes: Any) -> Job:
+def halt(job: JobRow, outcome: StopOutcome, now: int, by: Actor, **changes: Any) -> JobRow:
     """The job stopped without its worker, which is fenced if there was one."""
     return move(
         job,
@@ -193,20 +195,20 @@ def halt(job: Job, outcome: StopOutcome, now: int, by: Actor, **changes: Any) ->
     )
 
 
-def fail_by_operator(job: Job, message: str, now: int, by: Actor) -> Decision:
+def fail_by_operator(job: JobRow, message: str, now: int, by: Actor) -> Decision:
     """Fail any job that the table lets fail, and fence its worker."""
     failure = Failure(message, FailureKind.FATAL, "operator")
     return decided(_failed(job, failure, now, by, fenced=True))
 
 
-def schedule(job: Job, now: int, by: Actor) -> Decision:
+def schedule(job: JobRow, now: int, by: Actor) -> Decision:
     """Let a held job into the queue. One that is there already stays as it is."""
     if job.state is State.SCHEDULED:
         return Decision(job)
     return decided(move(job, Trigger.SCHEDULE, now, by, available_us=max(job.available_us, now)))
 
 
-def _overdue_outcome(job: Job, now: int) -> StopOutcome:
+def _overdue_outcome(job: JobRow, now: int) -> StopOutcome:
     """Whichever came first: the end of the lease or the deadline of the stop."""
     if not lease_lost(job, now):
         return StopOutcome.TIMED_OUT
@@ -216,19 +218,19 @@ def _overdue_outcome(job: Job, now: int) -> StopOutcome:
     return StopOutcome.WORKER_LOST if job.lease_expires_us <= job.stop_deadline_us else StopOutcome.TIMED_OUT
 
 
-def _own_end(job: Job, token: int) -> bool:
+def _own_end(job: JobRow, token: int) -> bool:
     """Whether the holder of `token` ended the job itself: then the token did not rise."""
     return job.lease_token == token and job.worker_id is None and job.is_terminal
 
 
-def check_holder(job: Job, token: int, trigger: Trigger) -> None:
+def check_holder(job: JobRow, token: int, trigger: Trigger) -> None:
     """LeaseLost for a stale token; TransitionNotAllowed when the holder itself has ended the job in another way."""
     if _own_end(job, token):
         raise TransitionNotAllowed(job.id, job.state, trigger.value, ())
     check_lease(job, token)
 
 
-def _charged(job: Job, failure: Failure, chance: float, now: int, by: Actor, *, lost: bool) -> Job:
+def _charged(job: JobRow, failure: Failure, chance: float, now: int, by: Actor, *, lost: bool) -> JobRow:
     """A run counts against the job: tried again after a delay, or failed when the attempts are spent."""
     lasted = now - job.claimed_us if job.claimed_us is not None else 0
     # How long a lost run really lived is not known; a job that kills its worker must not pass for healthy.
@@ -248,7 +250,7 @@ def _charged(job: Job, failure: Failure, chance: float, now: int, by: Actor, *, 
     )
 
 
-def _failed(job: Job, failure: Failure, now: int, by: Actor, *, fenced: bool, failures: int | None = None) -> Job:
+def _failed(job: JobRow, failure: Failure, now: int, by: Actor, *, fenced: bool, failures: int | None = None) -> JobRow:
     return move(
         job,
         Trigger.FAIL,

@@ -7,10 +7,10 @@ from enum import StrEnum
 from typing import Final
 
 from jobstate.domain.errors import InvalidRequest, JobNotTerminal
-from jobstate.domain.job import Job
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.lifecycle import LIVE, TERMINAL, State, Trigger, sources, states_named
-from jobstate.domain.rescales import RESCALABLE
-from jobstate.domain.restarts import RESTARTABLE
+from jobstate.domain.rescale_requests import RESCALABLE
+from jobstate.domain.restart_requests import RESTARTABLE
 
 PRUNE_WORDS = ("terminal", *sorted(state.value.lower() for state in TERMINAL), "error")
 
@@ -44,7 +44,7 @@ def allowed_actions(state: State) -> tuple[Action, ...]:
     return tuple(action for action, states in _WHERE.items() if state in states)
 
 
-def check_deletable(job: Job) -> None:
+def check_deletable(job: JobRow) -> None:
     """JobNotTerminal for a live job. The row is judged as it stands: nothing is settled to make it deletable."""
     if not job.is_terminal:
         raise JobNotTerminal(job.id, job.state)

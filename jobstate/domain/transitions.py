@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from jobstate.domain.errors import TransitionNotAllowed
-from jobstate.domain.job import Actor, Job
+from jobstate.domain.event import Actor
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.lifecycle import (
     CLAIMABLE,
     EITHER_WAY,
@@ -31,8 +32,8 @@ class Decision:
     No steps: no history is to be written, and the job stands as it was, but for a lease that was prolonged.
     """
 
-    job: Job
-    steps: tuple[Job, ...] = ()
+    job: JobRow
+    steps: tuple[JobRow, ...] = ()
 
     def then(self, next_decision: Decision) -> Decision:
         """Both decisions, one after the other."""
@@ -43,12 +44,12 @@ _GOES_ON: Final = CLAIMABLE | {State.RUNNING}
 """Where a job that is Rescaling still runs, or will: with the parallelism that was asked for."""
 
 
-def decided(*steps: Job) -> Decision:
+def decided(*steps: JobRow) -> Decision:
     """The decision to write these versions."""
     return Decision(steps[-1], steps)
 
 
-def target(job: Job, trigger: Trigger) -> State:
+def target(job: JobRow, trigger: Trigger) -> State:
     """Where `trigger` leads from the state of the job; TransitionNotAllowed where it leads nowhere."""
     row = LIFECYCLE[job.state]
     if trigger not in row:
@@ -57,7 +58,7 @@ def target(job: Job, trigger: Trigger) -> State:
 
 
 def move(
-    job: Job,
+    job: JobRow,
     trigger: Trigger,
     now: int,
     by: Actor,
@@ -65,7 +66,7 @@ def move(
     detail: dict[str, Any] | None = None,
     fenced: bool = False,
     **changes: Any,
-) -> Job:
+) -> JobRow:
     """The next version of the job, one edge on.
 
     Args:
@@ -89,12 +90,14 @@ def move(
     return _next(job, trigger.value, now, by, detail, state=to, **changes)
 
 
-def note(job: Job, name: str, now: int, by: Actor, *, detail: dict[str, Any] | None = None, **changes: Any) -> Job:
+def note(
+    job: JobRow, name: str, now: int, by: Actor, *, detail: dict[str, Any] | None = None, **changes: Any
+) -> JobRow:
     """The next version of the job, in the same state, with a history entry that says what changed."""
     return _next(job, name, now, by, detail, **changes)
 
 
-def _next(job: Job, trigger: str, now: int, by: Actor, detail: dict[str, Any] | None, **changes: Any) -> Job:
+def _next(job: JobRow, trigger: str, now: int, by: Actor, detail: dict[str, Any] | None, **changes: Any) -> JobRow:
     return job._replace(
         seq=job.seq + 1,
         updated_us=now,

@@ -141,6 +141,11 @@ def instant_us(field: str, value: object) -> int:
     return (value - _EPOCH) // _MICROSECOND
 
 
+def instant_or_none(stored_us: int | None) -> datetime | None:
+    """As `instant`, for what may be absent."""
+    return None if stored_us is None else instant(stored_us)
+
+
 def instant(stored_us: int) -> datetime:
     """The stored microseconds as an aware datetime in UTC; outside the years 1..9999, the nearest one there is."""
     try:

@@ -15,7 +15,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from jobstate.core.change_notifier import ChangeNotifier
 from jobstate.domain.errors import StoreError, StoreUnavailable, WaitTimeout
-from jobstate.domain.job import Event
+from jobstate.domain.event import Event
 from jobstate.domain.validation import MAX_ID
 from jobstate.http.describing import answers
 from jobstate.http.jobs import job_answer

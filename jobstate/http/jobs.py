@@ -10,7 +10,8 @@ from fastapi.responses import JSONResponse
 
 from jobstate.core.change_notifier import ChangeNotifier
 from jobstate.domain.errors import StoreUnavailable
-from jobstate.domain.job import Job, StopMode
+from jobstate.domain.job import Job
+from jobstate.domain.stop import StopMode
 from jobstate.http.describing import answers
 from jobstate.http.parameters import (
     RECORD,

@@ -11,7 +11,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from jobstate.domain.job import Event
+from jobstate.domain.event import Event
 from jobstate.domain.lifecycle import STOP_PENDING, TERMINAL, State, Trigger
 from jobstate.http.keeper import Keeper
 from jobstate.store.store import JobStore

@@ -9,9 +9,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, c
 
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.failure import FailureKind
-from jobstate.domain.job import Job, StopMode, StopOutcome
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.lifecycle import State
 from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS, MAX_ATTEMPTS_LIMIT
+from jobstate.domain.stop import StopMode, StopOutcome
 from jobstate.domain.validation import MAX_LABELS, MAX_TEXT
 from jobstate.wire.instants import instant_in
 from jobstate.wire.vocabulary import Dialect, spelled
@@ -82,7 +83,7 @@ class _JobView(Exact):
 JobRecord: Final[Any] = create_model(
     "JobRecord",
     __doc__="A job whole, as it is stored; times are microseconds since 1970 UTC.",
-    **{name: (kind, ...) for name, kind in get_type_hints(Job).items() if name in Job._fields},  # type: ignore[call-overload]
+    **{name: (kind, ...) for name, kind in get_type_hints(JobRow).items() if name in JobRow._fields},  # type: ignore[call-overload]
 )
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-from jobstate.domain.job import Event, Job, Lease
+from jobstate.domain.event import Event
+from jobstate.domain.job import Job
+from jobstate.domain.job_row import Lease
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, Protocol
 
 from jobstate.domain.audit import AuditReport, Finding
 from jobstate.domain.checkpoints import Checkpoint, CheckpointDetails, Progress
-from jobstate.domain.job import Actor, Event, Job, Lease, NewJob
+from jobstate.domain.event import Actor, Event
+from jobstate.domain.job_row import JobRow, Lease
 from jobstate.domain.leases import Renewal
 from jobstate.domain.lifecycle import State
 from jobstate.domain.logs import LogEntry, LogFilter
@@ -22,17 +23,18 @@ from jobstate.domain.metrics import SubtaskMetrics
 from jobstate.domain.output import OutputRow
 from jobstate.domain.progress import TableProgress
 from jobstate.domain.report import NOTHING, Report
-from jobstate.domain.restarts import RestartRequest
+from jobstate.domain.restart_requests import RestartRequest
+from jobstate.domain.submission import NewJob
 from jobstate.domain.transitions import Decision
 from jobstate.ports.queries import Filter, LogRange, Order, Retention
 
-Decide = Callable[[Job], Decision]
+Decide = Callable[[JobRow], Decision]
 
 
 class Claimed(NamedTuple):
     """A job whose lease was just taken, and what it starts from."""
 
-    job: Job
+    job: JobRow
     restored: Checkpoint | None
     progress: Progress
     metrics: Sequence[SubtaskMetrics] = ()
@@ -75,16 +77,16 @@ class Sizes:
 class Jobs(Protocol):
     """The rows of jobs."""
 
-    def submit(self, new: Sequence[NewJob], now: int, by: Actor) -> list[Job]:
+    def submit(self, new: Sequence[NewJob], now: int, by: Actor) -> list[JobRow]:
         """Add all of them or none, in order; a live job that holds a key stands in for its equal submission."""
 
-    def find(self, job_id: int) -> Job | None:
+    def find(self, job_id: int) -> JobRow | None:
         """The job as it stands, or None."""
 
-    def page(self, wanted: Filter, limit: int, before: int | None) -> list[Job]:
+    def page(self, wanted: Filter, limit: int, before: int | None) -> list[JobRow]:
         """At most `limit` jobs with ids below `before`, newest first."""
 
-    def ordered(self, wanted: Filter, order: Order, limit: int, offset: int, before: int | None) -> list[Job]:
+    def ordered(self, wanted: Filter, order: Order, limit: int, offset: int, before: int | None) -> list[JobRow]:
         """At most `limit` jobs with ids below `before`, sorted, from place `offset` on."""
 
     def counts(self) -> dict[State, int]:
@@ -93,7 +95,7 @@ class Jobs(Protocol):
     def change(self, job_id: int, decide: Decide) -> Decision:
         """Let `decide` judge the job under the write lock and write what it decided; JobNotFound without a row."""
 
-    def restart(self, job_id: int, wish: RestartRequest, now: int, settling: ExpiryPolicy, by: Actor) -> Job:
+    def restart(self, job_id: int, wish: RestartRequest, now: int, settling: ExpiryPolicy, by: Actor) -> JobRow:
         """Settle the job, then add the one that restarts it, with a copy of the checkpoint that it restores."""
 
     def delete(self, job_id: int, now: int, by: Actor) -> bool:
@@ -140,7 +142,7 @@ class Leases(Protocol):
     def complete(self, leases: Sequence[Lease], now: int, by: Actor) -> list[Lease]:
         """Complete these runs in one transaction; those that could not be, which `change` can say more about."""
 
-    def settle(self, now: int, settling: ExpiryPolicy) -> list[Job]:
+    def settle(self, now: int, settling: ExpiryPolicy) -> list[JobRow]:
         """Settle up to `settling.limit` overdue jobs; the jobs that were, as they are now."""
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from jobstate.domain.invariants import SHAPE
-from jobstate.domain.job import Job
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.lifecycle import CLAIMABLE
 
 
@@ -21,7 +21,7 @@ def column_of(field: str) -> str:
     return field.removesuffix("_json")
 
 
-_STORED: Final = tuple(field for field in Job._fields if field != "deduplicated")
+_STORED: Final = tuple(field for field in JobRow._fields if field != "deduplicated")
 SPEC_FIELDS: Final = _STORED[_STORED.index("pipeline_id") :]
 HOT_FIELDS: Final = _STORED[: _STORED.index("pipeline_id")]
 FIXED_FIELDS: Final = ("id", "kind", "node_id", "priority", "key", "created_us")

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from jobstate.domain.invariants import SHAPE, TOGETHER
-from jobstate.domain.job import StopMode, StopOutcome
 from jobstate.domain.lifecycle import CLAIMABLE, LEASED, State
 from jobstate.domain.logs import TROUBLE
+from jobstate.domain.stop import StopMode, StopOutcome
 from jobstate.storage.columns import column_of
 from jobstate.storage.compiled import equals_one
 

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Final
 
 from jobstate.domain.checkpoints import CheckpointState
-from jobstate.domain.job import SUBMIT
+from jobstate.domain.event import SUBMIT
 from jobstate.domain.lifecycle import (
     EDGES,
     EITHER_WAY,

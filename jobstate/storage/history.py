@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import groupby
 
 from jobstate.domain.audit import AuditReport, Finding, audit_job
-from jobstate.domain.job import Event
+from jobstate.domain.event import Event
 from jobstate.storage.engine import Engine, Row
 from jobstate.storage.queries.history import HistoryQueries
 from jobstate.storage.rows import event_of, job_of

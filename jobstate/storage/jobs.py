@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from jobstate.domain.errors import DuplicateJob, GuardViolation, JobNotFound
-from jobstate.domain.job import Actor, Job, NewJob, same_submission
+from jobstate.domain.event import Actor
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.leases import settle
 from jobstate.domain.lifecycle import State
 from jobstate.domain.operator_actions import check_deletable
-from jobstate.domain.restarts import RestartRequest, check_restartable, successor
+from jobstate.domain.restart_requests import RestartRequest, check_restartable, successor
+from jobstate.domain.submission import NewJob, same_submission
 from jobstate.domain.transitions import Decision
 from jobstate.ports.queries import Filter, Order
 from jobstate.ports.repository import Decide, ExpiryPolicy
@@ -47,21 +49,21 @@ class SqlJobs:
         self._sql = queries
         self._lists = lists
 
-    def submit(self, new: Sequence[NewJob], now: int, by: Actor) -> list[Job]:
+    def submit(self, new: Sequence[NewJob], now: int, by: Actor) -> list[JobRow]:
         with self._engine.transaction() as connection:
             return [self._submit(connection, one, now, by) for one in new]
 
-    def find(self, job_id: int) -> Job | None:
+    def find(self, job_id: int) -> JobRow | None:
         rows = self._engine.read(self._sql.find, {"id": job_id})
         return job_of(rows[0]) if rows else None
 
-    def page(self, wanted: Filter, limit: int, before: int | None) -> list[Job]:
+    def page(self, wanted: Filter, limit: int, before: int | None) -> list[JobRow]:
         if not wanted.states:
             return []
         values = {**_values(wanted, before), "limit": limit}
         return [job_of(row) for row in self._engine.read(self._lists.page(_asked(wanted, before)), values)]
 
-    def ordered(self, wanted: Filter, order: Order, limit: int, offset: int, before: int | None) -> list[Job]:
+    def ordered(self, wanted: Filter, order: Order, limit: int, offset: int, before: int | None) -> list[JobRow]:
         if not wanted.states:
             return []
         values = {**_values(wanted, before), "limit": limit, "offset": offset, "through": limit + offset}
@@ -93,7 +95,7 @@ class SqlJobs:
         if connection.execute(statement, values).rowcount != 1:
             raise GuardViolation(self._engine.path, f"job {values[0]} changed under the write lock")
 
-    def restart(self, job_id: int, wish: RestartRequest, now: int, settling: ExpiryPolicy, by: Actor) -> Job:
+    def restart(self, job_id: int, wish: RestartRequest, now: int, settling: ExpiryPolicy, by: Actor) -> JobRow:
         with self._engine.transaction() as connection:
             job = self.change_within(
                 connection, job_id, lambda found: settle(found, now, settling.by, settling.chance(), unheld_too=False)
@@ -158,7 +160,7 @@ class SqlJobs:
 
     def _submit(
         self, connection: sqlite3.Connection, new: NewJob, now: int, by: Actor, origin: _Origin | None = None
-    ) -> Job:
+    ) -> JobRow:
         # Taken apart once: each field asked for by name costs more than all of them this way.
         kind, descriptor, node_id, key, pipeline_id, labels, priority, at, hold, parallelism, attempts, retry = new
         if key is not None:
@@ -235,7 +237,7 @@ def _values(wanted: Filter, before: int | None) -> dict[str, object]:
     return values
 
 
-def _stand_in(held: Job, new: NewJob) -> Job:
+def _stand_in(held: JobRow, new: NewJob) -> JobRow:
     """The live job that has the key, when it is what was submitted; DuplicateJob when it is something else."""
     why = same_submission(held, new)
     if why is not None:

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from jobstate.domain import leases as rules
 from jobstate.domain.errors import JobNotFound, LeaseLost
-from jobstate.domain.job import Actor, Job, Lease, StopMode
+from jobstate.domain.event import Actor
+from jobstate.domain.job_row import JobRow, Lease
 from jobstate.domain.leases import Renewal
 from jobstate.domain.lifecycle import State
 from jobstate.domain.report import NOTHING, Report
+from jobstate.domain.stop import StopMode
 from jobstate.domain.transitions import Decision
 from jobstate.ports.repository import Claimed, Decide, ExpiryPolicy
 from jobstate.storage.columns import CLAIM_FIELDS
@@ -91,7 +93,7 @@ class SqlLeases:
         with self._engine.transaction() as connection:
             return [lease for lease in leases if connection.execute(complete, (*lease, *said)).rowcount != 1]
 
-    def settle(self, now: int, settling: ExpiryPolicy) -> list[Job]:
+    def settle(self, now: int, settling: ExpiryPolicy) -> list[JobRow]:
         if not self._engine.read(self._sql.overdue, (now, settling.limit)):
             return []
         with self._engine.transaction() as connection:
@@ -156,13 +158,13 @@ class SqlLeases:
             return Claimed(job, None, {})
         return self._reports.restore(connection, job, checkpoint_id)
 
-    def _settle_overdue(self, connection: sqlite3.Connection, now: int, settling: ExpiryPolicy) -> list[Job]:
+    def _settle_overdue(self, connection: sqlite3.Connection, now: int, settling: ExpiryPolicy) -> list[JobRow]:
         overdue = connection.execute(self._sql.overdue, (now, settling.limit)).fetchall()
         decisions = [self._settle(connection, job_id, now, settling) for job_id, _ in overdue]
         return [decision.job for decision in decisions if decision.steps]
 
     def _settle(self, connection: sqlite3.Connection, job_id: int, now: int, settling: ExpiryPolicy) -> Decision:
-        def decide(job: Job) -> Decision:
+        def decide(job: JobRow) -> Decision:
             if job.worker_id is not None and settling.in_grace():
                 return Decision(job)
             return rules.settle(job, now, settling.by, settling.chance())

@@ -17,7 +17,9 @@ from typing import Any, Final
 import peewee
 
 from jobstate.domain.errors import InvalidRequest, JobStateError
-from jobstate.domain.job import SWEEPER, Lease
+from jobstate.domain.event import SWEEPER
+from jobstate.domain.job import Job
+from jobstate.domain.job_row import Lease
 from jobstate.domain.leases import Renewal
 from jobstate.domain.lifecycle import Trigger
 from jobstate.observers.dispatcher import Dispatcher, Notice, logger
@@ -213,7 +215,7 @@ def _told(rows: Iterable[Row], width: int) -> list[Notice]:
     news: list[Notice] = []
     settled: dict[str, dict[int, Any]] = {}
     for row in rows:
-        event, job = event_of(row[:width]), job_of(row[width:])
+        event, job = event_of(row[:width]), Job(job_of(row[width:]))
         if event.is_note:
             continue
         news.append(Transition(event, job))

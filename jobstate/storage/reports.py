@@ -15,10 +15,10 @@ from jobstate.domain.checkpoints import (
     snapshot_to_json,
 )
 from jobstate.domain.errors import CheckpointNotFound, LeaseLost
-from jobstate.domain.job import Job, Lease
+from jobstate.domain.job_row import JobRow, Lease
 from jobstate.domain.progress import TableProgress
 from jobstate.domain.report import Report
-from jobstate.domain.restarts import check_restorable
+from jobstate.domain.restart_requests import check_restorable
 from jobstate.ports.repository import Claimed
 from jobstate.storage.engine import Engine, Row
 from jobstate.storage.queries.reports import ReportQueries
@@ -98,7 +98,7 @@ class SqlReports:
             self._write_progress(connection, job_id, report.progress)
         self._telemetry.write(connection, job_id, report)
 
-    def restorable(self, connection: sqlite3.Connection, job: Job, number: int | None) -> Checkpoint | None:
+    def restorable(self, connection: sqlite3.Connection, job: JobRow, number: int | None) -> Checkpoint | None:
         """The checkpoint that a restart of the job restores: that one, or the newest completed one of the job."""
         if number is None:
             row = connection.execute(self._sql.newest_completed, {"id": job.id}).fetchone()
@@ -111,12 +111,12 @@ class SqlReports:
         check_restorable(job, checkpoint)
         return checkpoint
 
-    def copy(self, connection: sqlite3.Connection, checkpoint: Checkpoint, job: Job) -> None:
+    def copy(self, connection: sqlite3.Connection, checkpoint: Checkpoint, job: JobRow) -> None:
         """Give the job a checkpoint of its own with what this one holds: nobody can remove it from under the job."""
         values = {"job_id": job.id, "root_id": job.root_id, "copied": checkpoint.number}
         connection.execute(self._sql.copy_checkpoint, values)
 
-    def restore(self, connection: sqlite3.Connection, job: Job, checkpoint_id: int | None) -> Claimed:
+    def restore(self, connection: sqlite3.Connection, job: JobRow, checkpoint_id: int | None) -> Claimed:
         """Set progress and counters of a job that was just claimed to those of its checkpoint, or to nothing.
 
         Work after the checkpoint is done again, so it must not count twice.

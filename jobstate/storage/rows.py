@@ -8,8 +8,10 @@ from functools import partial
 from operator import attrgetter
 from typing import Any, Final
 
-from jobstate.domain.job import SUBMIT, Actor, Event, Job, StopMode, StopOutcome
+from jobstate.domain.event import SUBMIT, Actor, Event
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.lifecycle import State, Trigger
+from jobstate.domain.stop import StopMode, StopOutcome
 from jobstate.storage.columns import HOT_FIELDS, MUTABLE_FIELDS
 from jobstate.storage.engine import Row
 
@@ -17,14 +19,14 @@ _STATES: Final[dict[str | None, State]] = {state.value: state for state in State
 _MODES: Final[dict[str | None, StopMode | None]] = {None: None, **{mode.value: mode for mode in StopMode}}
 _OUTCOMES: Final[dict[str | None, StopOutcome | None]] = {None: None, **{o.value: o for o in StopOutcome}}
 _STATE, _CLEAN, _MODE, _OUTCOME = (HOT_FIELDS.index(f) for f in ("state", "clean", "stop_mode", "stop_outcome"))
-_job_made: Final[Callable[[Iterable[Any]], Job]] = partial(tuple.__new__, Job)
+_job_made: Final[Callable[[Iterable[Any]], JobRow]] = partial(tuple.__new__, JobRow)
 """As `Job._make`, which is a call more; the contract tests hold the jobs against those that are read."""
 _CLAIM: Final = Trigger.CLAIM.value
 _EVENT_STATES: Final = tuple([field.name for field in fields(Event)].index(name) for name in ("from_state", "to_state"))
 _mutable: Final = attrgetter(*MUTABLE_FIELDS)
 
 
-def job_of(row: Row) -> Job:
+def job_of(row: Row) -> JobRow:
     """The job in a row of all its fields, in their order."""
     values = list(row)
     values[_STATE] = _STATES[row[_STATE]]
@@ -32,10 +34,10 @@ def job_of(row: Row) -> Job:
     if row[_MODE] is not None:
         values[_MODE] = _MODES[row[_MODE]]
         values[_OUTCOME] = _OUTCOMES[row[_OUTCOME]]
-    return Job._make((*values, False))
+    return JobRow._make((*values, False))
 
 
-def submitted_job(first: tuple[Any, ...], token: int, now: int, by: Actor, spec: tuple[Any, ...]) -> Job:
+def submitted_job(first: tuple[Any, ...], token: int, now: int, by: Actor, spec: tuple[Any, ...]) -> JobRow:
     """The job whose two rows were just written, from the values of its first and of its last fields."""
     # fmt: off
     return _job_made((
@@ -56,7 +58,7 @@ def submitted_job(first: tuple[Any, ...], token: int, now: int, by: Actor, spec:
     # fmt: on
 
 
-def claimed_job(row: Sequence[Any], worker: str, until: int, now: int, actor: str) -> Job:
+def claimed_job(row: Sequence[Any], worker: str, until: int, now: int, actor: str) -> JobRow:
     """The job whose `CLAIM_FIELDS` were read, as the claim leaves it."""
     # fmt: off
     (
@@ -91,6 +93,6 @@ def event_of(row: Row) -> Event:
     return Event(*values)
 
 
-def version_of(job: Job) -> tuple[Any, ...]:
+def version_of(job: JobRow) -> tuple[Any, ...]:
     """What an update writes for the next version of a job: its id, then every column that may change."""
     return (job.id, *_mutable(job))

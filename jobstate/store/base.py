@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobstate.core.context import Context
-from jobstate.domain.job import Actor, Job
+from jobstate.domain.event import Actor
+from jobstate.domain.job_row import JobRow
 from jobstate.ports.repository import Repository
 
 
@@ -19,7 +20,7 @@ class StorePart:
         self.repository: Repository = context.repository
         """The port below; for tools that build on it."""
 
-    def _settle(self, limit: int, actor: str | None = None) -> Sequence[Job]:
+    def _settle(self, limit: int, actor: str | None = None) -> Sequence[JobRow]:
         settling = self._context.settling(self._acting(actor, None).name, limit=limit)
         return self.repository.leases.settle(self._now(), settling)
 

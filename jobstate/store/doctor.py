@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from jobstate.core.context import DEFAULT_LEASE
-from jobstate.domain.job import Job
+from jobstate.domain.job import Job, row_of
 from jobstate.domain.leases import is_overdue, lease_lost
 from jobstate.domain.lifecycle import CLAIMABLE, LEASED
 from jobstate.ports.repository import WorkerInfo
@@ -69,8 +69,12 @@ def _log(store: JobStore) -> Check:
 
 
 def _jobs(held: list[Job], now: int) -> Iterator[Check]:
-    lost = [f"job {job.id} of {job.worker_id}" for job in held if lease_lost(job, now)]
-    stuck = [f"job {job.id} is {job.state}" for job in held if is_overdue(job, now) and not lease_lost(job, now)]
+    lost = [f"job {job.id} of {job.worker_id}" for job in held if lease_lost(row_of(job), now)]
+    stuck = [
+        f"job {job.id} is {job.state}"
+        for job in held
+        if is_overdue(row_of(job), now) and not lease_lost(row_of(job), now)
+    ]
     sweep = "run `jobstate sweep`, or keep a worker running"
     yield _check("leases", lost, f"{sum(job.worker_id is not None for job in held)} held", sweep)
     yield _check("stops", stuck, "none overdue", f"{sweep}; `jobstate stop --mode force` ends one at once")
@@ -97,7 +101,7 @@ def _queue(store: JobStore, workers: Sequence[WorkerInfo], held: list[Job], now:
     }
     stuck = []
     for job in store.iterate(CLAIMABLE) if idle else ():
-        waited = (now - job.available_us) / 1e6
+        waited = (now - row_of(job).available_us) / 1e6
         for worker in [worker for worker in idle.values() if waited > _SILENT_AFTER and _could_take(worker, job)]:
             del idle[worker.node_id]
             stuck.append(
@@ -118,8 +122,8 @@ def _could_take(worker: WorkerInfo, job: Job) -> bool:
 
 
 def _clock(store: JobStore, now: int) -> Check:
-    newest = [job for job in store.list("all", limit=1).jobs if job.updated_us > now + _AHEAD * 1_000_000]
-    ahead = [f"job {job.id} was changed {(job.updated_us - now) / 1e6:,.0f} s from now" for job in newest]
+    newest = [job for job in store.list("all", limit=1).jobs if row_of(job).updated_us > now + _AHEAD * 1_000_000]
+    ahead = [f"job {job.id} was changed {(row_of(job).updated_us - now) / 1e6:,.0f} s from now" for job in newest]
     return _check("clock", ahead, "not behind the newest job", "set the clock: it was ahead, or is behind now")
 
 

@@ -8,7 +8,8 @@ from jobstate.core import arguments
 from jobstate.core.arguments import Duration, JobRef, LevelFilter, StateFilter
 from jobstate.core.watch import Idle, follow, following_logs, waiting, watching
 from jobstate.domain import validation
-from jobstate.domain.job import Event, Job
+from jobstate.domain.event import Event
+from jobstate.domain.job import Job
 from jobstate.domain.lifecycle import TERMINAL
 from jobstate.domain.logs import LogEntry
 from jobstate.store.looking import Looking

@@ -9,7 +9,8 @@ from jobstate.core import arguments
 from jobstate.core.arguments import MAX_OFFSET, MAX_PAGE, JobRef, StateFilter
 from jobstate.domain import validation
 from jobstate.domain.errors import EventNotFound, JobNotFound, WorkerNotFound
-from jobstate.domain.job import Event, Job
+from jobstate.domain.event import Event
+from jobstate.domain.job import Job
 from jobstate.domain.lifecycle import State
 from jobstate.ports.queries import Filter, Page, Slice
 from jobstate.ports.repository import WorkerInfo
@@ -24,7 +25,7 @@ class Looking(StorePart):
         found = self.repository.jobs.find(arguments.job_id(job))
         if found is None:
             raise JobNotFound(arguments.job_id(job))
-        return found
+        return Job(found)
 
     def list(
         self,
@@ -61,7 +62,7 @@ class Looking(StorePart):
             arguments.only("pipeline_id", pipeline_id),
             json.loads(validation.labels_text(labels)),
         )
-        found = self.repository.jobs.page(wanted, limit + 1, after)
+        found = [Job(row) for row in self.repository.jobs.page(wanted, limit + 1, after)]
         more = len(found) > limit
         return Page(found[:limit], found[limit - 1].id if more else None)
 
@@ -96,7 +97,7 @@ class Looking(StorePart):
             validation.integer("after", after, 1, validation.MAX_ID)
         wanted = Filter(arguments.states("status", status), pipeline_id=arguments.only("pipeline_id", pipeline_id))
         order = arguments.order("sort", sort, spelling)
-        found = self.repository.jobs.ordered(wanted, order, limit + 1, offset, after)
+        found = [Job(row) for row in self.repository.jobs.ordered(wanted, order, limit + 1, offset, after)]
         return Slice(found[:limit], len(found) > limit)
 
     def iterate(

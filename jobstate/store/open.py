@@ -11,7 +11,7 @@ from jobstate.core.context import Context
 from jobstate.domain import validation
 from jobstate.domain.checkpoints import KEEP_CHECKPOINTS
 from jobstate.domain.errors import InvalidRequest
-from jobstate.domain.job import Actor
+from jobstate.domain.event import Actor
 from jobstate.domain.logs import KEEP_LOGS
 from jobstate.domain.output import KEEP_OUTPUT
 from jobstate.domain.report import Bounds

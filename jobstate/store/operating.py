@@ -8,13 +8,14 @@ from typing import Final
 
 from jobstate.core import arguments
 from jobstate.core.arguments import CheckpointRef, Duration, JobRef
-from jobstate.domain import leases, rescales, stops, validation
+from jobstate.domain import leases, rescale_requests, stop_requests, validation
 from jobstate.domain.errors import InvalidRequest
-from jobstate.domain.job import Job, StopMode
+from jobstate.domain.job import Job
 from jobstate.domain.lifecycle import State
 from jobstate.domain.operator_actions import prunable
-from jobstate.domain.restarts import RestartRequest
-from jobstate.domain.stops import StopResult
+from jobstate.domain.restart_requests import RestartRequest
+from jobstate.domain.stop import StopMode
+from jobstate.domain.stop_requests import StopResult
 from jobstate.store.base import StorePart
 
 ATOMIC_PRUNE: Final = 10_000
@@ -58,11 +59,12 @@ class Operating(StorePart):
         deadline = now + validation.duration_us("timeout", self._stop_timeout if timeout is None else timeout)
         by = self._acting(actor, reason)
         decision = self.repository.jobs.change(
-            arguments.job_id(job), lambda found: stops.stop(found, chosen, deadline, self._context.chance(), now, by)
+            arguments.job_id(job),
+            lambda found: stop_requests.stop(found, chosen, deadline, self._context.chance(), now, by),
         )
-        expected = stops.expected_finish_us(decision.job)
+        expected = stop_requests.expected_finish_us(decision.job)
         return StopResult(
-            bool(decision.steps), decision.job, None if expected is None else validation.instant(expected)
+            bool(decision.steps), Job(decision.job), None if expected is None else validation.instant(expected)
         )
 
     def rescale(self, job: JobRef, parallelism: int, *, actor: str | None = None, reason: str | None = None) -> Job:
@@ -81,9 +83,11 @@ class Operating(StorePart):
         """
         wanted = arguments.tasks("parallelism", parallelism)
         by, now = self._acting(actor, reason), self._now()
-        return self.repository.jobs.change(
-            arguments.job_id(job), lambda found: rescales.rescale(found, wanted, self._context.chance(), now, by)
-        ).job
+        decision = self.repository.jobs.change(
+            arguments.job_id(job),
+            lambda found: rescale_requests.rescale(found, wanted, self._context.chance(), now, by),
+        )
+        return Job(decision.job)
 
     def fail(self, job: JobRef, reason: str, *, actor: str | None = None) -> Job:
         """Fail a job for good, as its operator, and fence its worker.
@@ -96,9 +100,10 @@ class Operating(StorePart):
         if message is None:
             raise InvalidRequest("reason", "must say why the job is given up")
         by, now = self._acting(actor, message), self._now()
-        return self.repository.jobs.change(
+        decision = self.repository.jobs.change(
             arguments.job_id(job), lambda found: leases.fail_by_operator(found, message, now, by)
-        ).job
+        )
+        return Job(decision.job)
 
     def restart(
         self,
@@ -139,7 +144,7 @@ class Operating(StorePart):
         )
         by = self._acting(actor, reason)
         settling = self._context.settling(by.name, limit=1)
-        return self.repository.jobs.restart(arguments.job_id(job), wish, self._now(), settling, by)
+        return Job(self.repository.jobs.restart(arguments.job_id(job), wish, self._now(), settling, by))
 
     def delete(self, job: JobRef, *, actor: str | None = None, reason: str | None = None) -> bool:
         """Remove a job that has ended, with all that belongs to it; a short record of the deletion remains.

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from jobstate.domain import validation
-from jobstate.domain.job import Actor
+from jobstate.domain.event import Actor
 from jobstate.store.following import Following
 from jobstate.store.operating import Operating
 from jobstate.store.reports import Reports

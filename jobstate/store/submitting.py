@@ -80,7 +80,7 @@ class Submitting(StorePart):
             retry=retry,
         )
         by = self._by if actor is None and reason is None else self._acting(actor, reason)
-        return self.repository.jobs.submit([new], self._context.clock.now(), by)[0]
+        return Job(self.repository.jobs.submit([new], self._context.clock.now(), by)[0])
 
     def submit_many(
         self, jobs: Iterable[Mapping[str, Any]], *, actor: str | None = None, reason: str | None = None
@@ -107,7 +107,8 @@ class Submitting(StorePart):
                 raise InvalidRequest(f"jobs[{number}].{error.field}", error.problem) from error
             except TypeError as error:
                 raise InvalidRequest(f"jobs[{number}]", f"must hold the arguments of submit: {error}") from error
-        return self.repository.jobs.submit(new, self._now(), self._acting(actor, reason)) if new else []
+        rows = self.repository.jobs.submit(new, self._now(), self._acting(actor, reason)) if new else []
+        return [Job(row) for row in rows]
 
     def schedule(self, job: JobRef, *, actor: str | None = None, reason: str | None = None) -> Job:
         """Let a held job into the queue; one that is there already stays as it is.
@@ -117,4 +118,4 @@ class Submitting(StorePart):
             TransitionNotAllowed: It is past that.
         """
         decide = partial(leases.schedule, now=self._now(), by=self._acting(actor, reason))
-        return self.repository.jobs.change(arguments.job_id(job), decide).job
+        return Job(self.repository.jobs.change(arguments.job_id(job), decide).job)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from jobstate.domain import validation
 from jobstate.domain.audit import AuditReport
 from jobstate.domain.errors import InvalidRequest
-from jobstate.domain.job import SWEEPER, Job
+from jobstate.domain.event import SWEEPER
+from jobstate.domain.job import Job
 from jobstate.observers.observer import Sweep
 from jobstate.store.base import StorePart
 
@@ -28,7 +29,7 @@ class Upkeep(StorePart):
         settled = self._settle(limit, actor)
         if not settled and self._context.dispatcher is not None:
             self._context.dispatcher.interject(Sweep(f"{SWEEPER}{self._acting(actor, None).name}", ()))
-        return settled
+        return [Job(row) for row in settled]
 
     def audit(self, *, progress: Callable[[int, int], None] | None = None) -> AuditReport:
         """Hold every job against its history, and the whole file against its invariants; reads only.

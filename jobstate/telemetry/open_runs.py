@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final, Generic, TypeVar
 
-from jobstate.domain.job import Event, Lease
+from jobstate.domain.event import Event
+from jobstate.domain.job_row import Lease
 from jobstate.domain.lifecycle import LEASE_EFFECT, LeaseEffect
 
 Kept = TypeVar("Kept")

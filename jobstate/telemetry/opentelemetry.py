@@ -12,8 +12,12 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from jobstate import __version__
-from jobstate.domain.job import TRACE_CONTEXT_KEY, Event, Job, Lease, StopOutcome
+from jobstate.domain.event import Event
+from jobstate.domain.job import Job
+from jobstate.domain.job_row import Lease
 from jobstate.domain.lifecycle import Trigger
+from jobstate.domain.stop import StopOutcome
+from jobstate.domain.submission import TRACE_CONTEXT_KEY
 from jobstate.observers.observer import Claim, LeaseLoss, Observer, Transition
 from jobstate.telemetry.open_runs import OpenRuns, ends_the_lease
 

@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from jobstate.domain.errors import InvalidRequest
-from jobstate.domain.job import SWEEPER, Event, Lease, StopOutcome
+from jobstate.domain.event import SWEEPER, Event
+from jobstate.domain.job import row_of
+from jobstate.domain.job_row import Lease
 from jobstate.domain.lifecycle import LEASED, State, Trigger
+from jobstate.domain.stop import StopOutcome
 from jobstate.observers.observer import Claim, Heartbeat, LeaseLoss, Observer, Sweep, Transition
 from jobstate.telemetry.open_runs import OpenRuns, ends_the_lease
 
@@ -82,7 +85,7 @@ class PrometheusObserver(Observer):
         event, job = claim.event, claim.job
         self._end(job.id, event.at_us, LEASE_LOST)
         kind = self._label(job.kind)
-        self._claim_latency.labels(kind).observe(max(0, event.at_us - job.available_us) / 1_000_000)
+        self._claim_latency.labels(kind).observe(max(0, event.at_us - row_of(job).available_us) / 1_000_000)
         self._runs.begin(Lease(job.id, event.token), _Run(event.at_us, kind))
         self._in_progress.labels(kind).inc()
 

@@ -13,7 +13,7 @@ from jobstate.domain.errors import (
     RestartNotAllowed,
     TransitionNotAllowed,
 )
-from jobstate.domain.job import StopMode
+from jobstate.domain.stop import StopMode
 from jobstate.testing.paths import WHY
 from jobstate.testing.staged_store import Stage
 from jobstate.worker.run import Run

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Final, Literal, NamedTuple
 
 from jobstate.domain.errors import JobStateError
-from jobstate.domain.job import Job, Lease
+from jobstate.domain.job_row import JobRow, Lease
 from jobstate.domain.lifecycle import Trigger
 from jobstate.domain.transitions import Decision
 from jobstate.ports.repository import Repository
@@ -109,7 +109,7 @@ class _Part:
             points = _triggers(self._foreseen(*given[:2]))
         return Moment("before", points, _jobs_named(given), self._name != "jobs") if points else None
 
-    def _foreseen(self, subject: Lease | int, decide: Callable[[Job], Decision]) -> Decision | None:
+    def _foreseen(self, subject: Lease | int, decide: Callable[[JobRow], Decision]) -> Decision | None:
         """What the change will come to: decisions only look at the job, so one may be made ahead of time."""
         job = self._repository.jobs.find(subject if isinstance(subject, int) else subject.job_id)
         try:
@@ -145,8 +145,8 @@ def _jobs_named(given: tuple[Any, ...]) -> tuple[int, ...]:
 
 def _jobs_in(answer: Any) -> tuple[int, ...]:
     """The jobs that an answer holds."""
-    if isinstance(answer, Job):
+    if isinstance(answer, JobRow):
         return (answer.id,)
     if not isinstance(answer, list):
         return ()
-    return tuple(one.id if isinstance(one, Job) else one.job.id for one in answer)
+    return tuple(one.id if isinstance(one, JobRow) else one.job.id for one in answer)

@@ -14,7 +14,8 @@ from typing import Final
 
 from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest, StoreBusy, StoreError, StoreFull
-from jobstate.domain.job import StopMode
+from jobstate.domain.job import row_of
+from jobstate.domain.stop import StopMode
 from jobstate.store.store import JobStore
 from jobstate.testing.fault_points import POINTS, Moment
 from jobstate.testing.staged_store import Stage, stage_of
@@ -150,7 +151,7 @@ class _FromOutside(Fault):
 class _LostLease(_FromOutside):
     def _happen(self, moment: Moment) -> None:
         for job_id in moment.job_ids:
-            expires = self._stage.behind.get(job_id).lease_expires_us
+            expires = row_of(self._stage.behind.get(job_id)).lease_expires_us
             if expires is not None and expires > self._stage.clock.now():
                 self._stage.turned_by_hand.set(validation.instant(expires))
         self._stage.behind.sweep()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from jobstate.domain.job import Event, Job
+from jobstate.domain.event import Event
+from jobstate.domain.job import Job
 from jobstate.store.store import JobStore
 
 ARROW: Final = " -> "

@@ -11,7 +11,8 @@ from jobstate.core import arguments
 from jobstate.core.context import DEFAULT_LEASE
 from jobstate.domain import leases, validation
 from jobstate.domain.errors import InvalidRequest
-from jobstate.domain.job import Actor, Job
+from jobstate.domain.event import Actor
+from jobstate.domain.job import Job
 from jobstate.domain.lifecycle import State
 from jobstate.ports.repository import Claimed
 from jobstate.store.store import JobStore

@@ -10,7 +10,7 @@ from jobstate.core.arguments import Duration
 from jobstate.core.context import DEFAULT_LEASE
 from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest, JobStateError
-from jobstate.domain.job import Job
+from jobstate.domain.job import Job, row_of
 from jobstate.domain.lifecycle import CLAIMABLE, LIVE
 from jobstate.store.store import JobStore
 from jobstate.testing.staged_store import Stage, stage_of
@@ -152,9 +152,9 @@ def _turn_to_what_is_next(stage: Stage, handlers: Handlers) -> bool:
         for kind in handlers
         for job in stage.behind.iterate(LIVE, kind=kind)
         for instant in (
-            job.available_us if job.state in CLAIMABLE else None,
-            job.lease_expires_us,
-            job.stop_deadline_us,
+            row_of(job).available_us if job.state in CLAIMABLE else None,
+            row_of(job).lease_expires_us,
+            row_of(job).stop_deadline_us,
         )
         if instant is not None and instant > now
     ]

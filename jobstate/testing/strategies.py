@@ -8,9 +8,11 @@ from typing import Any, Final, NamedTuple
 
 from hypothesis import strategies as st
 
-from jobstate.domain.job import Event, Job, StopMode
+from jobstate.domain.event import Event
+from jobstate.domain.job import Job
 from jobstate.domain.lifecycle import LIFECYCLE, STOP_PENDING, TERMINAL, Trigger
 from jobstate.domain.retry import RetryPolicy
+from jobstate.domain.stop import StopMode
 from jobstate.domain.validation import Json
 from jobstate.testing.commands import BY_OPERATORS, BY_WORKERS, Command, Life
 from jobstate.testing.staged_store import staged

@@ -10,9 +10,10 @@ from typing import Any
 
 from jobstate.domain import validation
 from jobstate.domain.audit import AuditReport
-from jobstate.domain.job import Event, Job
+from jobstate.domain.event import Event
+from jobstate.domain.job import Job
 from jobstate.domain.progress import TableProgress
-from jobstate.domain.stops import StopResult
+from jobstate.domain.stop_requests import StopResult
 from jobstate.ports.repository import WorkerInfo
 from jobstate.wire.instants import written
 from jobstate.wire.vocabulary import Dialect, spelled

@@ -11,11 +11,12 @@ from typing import Any, Final
 
 from jobstate.domain.checkpoints import Checkpoint
 from jobstate.domain.errors import InvalidRequest
-from jobstate.domain.job import Job, Stop, StopOutcome
+from jobstate.domain.job import Job
 from jobstate.domain.lifecycle import LEASED, LIVE, STOP_PENDING, State
 from jobstate.domain.metrics import Counters
 from jobstate.domain.operator_actions import allowed_actions
-from jobstate.domain.stops import StopResult
+from jobstate.domain.stop import Stop, StopOutcome
+from jobstate.domain.stop_requests import StopResult
 from jobstate.ports.queries import Slice
 from jobstate.wire.instants import milliseconds
 from jobstate.wire.vocabulary import Dialect, spelled
@@ -140,7 +141,9 @@ def rescale_document(job: Job) -> Document:
 
 def _failure_message(job: Job) -> str | None:
     """Why it failed, also while it waits for its next attempt; not why a run failed that another one followed."""
-    failed = job.state in (State.FAILED, State.RECOVERING) or job.stop_outcome is StopOutcome.WORKER_FAILED
+    failed = job.state in (State.FAILED, State.RECOVERING) or (
+        job.stop is not None and job.stop.outcome is StopOutcome.WORKER_FAILED
+    )
     return job.failure.message if failed and job.failure is not None else None
 
 

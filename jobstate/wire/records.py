@@ -10,10 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from jobstate.domain import validation
-from jobstate.domain.job import Event, Job, StopMode, StopOutcome
+from jobstate.domain.event import Event
+from jobstate.domain.job import Job, row_of
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.lifecycle import State
 from jobstate.domain.progress import TableProgress
-from jobstate.domain.stops import StopResult
+from jobstate.domain.stop import StopMode, StopOutcome
+from jobstate.domain.stop_requests import StopResult
 from jobstate.ports.repository import WorkerInfo
 from jobstate.wire.instants import instant_in
 
@@ -22,16 +25,16 @@ Record = dict[str, Any]
 
 def job_record(job: Job) -> Record:
     """Every field of a job by its name, instants in microseconds."""
-    return job._asdict()
+    return row_of(job)._asdict()
 
 
 def job_of(record: Mapping[str, Any]) -> Job:
     """The job that `job_record` was made of. Fields that this version does not have are dropped."""
-    fields = {name: record[name] for name in Job._fields if name in record}
+    fields = {name: record[name] for name in JobRow._fields if name in record}
     fields["state"] = State(fields["state"])
     for name, kind in (("stop_mode", StopMode), ("stop_outcome", StopOutcome)):
         fields[name] = None if fields[name] is None else kind(fields[name])
-    return Job(**fields)
+    return Job(JobRow(**fields))
 
 
 def stop_record(result: StopResult) -> Record:

@@ -209,7 +209,7 @@ class Reporting(Holding):
     def _metering(self) -> MetricsBuffer:
         with self._making:
             if self._metrics is None:
-                self._metrics = MetricsBuffer(self._claimed.metrics, self.job.claimed_us or 0)
+                self._metrics = MetricsBuffer(self._claimed.metrics, self._row.claimed_us or 0)
             return self._metrics
 
     def _log_journal(self) -> EntryBuffer[LogEntry]:

@@ -9,10 +9,11 @@ from typing import Any, Final, Self
 from jobstate.core.context import Context
 from jobstate.domain import validation
 from jobstate.domain.errors import JobStopping, LeaseLost
-from jobstate.domain.job import Actor, Stop, StopMode
+from jobstate.domain.event import Actor
 from jobstate.domain.leases import Renewal
 from jobstate.domain.lifecycle import LEASED, STOP_PENDING
 from jobstate.domain.report import Report
+from jobstate.domain.stop import Stop, StopMode
 from jobstate.observers.observer import LeaseLoss
 from jobstate.ports.repository import Claimed
 from jobstate.worker.checkpointing import Checkpointing

@@ -10,12 +10,14 @@ from typing import Self
 
 from jobstate.core.context import Context
 from jobstate.domain import leases as rules
-from jobstate.domain import rescales, validation
+from jobstate.domain import rescale_requests, validation
 from jobstate.domain.errors import LeaseLost, TransitionNotAllowed
 from jobstate.domain.failure import Failure, FailureKind
-from jobstate.domain.job import Job, Stop
+from jobstate.domain.job import Job
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.logs import LogLevel
 from jobstate.domain.report import NOTHING
+from jobstate.domain.stop import Stop
 from jobstate.domain.transitions import Decision
 from jobstate.worker.standing import Standing
 
@@ -58,7 +60,7 @@ class Verbs(Standing):
         leases = self._context.repository.leases
         now = self._context.clock.now()
         try:
-            if taken is not NOTHING or leases.complete([self.job.lease], now, self._by):
+            if taken is not NOTHING or leases.complete([self._row.lease], now, self._by):
                 leases.change(self.lease, lambda job: rules.complete(job, self.token, now, self._by), taken)
         except BaseException as error:
             self._failed(error, taken)
@@ -132,7 +134,7 @@ class Verbs(Standing):
         """Agree to the stop: the job is Stopping. A last checkpoint may follow."""
         job = self._change(lambda job, now: rules.begin_stop(job, self.token, now, self._by)).job
         self._stop, self._seen = job.stop, True
-        return job
+        return Job(job)
 
     def finish_stop(self) -> Job:
         """The work has stopped: the job is Stopped."""
@@ -150,13 +152,13 @@ class Verbs(Standing):
             LeaseLost: The lease is gone.
         """
         answer = self.parallelism if self._rescale_read is None else self._rescale_read
-        job = self._change(lambda job, now: rescales.resume(job, self.token, answer, now, self._by)).job
+        job = self._change(lambda job, now: rescale_requests.resume(job, self.token, answer, now, self._by)).job
         self._rescaled_to, self._rescale_to, self._rescale_read = job.parallelism, job.rescale_to, None
         if job.stop is not None:
             self._stop = job.stop
         return self.stop
 
-    def _change(self, decide: Callable[[Job, int], Decision]) -> Decision:
+    def _change(self, decide: Callable[[JobRow, int], Decision]) -> Decision:
         with self._writing:
             taken = self._take()
             now = self._context.clock.now()
@@ -168,11 +170,11 @@ class Verbs(Standing):
             self._written(taken)
             return decision
 
-    def _end(self, decide: Callable[[Job, int], Decision]) -> Job:
+    def _end(self, decide: Callable[[JobRow, int], Decision]) -> Job:
         with self._writing:
             decision = self._change(decide)
             self._ended()
-        return decision.job
+        return Job(decision.job)
 
 
 def _words_of(error: BaseException) -> str:

@@ -29,7 +29,8 @@ import jobstate
 from jobstate import JobClient, ServerUnreachable, UnexpectedAnswer
 from jobstate.client.connection import Connection
 from jobstate.client.stream import Parser
-from jobstate.domain.job import Actor
+from jobstate.domain.event import Actor
+from jobstate.domain.job import Job
 from jobstate.http import Settings
 from jobstate.system import SystemClock
 from jobstate.wire import amp, records
@@ -40,7 +41,7 @@ from tests.unit.building import one_per_state
 pytestmark = pytest.mark.slow
 
 Call = Callable[[JobClient], object]
-JOB = next(iter(one_per_state().values()))
+JOB = Job(next(iter(one_per_state().values())))
 A_JOB = answer(200, records.job_record(JOB))
 STOPPED = answer(200, {"changed": False, "job": records.job_record(JOB), "expected_finish_us": None})
 GONE = answer(204, X_Deleted_Count="1")

@@ -20,7 +20,7 @@ from jobstate.cli.demo.files import Tally, parts, read, table_of
 from jobstate.cli.demo.journal import Journal, Read, noted, read_again
 from jobstate.cli.demo.report import judge, walk
 from jobstate.cli.demo.work import COUNT, KIND, READ, count, descriptor, part_of
-from jobstate.domain.job import Lease
+from jobstate.domain.job_row import Lease
 from jobstate.testing import ManualClock, drain
 from tests.architecture.generated import README
 

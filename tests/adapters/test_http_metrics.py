@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import jobstate
 from jobstate import State
+from jobstate.domain.job import row_of
 from jobstate.http.keeper import Keeper
 from jobstate.http.measuring import Meters
 from jobstate.http.upkeep import Upkeep
@@ -163,7 +164,7 @@ def test_the_pause_before_a_retry_is_no_waiting(jobs: jobstate.JobStore, clock: 
     observed = Observed(jobs)
     job = jobs.submit("extract")
     jobs.claim("w1")[0].fail("flaky")
-    pause = (jobs.get(job).available_us - clock.now()) / 1_000_000
+    pause = (row_of(jobs.get(job)).available_us - clock.now()) / 1_000_000
     assert pause > 0
     clock.advance(pause + 5)
     jobs.claim("w1")

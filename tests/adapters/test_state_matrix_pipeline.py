@@ -6,6 +6,7 @@ import pytest
 
 from jobstate import State
 from jobstate.domain.errors import JobNotTerminal, RestartNotAllowed
+from jobstate.domain.job import row_of
 from jobstate.domain.lifecycle import LEASED, LIFECYCLE, LIVE, STOP_PENDING, TERMINAL, Trigger
 from jobstate.domain.metrics import Counters
 from jobstate.domain.operator_actions import Action, allowed_actions
@@ -42,9 +43,9 @@ def test_a_stop_succeeds_in_any_state_and_changes_the_job_as_the_table_says_once
     assert job.state is after_stop(state)
     assert (once == before) is (after_stop(state) is state)
     if state in TERMINAL:
-        message, expected = f"Job already {spelled(state, Dialect.PIPELINE).lower()}", job.finished_us
+        message, expected = f"Job already {spelled(state, Dialect.PIPELINE).lower()}", row_of(job).finished_us
     else:
-        message, expected = "Job stop initiated", job.finished_us or job.stop_deadline_us
+        message, expected = "Job stop initiated", row_of(job).finished_us or row_of(job).stop_deadline_us
     assert expected is not None
     assert (answer.status, answer.json) == (200, {"message": message, "expected_finish_time": expected // 1000})
     assert api.server.ask("POST", f"/api/v1/jobs/{job_id}/stop", body={"timeout_seconds": 600}).status == 200
@@ -57,8 +58,9 @@ def test_a_stop_by_force_ends_any_job_at_once_and_says_when(api: Api, state: Sta
     answer = api.server.ask("POST", f"/api/v1/jobs/{job_id}/stop", body={"mode": "force"})
     job = api.store.get(job_id)
     assert job.state is (state if state in TERMINAL else State.STOPPED)
-    assert job.finished_us is not None
-    assert answer.json["expected_finish_time"] == job.finished_us // 1000
+    finished = row_of(job).finished_us
+    assert finished is not None
+    assert answer.json["expected_finish_time"] == finished // 1000
     assert answer.json["message"].startswith("Job already " if state in TERMINAL else "Job stop initiated")
 
 

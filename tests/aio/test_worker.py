@@ -17,6 +17,7 @@ import anyio
 import pytest
 
 from jobstate import Fatal, InvalidRequest, JobStopping, JobStore, LeaseLost, Run, RunHandler, State, aio
+from jobstate.domain.job import row_of
 from tests.aio.conftest import RunMain
 
 
@@ -196,7 +197,7 @@ def test_a_stop_is_awaited_and_ends_the_job_as_stopped(path: Path, store: JobSto
             await jobs.wait(job, until="running")
             await jobs.stop(job, reason="wrong input")
             ended = await jobs.wait(job)
-            assert (ended.state, ended.stop_outcome) == (State.STOPPED, "checkpointed")
+            assert (ended.state, row_of(ended).stop_outcome) == (State.STOPPED, "checkpointed")
 
     run(main)
 

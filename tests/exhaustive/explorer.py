@@ -24,12 +24,14 @@ from enum import StrEnum
 from itertools import product
 from typing import Final, NamedTuple
 
-from jobstate.domain import leases, operator_actions, rescales, stops
+from jobstate.domain import leases, operator_actions, rescale_requests, stop_requests
 from jobstate.domain.errors import JobNotTerminal, JobStateError, LeaseLost, TransitionNotAllowed
+from jobstate.domain.event import Actor
 from jobstate.domain.failure import Failure, FailureKind
 from jobstate.domain.invariants import faults
-from jobstate.domain.job import Actor, Job, StopMode
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.lifecycle import HELD, INITIAL, LIFECYCLE, STOP_PENDING, TERMINAL, State, Trigger
+from jobstate.domain.stop import StopMode
 from jobstate.domain.transitions import Decision
 from tests.unit.building import NOW, SECOND, job
 from tests.values import replace
@@ -108,27 +110,27 @@ class Move(NamedTuple):
 
     name: str
     process: int | None
-    decide: Callable[[Job, int], Decision] | None = None
+    decide: Callable[[JobRow, int], Decision] | None = None
     """From the job and the token that the actor names; None for what is no decision about the job."""
 
     def __str__(self) -> str:
         return self.name if self.process is None else f"{'AB'[self.process]} {self.name}"
 
 
-def _rescale(subject: Job, _: int) -> Decision:
+def _rescale(subject: JobRow, _: int) -> Decision:
     """An operator asks for the other one of two numbers of tasks: more would only be more of the same."""
-    return rescales.rescale(subject, _other(subject.rescale_to or subject.parallelism), 0.0, NOW, SOMEONE)
+    return rescale_requests.rescale(subject, _other(subject.rescale_to or subject.parallelism), 0.0, NOW, SOMEONE)
 
 
 def _other(tasks: int) -> int:
     return 3 - tasks
 
 
-def _resume(tasks: int) -> Callable[[Job, int], Decision]:
-    return lambda subject, token: rescales.resume(subject, token, tasks, NOW, SOMEONE)
+def _resume(tasks: int) -> Callable[[JobRow, int], Decision]:
+    return lambda subject, token: rescale_requests.resume(subject, token, tasks, NOW, SOMEONE)
 
 
-VERBS: Final[dict[str, Callable[[Job, int], Decision]]] = {
+VERBS: Final[dict[str, Callable[[JobRow, int], Decision]]] = {
     "renew": lambda subject, token: leases.renew(subject, token, NOW + LEASE, NOW),
     "complete": lambda subject, token: leases.complete(subject, token, NOW, SOMEONE),
     "fail": lambda subject, token: leases.fail(subject, token, ERROR, 0.0, NOW, SOMEONE),
@@ -147,8 +149,8 @@ REPEATABLE: Final = {"complete": "complete", "fail": "fail", "fail fatally": "fa
 ONLY_WHILE_STOPPING: Final = frozenset({"begin_stop", "finish_stop"})
 
 
-def _stop(mode: StopMode, timeout: int) -> Callable[[Job, int], Decision]:
-    return lambda subject, _: stops.stop(subject, mode, NOW + timeout, 0.0, NOW, SOMEONE)
+def _stop(mode: StopMode, timeout: int) -> Callable[[JobRow, int], Decision]:
+    return lambda subject, _: stop_requests.stop(subject, mode, NOW + timeout, 0.0, NOW, SOMEONE)
 
 
 STOPS: Final = {
@@ -157,7 +159,7 @@ STOPS: Final = {
     "operator stop immediate": _stop(StopMode.IMMEDIATE, 2 * TICK),
     "operator stop force": _stop(StopMode.FORCE, TIMEOUT),
 }
-OPERATOR: Final[dict[str, Callable[[Job, int], Decision]]] = {
+OPERATOR: Final[dict[str, Callable[[JobRow, int], Decision]]] = {
     **STOPS,
     "operator fail": lambda subject, _: leases.fail_by_operator(subject, "wrong cluster", NOW, SOMEONE),
     "operator schedule": lambda subject, _: leases.schedule(subject, NOW, SOMEONE),
@@ -202,8 +204,8 @@ class Explorer:
             self._normal(job(state=state, max_attempts=most, retry_json=RETRY))
             for state, most in product(INITIAL, max_attempts)
         ]
-        self.jobs: list[Job] = []
-        self.numbers: dict[Job, int] = {}
+        self.jobs: list[JobRow] = []
+        self.numbers: dict[JobRow, int] = {}
         self.outcomes: dict[tuple[int, Move, int], Outcome] = {}
         self.edges: set[tuple[State, str, State]] = set()
         self.worlds: list[World] = []
@@ -267,7 +269,7 @@ class Explorer:
             self._check_verb(self.jobs[world.job], actor, chosen.name, outcome)
         return self._after(world, chosen, outcome)
 
-    def _claim(self, name: str) -> Callable[[Job, int], Decision]:
+    def _claim(self, name: str) -> Callable[[JobRow, int], Decision]:
         return lambda subject, _: leases.claim(subject, name, NOW + LEASE, NOW, SOMEONE)
 
     def _claimed(self, world: World, chosen: Move) -> World | None:
@@ -304,7 +306,7 @@ class Explorer:
             raise Violation("a live job was deleted")
         return World(-1, (Process(), Process()))
 
-    def _check_verb(self, subject: Job, actor: Process, verb: str, outcome: Outcome) -> None:
+    def _check_verb(self, subject: JobRow, actor: Process, verb: str, outcome: Outcome) -> None:
         """What the verb of a worker may come to, by what that worker truly is to the job."""
         if actor.standing is Standing.FENCED and outcome.refusal is not LeaseLost:
             raise Violation(f"a fenced worker's {verb} was not answered with LeaseLost")
@@ -339,7 +341,7 @@ class Explorer:
         return World(outcome.job, processes)
 
     @staticmethod
-    def _stands(process: Process, acts: bool, verb: str, after: Job, token: int) -> Process:
+    def _stands(process: Process, acts: bool, verb: str, after: JobRow, token: int) -> Process:
         if not process.token:
             return process
         known = TOKEN if process.token == token else TOKEN - 1
@@ -386,7 +388,7 @@ class Explorer:
                 _promise(after.stop_reason == subject.stop_reason, "the first reason of a stop was overwritten")
         return Outcome(None, after != subject, self._number(self._normal(after)), after.lease_token)
 
-    def _check_step(self, before: Job, after: Job) -> None:
+    def _check_step(self, before: JobRow, after: JobRow) -> None:
         """The laws of one step of history."""
         _promise(before.state not in TERMINAL, f"a job that was {before.state} changed to {after.state}")
         edge = (before.state, after.trigger, after.state)
@@ -421,7 +423,7 @@ class Explorer:
         )
 
     @staticmethod
-    def _normal(subject: Job) -> Job:
+    def _normal(subject: JobRow) -> JobRow:
         """The one version of the job that stands for all those between which no decision can tell."""
 
         def recent(instant: int | None) -> int | None:
@@ -452,7 +454,7 @@ class Explorer:
             detail_json=None,
         )
 
-    def _number(self, subject: Job) -> int:
+    def _number(self, subject: JobRow) -> int:
         number = self.numbers.setdefault(subject, len(self.jobs))
         if number == len(self.jobs):
             self.jobs.append(subject)

@@ -19,12 +19,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from jobstate.domain import leases, restarts
+from jobstate.domain import leases, restart_requests
 from jobstate.domain.checkpoints import Checkpoint, CheckpointState
 from jobstate.domain.errors import LeaseLost, RestartNotAllowed
-from jobstate.domain.job import Job, StopMode, StopOutcome
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.lifecycle import LIVE, TERMINAL, State
-from jobstate.domain.restarts import RestartRequest
+from jobstate.domain.restart_requests import RestartRequest
+from jobstate.domain.stop import StopMode, StopOutcome
 from tests.exhaustive.explorer import (
     MOST_WORLDS,
     OPERATOR,
@@ -222,7 +223,7 @@ class LineageExplorer:
         successor = None if here.new is None else self._job(here.new)
         lives = successor is not None and successor.state in LIVE
         try:
-            restarts.check_restartable(subject, NEW_ID if lives else None)
+            restart_requests.check_restartable(subject, NEW_ID if lives else None)
         except RestartNotAllowed:
             if subject.state in {State.FAILED, State.STOPPED} and not lives:
                 raise Violation("a restart was refused that nothing speaks against") from None
@@ -236,7 +237,7 @@ class LineageExplorer:
         self._check_that_only_completed_checkpoints_are_restored(subject)
         if successor is not None:
             return here
-        wanted = restarts.successor(subject, RestartRequest())
+        wanted = restart_requests.successor(subject, RestartRequest())
         born = job(
             id=NEW_ID,
             state=wanted.state,
@@ -249,10 +250,10 @@ class LineageExplorer:
         return Lineage(self._remembered(settled), new=new, start=self._left(here, settled))
 
     @staticmethod
-    def _check_that_only_completed_checkpoints_are_restored(subject: Job) -> None:
+    def _check_that_only_completed_checkpoints_are_restored(subject: JobRow) -> None:
         for status in CheckpointState:
             try:
-                restarts.check_restorable(subject, _checkpoint(status, 0))
+                restart_requests.check_restorable(subject, _checkpoint(status, 0))
             except RestartNotAllowed:
                 if status is CheckpointState.COMPLETED:
                     raise Violation("a completed checkpoint could not be restored") from None
@@ -270,7 +271,7 @@ class LineageExplorer:
         return World(self.shorter[old.job], old.processes)
 
     @staticmethod
-    def _ended(state: State, known: Job | None = None) -> Job:
+    def _ended(state: State, known: JobRow | None = None) -> JobRow:
         """A job that has ended, with what a decision may still read of it, and nothing else."""
         stopped = state is State.STOPPED
         failed = known is not None and known.stop_outcome is StopOutcome.WORKER_FAILED
@@ -286,10 +287,10 @@ class LineageExplorer:
             stop_outcome=(StopOutcome.WORKER_FAILED if failed else StopOutcome.FORCED) if stopped else None,
         )
 
-    def _job(self, world: World) -> Job:
+    def _job(self, world: World) -> JobRow:
         return self.jobs.jobs[world.job]
 
-    def _number(self, subject: Job) -> int:
+    def _number(self, subject: JobRow) -> int:
         return self.jobs._number(self.jobs._normal(subject))
 
     def _path(self, here: Lineage) -> tuple[str, ...]:

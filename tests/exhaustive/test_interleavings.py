@@ -9,11 +9,13 @@ from typing import Any, Final
 
 import pytest
 
-from jobstate.domain import leases, operator_actions, rescales, stops
+from jobstate.domain import leases, operator_actions, rescale_requests, stop_requests
 from jobstate.domain.errors import LeaseLost
+from jobstate.domain.event import Actor
 from jobstate.domain.failure import Failure, FailureKind
-from jobstate.domain.job import Actor, Job, StopMode
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.lifecycle import CLAIMABLE, EDGES, LEASED, STOP_PENDING, State, Trigger
+from jobstate.domain.stop import StopMode
 from jobstate.domain.transitions import Decision, decided, move, note
 from tests.exhaustive.explorer import Explorer, Violation
 from tests.values import replace
@@ -57,11 +59,11 @@ _claimable, _settle, _fail, _release, _halt, _resume = (
     leases.fail,
     leases.release,
     leases.halt,
-    rescales.resume,
+    rescale_requests.resume,
 )
 
 
-def _ignores_the_token(job: Job, token: int) -> None:
+def _ignores_the_token(job: JobRow, token: int) -> None:
     if job.worker_id is None or job.state not in LEASED:
         raise LeaseLost(job.id, token)
 
@@ -72,20 +74,22 @@ def _unfenced(decision: Decision, token: int) -> Decision:
     return Decision(replace(decision.job, lease_token=token), steps)
 
 
-def _release_that_keeps_the_token(job: Job, token: int, available: int, now: int, by: Actor) -> Decision:
+def _release_that_keeps_the_token(job: JobRow, token: int, available: int, now: int, by: Actor) -> Decision:
     return _unfenced(_release(job, token, available, now, by), token)
 
 
-def _settle_that_keeps_the_token(job: Job, now: int, by: Actor, chance: float, *, unheld_too: bool = True) -> Decision:
+def _settle_that_keeps_the_token(
+    job: JobRow, now: int, by: Actor, chance: float, *, unheld_too: bool = True
+) -> Decision:
     return _unfenced(_settle(job, now, by, chance, unheld_too=unheld_too), job.lease_token)
 
 
-def _halt_that_keeps_the_token(job: Job, *others: Any, **changes: Any) -> Job:
+def _halt_that_keeps_the_token(job: JobRow, *others: Any, **changes: Any) -> JobRow:
     return replace(_halt(job, *others, **changes), lease_token=job.lease_token)
 
 
 def _settle_that_leaves_unheld_stops(
-    job: Job, now: int, by: Actor, chance: float, *, unheld_too: bool = True
+    job: JobRow, now: int, by: Actor, chance: float, *, unheld_too: bool = True
 ) -> Decision:
     if job.state in STOP_PENDING and job.worker_id is None:
         return Decision(job)
@@ -93,7 +97,7 @@ def _settle_that_leaves_unheld_stops(
 
 
 def _settle_that_leaves_stopping_jobs(
-    job: Job, now: int, by: Actor, chance: float, *, unheld_too: bool = True
+    job: JobRow, now: int, by: Actor, chance: float, *, unheld_too: bool = True
 ) -> Decision:
     if job.state is State.STOPPING:
         return Decision(job)
@@ -101,23 +105,23 @@ def _settle_that_leaves_stopping_jobs(
 
 
 def _settle_that_waits_for_every_holder(
-    job: Job, now: int, by: Actor, chance: float, *, unheld_too: bool = True
+    job: JobRow, now: int, by: Actor, chance: float, *, unheld_too: bool = True
 ) -> Decision:
     return Decision(job) if job.worker_id is not None else _settle(job, now, by, chance, unheld_too=unheld_too)
 
 
-def _renew_past_the_deadline(job: Job, token: int, expires: int, now: int) -> Decision:
+def _renew_past_the_deadline(job: JobRow, token: int, expires: int, now: int) -> Decision:
     leases.check_lease(job, token)
     return Decision(replace(job, lease_expires_us=expires))
 
 
-def _renew_that_only_refuses_past_the_deadline(job: Job, token: int, expires: int, now: int) -> Decision:
+def _renew_that_only_refuses_past_the_deadline(job: JobRow, token: int, expires: int, now: int) -> Decision:
     leases.check_lease(job, token)
     return Decision(job) if leases.deadline_passed(job, now) else Decision(replace(job, lease_expires_us=expires))
 
 
 def _fail_that_retries_in_spite_of_a_stop(
-    job: Job, token: int, failure: Failure, chance: float, now: int, by: Actor
+    job: JobRow, token: int, failure: Failure, chance: float, now: int, by: Actor
 ) -> Decision:
     if job.state not in STOP_PENDING or failure.kind is FailureKind.FATAL:
         return _fail(job, token, failure, chance, now, by)
@@ -125,71 +129,71 @@ def _fail_that_retries_in_spite_of_a_stop(
     return decided(leases._charged(job, failure, chance, now, by, lost=False))
 
 
-def _release_in_spite_of_a_stop(job: Job, token: int, available: int, now: int, by: Actor) -> Decision:
+def _release_in_spite_of_a_stop(job: JobRow, token: int, available: int, now: int, by: Actor) -> Decision:
     leases.check_lease(job, token)
     return decided(move(job, Trigger.RELEASE, now, by, available_us=available))
 
 
-def _release_that_brings_a_stopping_job_back(job: Job, token: int, available: int, now: int, by: Actor) -> Decision:
+def _release_that_brings_a_stopping_job_back(job: JobRow, token: int, available: int, now: int, by: Actor) -> Decision:
     released = _release(replace(job, state=State.RUNNING), token, available, now, by).job
     return decided(
         replace(released, stop_mode=None, stop_deadline_us=None, stop_reason=None),
     )
 
 
-def _complete_once(job: Job, token: int, now: int, by: Actor) -> Decision:
+def _complete_once(job: JobRow, token: int, now: int, by: Actor) -> Decision:
     leases.check_lease(job, token)
     return decided(move(job, Trigger.COMPLETE, now, by, failure_json=None))
 
 
-def _finish_stop_once(job: Job, token: int, now: int, by: Actor) -> Decision:
+def _finish_stop_once(job: JobRow, token: int, now: int, by: Actor) -> Decision:
     leases.check_lease(job, token)
     return leases.finish_pending_stop(job, leases.worker_outcome(job), now, by)
 
 
-def _operator_fail_that_fences_nobody(job: Job, message: str, now: int, by: Actor) -> Decision:
+def _operator_fail_that_fences_nobody(job: JobRow, message: str, now: int, by: Actor) -> Decision:
     failure = Failure(message, FailureKind.FATAL, "operator")
     return decided(leases._failed(job, failure, now, by, fenced=False))
 
 
-def _charge_without_end(job: Job, failure: Failure, chance: float, now: int, by: Actor, *, lost: bool) -> Job:
+def _charge_without_end(job: JobRow, failure: Failure, chance: float, now: int, by: Actor, *, lost: bool) -> JobRow:
     return move(job, Trigger.RECOVER, now, by, failures=job.failures + 1, failure_json=failure.to_json())
 
 
-def _charge_nothing(job: Job, failure: Failure, chance: float, now: int, by: Actor, *, lost: bool) -> Job:
+def _charge_nothing(job: JobRow, failure: Failure, chance: float, now: int, by: Actor, *, lost: bool) -> JobRow:
     return move(job, Trigger.RECOVER, now, by, failure_json=failure.to_json())
 
 
-def _claimable_once_the_lease_ran_out(job: Job, node_id: str, now: int) -> bool:
+def _claimable_once_the_lease_ran_out(job: JobRow, node_id: str, now: int) -> bool:
     return _claimable(job, node_id, now) or leases.lease_lost(job, now)
 
 
-def _claimable_under_its_own_name(job: Job, node_id: str, now: int) -> bool:
+def _claimable_under_its_own_name(job: JobRow, node_id: str, now: int) -> bool:
     return (job.state in CLAIMABLE or job.worker_id == node_id) and job.available_us <= now
 
 
-def _stop_of_a_job_that_ended(job: Job, mode: StopMode, deadline: int, now: int, by: Actor) -> Decision:
+def _stop_of_a_job_that_ended(job: JobRow, mode: StopMode, deadline: int, now: int, by: Actor) -> Decision:
     return decided(leases.halt(job, leases.unheld_outcome(job), now, by, stop_mode=mode))
 
 
-def _second_stop_with_its_own_reason(job: Job, mode: StopMode, deadline: int, now: int, by: Actor) -> Decision:
+def _second_stop_with_its_own_reason(job: JobRow, mode: StopMode, deadline: int, now: int, by: Actor) -> Decision:
     return decided(note(job, Trigger.REQUEST_STOP, now, by, stop_reason=by.reason))
 
 
-def _stop_that_waits_in_the_queue(job: Job, mode: StopMode, deadline: int, now: int, by: Actor) -> Decision:
+def _stop_that_waits_in_the_queue(job: JobRow, mode: StopMode, deadline: int, now: int, by: Actor) -> Decision:
     return Decision(job)
 
 
-def _answer_that_names_no_number(job: Job, token: int, parallelism: int, now: int, by: Actor) -> Decision:
+def _answer_that_names_no_number(job: JobRow, token: int, parallelism: int, now: int, by: Actor) -> Decision:
     return _resume(job, token, job.rescale_to or parallelism, now, by)
 
 
-def _answer_that_drops_a_later_wish(job: Job, token: int, parallelism: int, now: int, by: Actor) -> Decision:
+def _answer_that_drops_a_later_wish(job: JobRow, token: int, parallelism: int, now: int, by: Actor) -> Decision:
     asked = job if job.rescale_to is None else replace(job, rescale_to=parallelism)
     return _resume(asked, token, parallelism, now, by)
 
 
-def _answer_that_waits_for_the_wish(job: Job, token: int, parallelism: int, now: int, by: Actor) -> Decision:
+def _answer_that_waits_for_the_wish(job: JobRow, token: int, parallelism: int, now: int, by: Actor) -> Decision:
     leases.check_holder(job, token, Trigger.RESUME)
     return _resume(job, token, parallelism, now, by) if job.rescale_to == parallelism else Decision(job)
 
@@ -208,12 +212,12 @@ MUTANTS: Final = (
     Mutant(
         "settling raises the token",
         "a fenced worker's .* was not answered with LeaseLost",
-        ((leases, "settle", _settle_that_keeps_the_token), (stops, "settle", _settle_that_keeps_the_token)),
+        ((leases, "settle", _settle_that_keeps_the_token), (stop_requests, "settle", _settle_that_keeps_the_token)),
     ),
     Mutant(
         "a halt raises the token",
         "a fenced worker's .* was not answered with LeaseLost",
-        ((leases, "halt", _halt_that_keeps_the_token), (stops, "halt", _halt_that_keeps_the_token)),
+        ((leases, "halt", _halt_that_keeps_the_token), (stop_requests, "halt", _halt_that_keeps_the_token)),
     ),
     Mutant(
         "an operator's fail raises the token",
@@ -235,7 +239,7 @@ MUTANTS: Final = (
         "with every worker dead, clock and sweeper alone do not bring the job on",
         (
             (leases, "settle", _settle_that_leaves_unheld_stops),
-            (stops, "settle", _settle_that_leaves_unheld_stops),
+            (stop_requests, "settle", _settle_that_leaves_unheld_stops),
         ),
     ),
     Mutant(
@@ -243,7 +247,7 @@ MUTANTS: Final = (
         "with every worker dead, clock and sweeper alone do not bring the job on",
         (
             (leases, "settle", _settle_that_leaves_stopping_jobs),
-            (stops, "settle", _settle_that_leaves_stopping_jobs),
+            (stop_requests, "settle", _settle_that_leaves_stopping_jobs),
         ),
     ),
     Mutant(
@@ -251,7 +255,7 @@ MUTANTS: Final = (
         "with every worker dead, clock and sweeper alone do not bring the job on",
         (
             (leases, "settle", _settle_that_waits_for_every_holder),
-            (stops, "settle", _settle_that_waits_for_every_holder),
+            (stop_requests, "settle", _settle_that_waits_for_every_holder),
         ),
     ),
     Mutant(
@@ -300,29 +304,29 @@ MUTANTS: Final = (
     Mutant(
         "a stop of a job that ended changes nothing",
         "operator stop .* was refused in",
-        ((stops, "_decide", _stop_of_a_job_that_ended),),
+        ((stop_requests, "_decide", _stop_of_a_job_that_ended),),
     ),
     Mutant(
         "the first reason of a stop is kept",
         "the first reason of a stop was overwritten",
-        ((stops, "_again", _second_stop_with_its_own_reason),),
+        ((stop_requests, "_again", _second_stop_with_its_own_reason),),
     ),
     Mutant(
         "an answer names the number of tasks",
         "a request for tasks was lost|another number of tasks than its worker runs with",
-        ((rescales, "resume", _answer_that_names_no_number),),
+        ((rescale_requests, "resume", _answer_that_names_no_number),),
     ),
     Mutant(
         "a later request outlives the answer to an earlier one",
         "a request for tasks was lost",
-        ((rescales, "resume", _answer_that_drops_a_later_wish),),
+        ((rescale_requests, "resume", _answer_that_drops_a_later_wish),),
     ),
     Mutant(
         "an answer to an earlier request counts",
         "did not tell the job with how many tasks it runs",
-        ((rescales, "resume", _answer_that_waits_for_the_wish),),
+        ((rescale_requests, "resume", _answer_that_waits_for_the_wish),),
     ),
-    Mutant("a stop is not lost", "a stop was lost", ((stops, "_decide", _stop_that_waits_in_the_queue),)),
+    Mutant("a stop is not lost", "a stop was lost", ((stop_requests, "_decide", _stop_that_waits_in_the_queue),)),
     Mutant(
         "only ended jobs are deleted",
         "a live job was deleted",

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import pytest
 
-from jobstate.domain import leases, restarts
-from jobstate.domain.job import Job
+from jobstate.domain import leases, restart_requests
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.lifecycle import TERMINAL, State
 from tests.exhaustive.explorer import Violation
 from tests.exhaustive.lineage import ALL, EVERY_DAY, Bounds, LineageExplorer, Point
@@ -36,23 +36,23 @@ class Mutant:
     weakened: Callable[..., Any]
 
 
-_check_restartable: Final = restarts.check_restartable
+_check_restartable: Final = restart_requests.check_restartable
 
 
-def _whoever_restarts_it(job: Job, successor: int | None) -> None:
+def _whoever_restarts_it(job: JobRow, successor: int | None) -> None:
     _check_restartable(job, None)
 
 
-def _in_any_state(job: Job, successor: int | None) -> None:
+def _in_any_state(job: JobRow, successor: int | None) -> None:
     if successor is not None:
         _check_restartable(job._replace(state=State.STOPPED), successor)
 
 
-def _whenever_it_ended(job: Job, successor: int | None) -> None:
+def _whenever_it_ended(job: JobRow, successor: int | None) -> None:
     _check_restartable(job._replace(state=State.STOPPED) if job.state in TERMINAL else job, successor)
 
 
-def _only_when_it_failed(job: Job, successor: int | None) -> None:
+def _only_when_it_failed(job: JobRow, successor: int | None) -> None:
     _check_restartable(job._replace(state=State.COMPLETED) if job.state is State.STOPPED else job, successor)
 
 
@@ -77,7 +77,7 @@ MUTANTS: Final = (
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.guard)
 def test_without_this_rule_some_interleaving_breaks_a_promise(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restarts, mutant.name, mutant.weakened)
+    monkeypatch.setattr(restart_requests, mutant.name, mutant.weakened)
     with pytest.raises(Violation, match=mutant.breaks) as found:
         LineageExplorer().run()
     print(found.value)
@@ -85,7 +85,7 @@ def test_without_this_rule_some_interleaving_breaks_a_promise(mutant: Mutant, mo
 
 
 def test_the_counterexample_of_two_successors_is_the_shortest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restarts, "check_restartable", _whoever_restarts_it)
+    monkeypatch.setattr(restart_requests, "check_restartable", _whoever_restarts_it)
     with pytest.raises(Violation) as found:
         LineageExplorer().run()
     assert len(found.value.path) == 4

@@ -6,14 +6,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from jobstate.domain.audit import audit_job
-from jobstate.domain.job import SUBMIT, Event, Job
+from jobstate.domain.event import SUBMIT, Event
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.lifecycle import LIFECYCLE, State, Trigger
 from tests.property.walking import RestartRequest, law_of_lives, walk, walks, written
 from tests.unit.building import Life, history
 from tests.values import replace
 
 Walk = tuple[Life, list[RestartRequest]]
-Lived = tuple[Job, list[Event]]
+Lived = tuple[JobRow, list[Event]]
 
 
 def _lived(chosen: Walk) -> Lived:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.failure import MAX_FAILURE_TEXT, Failure, FailureKind
-from jobstate.domain.job import NewJob, same_submission
+from jobstate.domain.submission import NewJob, same_submission
 from jobstate.domain.validation import Json
 from tests.property.walking import law
 from tests.unit.building import job

@@ -5,9 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobstate.domain import leases, stops
-from jobstate.domain.job import SEVERITY, Actor, Job, StopMode
+from jobstate.domain import leases, stop_requests
+from jobstate.domain.event import Actor
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.lifecycle import STOP_PENDING, TERMINAL
+from jobstate.domain.stop import SEVERITY, StopMode
 from jobstate.domain.transitions import Decision
 from tests.property.walking import RestartRequest, law_of_lives, steps, walk, walks
 from tests.unit.building import NOW, SWEEPER, TIMEOUT, Life
@@ -17,7 +19,7 @@ modes = st.sampled_from(StopMode)
 waits = st.integers(0, 2 * TIMEOUT)
 
 
-def _lived(chosen: Walk) -> tuple[Job, int]:
+def _lived(chosen: Walk) -> tuple[JobRow, int]:
     """The job that a walk leads to, and the time by then."""
     subject, now = chosen[0].job, NOW
     for each in walk(*chosen):
@@ -37,8 +39,8 @@ def test_a_second_identical_stop_writes_nothing(
 ) -> None:
     subject, now = _lived(chosen)
     now += wait
-    once = stops.stop(subject, mode, now + timeout, chance, now, Actor("cli:ana", "first")).job
-    twice = stops.stop(once, mode, now + timeout, chance, now, Actor("cli:ana", "first"))
+    once = stop_requests.stop(subject, mode, now + timeout, chance, now, Actor("cli:ana", "first")).job
+    twice = stop_requests.stop(once, mode, now + timeout, chance, now, Actor("cli:ana", "first"))
     assert twice == Decision(once)
 
 
@@ -49,10 +51,10 @@ def test_a_stop_is_never_refused_and_never_lost(
 ) -> None:
     subject, now = _lived(chosen)
     now += wait
-    after = stops.stop(subject, mode, now + timeout, chance, now, Actor("cli:ana")).job
+    after = stop_requests.stop(subject, mode, now + timeout, chance, now, Actor("cli:ana")).job
     assert after.state in STOP_PENDING | TERMINAL
     assert mode is not StopMode.FORCE or after.state in TERMINAL
-    assert stops.expected_finish_us(after) is not None
+    assert stop_requests.expected_finish_us(after) is not None
 
 
 @law_of_lives
@@ -60,8 +62,8 @@ def test_a_stop_is_never_refused_and_never_lost(
 def test_every_stop_ends_with_a_sweep_at_its_deadline(chosen: Walk, mode: StopMode, wait: int, timeout: int) -> None:
     subject, now = _lived(chosen)
     now += wait
-    after = stops.stop(subject, mode, now + timeout, 0.0, now, Actor("cli:ana")).job
-    deadline = stops.expected_finish_us(after)
+    after = stop_requests.stop(subject, mode, now + timeout, 0.0, now, Actor("cli:ana")).job
+    deadline = stop_requests.expected_finish_us(after)
     assert deadline is not None
     assert leases.settle(after, deadline, SWEEPER, 0.0).job.is_terminal
 
@@ -83,10 +85,10 @@ def test_many_stops_come_to_the_hardest_and_the_earliest_of_them(
     chosen: Walk, asked: list[tuple[StopMode, int]]
 ) -> None:
     subject, now = _lived(chosen)
-    first = stops.stop(subject, *_request(asked[0], now)).job
+    first = stop_requests.stop(subject, *_request(asked[0], now)).job
     after = first
     for request in asked[1:]:
-        after = stops.stop(after, *_request(request, now)).job
+        after = stop_requests.stop(after, *_request(request, now)).job
     if first.state in STOP_PENDING:
         assert first.stop_mode is not None and first.stop_deadline_us is not None
         hardest = max([first.stop_mode, *(mode for mode, _ in asked)], key=SEVERITY.index)

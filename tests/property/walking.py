@@ -15,11 +15,13 @@ from typing import Final, NamedTuple
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from jobstate.domain import leases, rescales, stops
+from jobstate.domain import leases, rescale_requests, stop_requests
 from jobstate.domain.errors import LeaseLost, TransitionNotAllowed
-from jobstate.domain.job import Actor, Job, StopMode
+from jobstate.domain.event import Actor
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.lifecycle import State
 from jobstate.domain.retry import RetryPolicy
+from jobstate.domain.stop import StopMode
 from jobstate.domain.transitions import Decision
 from tests.unit.building import ERROR, FATAL, LEASE, NOW, SECOND, TIMEOUT, WORKER, Life, lives, one_per_state
 
@@ -49,30 +51,30 @@ class Command(NamedTuple):
 class Taken(NamedTuple):
     """What a command came to. `decision` is None where it was refused."""
 
-    before: Job
+    before: JobRow
     command: Command
     now: int
     decision: Decision | None
     refusal: LeaseLost | TransitionNotAllowed | None
 
 
-Verb = Callable[[Job, int, int, Actor, Command], Decision]
+Verb = Callable[[JobRow, int, int, Actor, Command], Decision]
 _OUTDATED: Final = 0.75
 """A chance above this makes a worker answer another request for tasks than the last."""
 
 
-def _resume(subject: Job, token: int, now: int, by: Actor, command: Command) -> Decision:
+def _resume(subject: JobRow, token: int, now: int, by: Actor, command: Command) -> Decision:
     """The worker answers what it is asked for, or what it was before."""
     asked = subject.rescale_to if command.chance < _OUTDATED else 5 - (subject.rescale_to or 0)
-    return rescales.resume(subject, token, asked or subject.parallelism, now, by)
+    return rescale_requests.resume(subject, token, asked or subject.parallelism, now, by)
 
 
-def _rescale(subject: Job, _: int, now: int, by: Actor, command: Command) -> Decision:
-    return rescales.rescale(subject, 3 if subject.rescale_to == 2 else 2, command.chance, now, by)
+def _rescale(subject: JobRow, _: int, now: int, by: Actor, command: Command) -> Decision:
+    return rescale_requests.rescale(subject, 3 if subject.rescale_to == 2 else 2, command.chance, now, by)
 
 
 def _stop(mode: StopMode) -> Verb:
-    return lambda subject, _, now, by, command: stops.stop(
+    return lambda subject, _, now, by, command: stop_requests.stop(
         subject, mode, now + command.timeout, command.chance, now, by
     )
 
@@ -163,7 +165,7 @@ The length is drawn apart, so that a counterexample still shrinks to the shortes
 """
 
 
-def take(subject: Job, command: Command, now: int) -> Taken:
+def take(subject: JobRow, command: Command, now: int) -> Taken:
     """One command on one job."""
     token = subject.lease_token - command.stale
     try:
@@ -186,14 +188,14 @@ def walk(life: Life, wished: Sequence[RestartRequest]) -> list[Taken]:
     return taken
 
 
-def written(life: Life, taken: Sequence[Taken]) -> list[Job]:
+def written(life: Life, taken: Sequence[Taken]) -> list[JobRow]:
     """Every version of the job that was written up to the end of a walk, the submission first."""
     return [*life.versions, *(step for each in taken if each.decision for step in each.decision.steps)]
 
 
-def steps(taken: Sequence[Taken]) -> list[tuple[Taken, Job, Job]]:
+def steps(taken: Sequence[Taken]) -> list[tuple[Taken, JobRow, JobRow]]:
     """Every step of a walk with the version before it."""
-    found: list[tuple[Taken, Job, Job]] = []
+    found: list[tuple[Taken, JobRow, JobRow]] = []
     for each in taken:
         before = each.before
         for after in each.decision.steps if each.decision else ():

@@ -30,6 +30,7 @@ import jobstate
 from jobstate import LIFECYCLE, Checkpoint, Event, Job, JobStore, Observer, RetryPolicy, Run, State
 from jobstate.domain import validation
 from jobstate.domain.audit import audit_job
+from jobstate.domain.job import row_of
 from jobstate.testing.clock import ManualClock
 from tests.stateful.model import PENDING, SAID, TERMINAL, Model, Refused, Row
 
@@ -593,7 +594,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.row_agrees(found[job_id], row)
             self.history_agrees_and_folds_to_the_row(events, row)
             self.reports_agree(job_id, row)
-            assert not list(audit_job(found[job_id], events))
+            assert not list(audit_job(row_of(found[job_id]), events))
         self.steps += 1
         if self.steps % AUDIT_EVERY == 0:  # the whole file, schema and all, takes longer than all the rest
             self.audit()
@@ -603,17 +604,17 @@ class StoreMachine(RuleBasedStateMachine):
             "state": job.state,
             "attempt": job.attempt,
             "failures": job.failures,
-            "outcome": job.stop_outcome,
-            "reason": job.stop_reason,
-            "mode": job.stop_mode,
+            "outcome": row_of(job).stop_outcome,
+            "reason": row_of(job).stop_reason,
+            "mode": row_of(job).stop_mode,
             "token": job.lease_token,
             "worker": job.worker_id,
-            "expires": job.lease_expires_us,
-            "available": job.available_us,
-            "deadline": job.stop_deadline_us,
+            "expires": row_of(job).lease_expires_us,
+            "available": row_of(job).available_us,
+            "deadline": row_of(job).stop_deadline_us,
             "parallelism": job.parallelism,
             "target": job.rescale_to,
-            "finished": job.finished_us,
+            "finished": row_of(job).finished_us,
             "failed": job.failure is not None,
             "key": job.key,
             "root": job.root_id,

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from jobstate.domain import leases as decisions
 from jobstate.domain.errors import TransitionNotAllowed
-from jobstate.domain.job import Actor, Job, Lease
+from jobstate.domain.event import Actor
+from jobstate.domain.job_row import JobRow, Lease
 from jobstate.ports import conformance
 from jobstate.ports.repository import Claimed, Repository
 from tests.contract.ported import in_memory
@@ -47,7 +48,7 @@ def forgets_the_token() -> Any:
     """Who completes a job is not asked for the lease; the state of the job is all that counts."""
     store: Any = in_memory()
 
-    def complete_now(job: Job, now: int, by: Actor) -> Any:
+    def complete_now(job: JobRow, now: int, by: Actor) -> Any:
         return decisions.complete(job, job.lease_token, now, by)
 
     def complete(leases: Sequence[Lease], now: int, by: Actor) -> list[Lease]:

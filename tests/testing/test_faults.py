@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 
 from jobstate import InvalidRequest, JobStore, LeaseLost, Run, State, StopOutcome, StoreBusy, StoreFull, Trigger
+from jobstate.domain.job import row_of
 from jobstate.testing import (
     POINTS,
     Crash,
@@ -82,7 +83,11 @@ def test_a_crash_after_a_write_leaves_all_of_it_and_nothing_more(
         WORKER_VERBS[point](run)
         run.add_files("lost")
     died, lived = jobstate_store.get(job), jobstate_store.get(twin)
-    assert (died.state, died.lease_expires_us, died.seq) == (lived.state, lived.lease_expires_us, lived.seq)
+    assert (died.state, row_of(died).lease_expires_us, died.seq) == (
+        lived.state,
+        row_of(lived).lease_expires_us,
+        lived.seq,
+    )
     assert jobstate_store.progress(job) == jobstate_store.progress(twin)
     assert len(jobstate_store.checkpoints(job)) == len(jobstate_store.checkpoints(twin))
 

@@ -10,6 +10,7 @@ from hypothesis.stateful import invariant, run_state_machine_as_test
 
 from jobstate import Run, State, Trigger
 from jobstate.domain.audit import audit_job
+from jobstate.domain.job import row_of
 from jobstate.domain.lifecycle import EDGES
 from jobstate.testing import JobMachine, staged
 from jobstate.testing.commands import BY_OPERATORS, BY_WORKERS, Command, Life
@@ -33,7 +34,7 @@ def test_every_submission_is_taken_as_it_was_drawn(fields: dict[str, Any]) -> No
 @FEW
 @given(histories())
 def test_every_history_leads_to_its_job(history: History) -> None:
-    assert list(audit_job(history.job, history.events)) == []
+    assert list(audit_job(row_of(history.job), history.events)) == []
 
 
 def test_histories_lead_into_every_state_along_nearly_every_edge() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from jobstate.domain import leases, stops
+from jobstate.domain import leases, stop_requests
+from jobstate.domain.event import SUBMIT, Actor, Event
 from jobstate.domain.failure import Failure, FailureKind
-from jobstate.domain.job import SUBMIT, Actor, Event, Job, StopMode
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.lifecycle import State, Trigger
+from jobstate.domain.stop import StopMode
 from jobstate.domain.transitions import Decision, decided, move
 from tests.values import replace
 
@@ -31,15 +33,15 @@ FATAL: Final = Failure("bad input", FailureKind.FATAL, "ValueError")
 class Life(NamedTuple):
     """A job and every version of it that was written, the submission first."""
 
-    job: Job
-    versions: tuple[Job, ...]
+    job: JobRow
+    versions: tuple[JobRow, ...]
 
     def after(self, decision: Decision) -> Life:
         """The life with one more decision written down."""
         return Life(decision.job, (*self.versions, *decision.steps))
 
 
-def job(**fields: Any) -> Job:
+def job(**fields: Any) -> JobRow:
     """A job that was just submitted: Scheduled, or Created where `state` says so; `fields` override."""
     born: dict[str, Any] = {
         "id": 7,
@@ -81,7 +83,7 @@ def job(**fields: Any) -> Job:
         "labels_json": "{}",
         "descriptor_json": "{}",
     }
-    return Job(**{**born, **fields})
+    return JobRow(**{**born, **fields})
 
 
 def born(**fields: Any) -> Life:
@@ -102,7 +104,7 @@ def rescaled(life: Life, to: int = 4, now: int = NOW) -> Life:
 
 def stopped(life: Life, mode: StopMode = StopMode.CHECKPOINT, now: int = NOW, timeout: int = TIMEOUT) -> Life:
     """An operator asked for a stop, which may or may not end the job."""
-    return life.after(stops.stop(life.job, mode, now + timeout, 0.0, now, OPERATOR))
+    return life.after(stop_requests.stop(life.job, mode, now + timeout, 0.0, now, OPERATOR))
 
 
 def agreed(life: Life, now: int = NOW) -> Life:
@@ -146,18 +148,18 @@ def lives(**fields: Any) -> Mapping[str, Life]:
     }
 
 
-def one_per_state(**fields: Any) -> Mapping[State, Job]:
+def one_per_state(**fields: Any) -> Mapping[State, JobRow]:
     """One job for each state, held where it can be."""
-    jobs: dict[State, Job] = {}
+    jobs: dict[State, JobRow] = {}
     for life in lives(**fields).values():
         jobs.setdefault(life.job.state, life.job)
     return jobs
 
 
-def history(versions: Sequence[Job]) -> list[Event]:
+def history(versions: Sequence[JobRow]) -> list[Event]:
     """The history that writing these versions leaves behind, the submission first."""
     events: list[Event] = []
-    previous: Job | None = None
+    previous: JobRow | None = None
     for number, version in enumerate(versions, start=1):
         events.append(
             Event(

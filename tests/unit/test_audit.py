@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from jobstate.domain.audit import AuditReport, Finding, audit_job
-from jobstate.domain.job import Event, StopMode
+from jobstate.domain.event import Event
 from jobstate.domain.lifecycle import State
+from jobstate.domain.stop import StopMode
 from tests.unit.building import (
     Life,
     agreed,

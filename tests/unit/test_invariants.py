@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from jobstate.domain.invariants import SHAPE, TOGETHER, Presence, faults
-from jobstate.domain.job import Job, StopMode, StopOutcome
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.lifecycle import State
+from jobstate.domain.stop import StopMode, StopOutcome
 from tests.unit.building import ERROR, NOW, WORKER, Life, lives, one_per_state
 from tests.values import replace
 
@@ -26,7 +27,7 @@ SOME: dict[str, Any] = {
 }
 
 
-def _with(subject: Job, field: str, value: Any) -> Job:
+def _with(subject: JobRow, field: str, value: Any) -> JobRow:
     changes: dict[str, Any] = {field: value}
     return replace(subject, **changes)
 
@@ -37,7 +38,7 @@ def test_every_version_that_legal_steps_write_fits_its_state(life: Life) -> None
 
 
 def test_the_table_speaks_of_fields_that_a_job_has() -> None:
-    names = set(Job._fields)
+    names = set(JobRow._fields)
     assert {rule.field for rule in SHAPE} == set(SOME) <= names
     assert {name for pair in TOGETHER for name in pair} <= names
     assert all(rule.required <= rule.allowed for rule in SHAPE)

@@ -11,9 +11,13 @@ import pytest
 
 from jobstate.domain import leases
 from jobstate.domain.failure import MAX_FAILURE_TEXT, Failure, FailureKind
-from jobstate.domain.job import SEVERITY, Job, Lease, NewJob, Stop, StopMode, StopOutcome, same_submission
+from jobstate.domain.job import Job
+from jobstate.domain.job_row import JobRow, Lease
 from jobstate.domain.lifecycle import TERMINAL, State
 from jobstate.domain.retry import DEFAULT_RETRY, RetryPolicy
+from jobstate.domain.stop import SEVERITY, Stop, StopMode, StopOutcome
+from jobstate.domain.submission import NewJob, same_submission
+from jobstate.storage.columns import column_of
 from tests.unit.building import (
     ERROR,
     HOLDER,
@@ -33,14 +37,14 @@ AT = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
 
 
 def test_a_job_cannot_be_changed() -> None:
-    subject: Any = job()
+    subject: Any = Job(job())
     with pytest.raises(AttributeError):
         subject.state = State.COMPLETED
     assert not hasattr(subject, "__dict__")
 
 
 def test_reading_a_job_does_not_let_anyone_change_it() -> None:
-    subject = job(descriptor_json='{"a": [1]}', labels_json='{"team": "data"}')
+    subject = Job(job(descriptor_json='{"a": [1]}', labels_json='{"team": "data"}'))
     subject.descriptor["a"] = 2
     subject.labels.clear()
     assert subject.descriptor == {"a": [1]}
@@ -50,15 +54,23 @@ def test_reading_a_job_does_not_let_anyone_change_it() -> None:
 @pytest.mark.parametrize("life", lives().values(), ids=lives())
 def test_a_job_survives_a_pickle(life: Life) -> None:
     assert pickle.loads(pickle.dumps(life.job)) == life.job
+    assert pickle.loads(pickle.dumps(Job(life.job))) == Job(life.job)
+
+
+def test_a_job_shows_every_field_once_and_none_in_its_stored_form() -> None:
+    shown = {name for name in dir(Job) if not name.startswith("_")}
+    assert not [name for name in shown if name.endswith(("_us", "_json"))]
+    within_another = {"stop_mode", "stop_deadline_us", "stop_reason", "stop_outcome"}  # of `Job.stop`
+    assert {column_of(name) for name in JobRow._fields if name not in within_another} <= shown
 
 
 @pytest.mark.parametrize("life", lives().values(), ids=lives())
 def test_a_job_has_ended_exactly_in_a_terminal_state(life: Life) -> None:
-    assert life.job.is_terminal == (life.job.state in TERMINAL) == (life.job.finished_at is not None)
+    assert life.job.is_terminal == (life.job.state in TERMINAL) == (life.job.finished_us is not None)
 
 
 def test_times_are_aware_and_absent_ones_are_none() -> None:
-    waiting, running = job(), lives()["Running"].job
+    waiting, running = Job(job()), Job(lives()["Running"].job)
     assert waiting.created_at == waiting.updated_at == waiting.available_at == AT
     assert (waiting.started_at, waiting.finished_at, waiting.lease_expires_at) == (None, None, None)
     assert running.started_at == AT
@@ -180,5 +192,5 @@ def test_a_submission_of_another_kind_is_another() -> None:
 
 @pytest.mark.parametrize("name", [name for name in lives() if name.startswith("Stop")])
 def test_a_submission_does_not_meet_a_job_that_is_to_stop(name: str) -> None:
-    subject: Job = lives()[name].job
+    subject: JobRow = lives()[name].job
     assert same_submission(subject, NewJob("extract")) == "a stop is pending"

@@ -10,9 +10,10 @@ import pytest
 from jobstate.domain import leases
 from jobstate.domain.errors import LeaseLost, TransitionNotAllowed
 from jobstate.domain.failure import Failure, FailureKind
-from jobstate.domain.job import Job, StopMode, StopOutcome
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.leases import ClockWatch
 from jobstate.domain.lifecycle import CLAIMABLE, LEASED, LIFECYCLE, STOP_PENDING, TERMINAL, State, Trigger
+from jobstate.domain.stop import StopMode, StopOutcome
 from jobstate.domain.transitions import Decision
 from tests.unit.building import (
     ERROR,
@@ -48,7 +49,7 @@ HELD_ONES = sorted(name for name, life in ALL.items() if life.job.worker_id is n
 PENDING = sorted(name for name in HELD_ONES if ALL[name].job.state in STOP_PENDING)
 WORKING = sorted(set(HELD_ONES) - set(PENDING))
 
-VERBS: dict[str, Callable[[Job, int], Decision]] = {
+VERBS: dict[str, Callable[[JobRow, int], Decision]] = {
     "renew": lambda subject, token: leases.renew(subject, token, LATER + LEASE, LATER),
     "complete": lambda subject, token: leases.complete(subject, token, LATER, HOLDER),
     "fail": lambda subject, token: leases.fail(subject, token, ERROR, 0.0, LATER, HOLDER),
@@ -57,7 +58,7 @@ VERBS: dict[str, Callable[[Job, int], Decision]] = {
     "begin_stop": lambda subject, token: leases.begin_stop(subject, token, LATER, HOLDER),
     "finish_stop": lambda subject, token: leases.finish_stop(subject, token, LATER, HOLDER),
 }
-CALLS: dict[str, Callable[[Job, int], object]] = {"check_lease": leases.check_lease, **VERBS}
+CALLS: dict[str, Callable[[JobRow, int], object]] = {"check_lease": leases.check_lease, **VERBS}
 
 
 class TestClaim:

@@ -7,29 +7,30 @@ from typing import Final
 
 import pytest
 
-from jobstate.domain import leases, rescales, stops
+from jobstate.domain import leases, rescale_requests, stop_requests
 from jobstate.domain.errors import JobStateError
-from jobstate.domain.job import Job, StopMode
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.lifecycle import State
 from jobstate.domain.operator_actions import Action, allowed_actions, check_deletable
-from jobstate.domain.restarts import check_restartable
+from jobstate.domain.restart_requests import check_restartable
+from jobstate.domain.stop import StopMode
 from tests.unit.building import NOW, OPERATOR, TIMEOUT, Life, lives
 
 
-def _restarted(job: Job) -> bool:
+def _restarted(job: JobRow) -> bool:
     check_restartable(job, None)
     return True
 
 
-def _deleted(job: Job) -> bool:
+def _deleted(job: JobRow) -> bool:
     check_deletable(job)
     return True
 
 
-DO: Final[dict[Action, Callable[[Job], object]]] = {
+DO: Final[dict[Action, Callable[[JobRow], object]]] = {
     Action.SCHEDULE: lambda job: leases.schedule(job, NOW, OPERATOR).steps,
-    Action.STOP: lambda job: stops.stop(job, StopMode.FORCE, NOW + TIMEOUT, 0.0, NOW, OPERATOR).steps,
-    Action.RESCALE: lambda job: rescales.rescale(job, job.parallelism + 8, 0.0, NOW, OPERATOR).steps,
+    Action.STOP: lambda job: stop_requests.stop(job, StopMode.FORCE, NOW + TIMEOUT, 0.0, NOW, OPERATOR).steps,
+    Action.RESCALE: lambda job: rescale_requests.rescale(job, job.parallelism + 8, 0.0, NOW, OPERATOR).steps,
     Action.FAIL: lambda job: leases.fail_by_operator(job, "hopeless", NOW, OPERATOR).steps,
     Action.RESTART: _restarted,
     Action.DELETE: _deleted,

@@ -10,7 +10,8 @@ import pytest
 import jobstate
 from jobstate import ServerUnreachable, TableProgress, UnexpectedAnswer
 from jobstate.domain.errors import InvalidRequest, JobStateError, StoreError
-from jobstate.domain.job import Event
+from jobstate.domain.event import Event
+from jobstate.domain.job import Job, row_of
 from jobstate.domain.lifecycle import State
 from jobstate.ports.repository import WorkerInfo
 from jobstate.wire import amp, durations, errors, instants, labels, records
@@ -46,12 +47,12 @@ def test_an_error_that_this_version_does_not_know_is_none(code: str, fields: lis
 
 @pytest.mark.parametrize("state", State)
 def test_a_job_in_any_state_is_made_again_from_its_record(state: State) -> None:
-    stored = one_per_state()[state]
+    stored = Job(one_per_state()[state])
     record = through_json(records.job_record(stored))
     assert isinstance(record, dict)
     again = records.job_of({**record, "from_tomorrow": 1})
     assert again == stored
-    assert [type(value) for value in again] == [type(value) for value in stored]
+    assert [type(value) for value in row_of(again)] == [type(value) for value in row_of(stored)]
 
 
 def test_a_history_entry_and_a_worker_are_made_again_from_their_documents() -> None:

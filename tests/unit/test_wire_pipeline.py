@@ -8,9 +8,10 @@ import pytest
 
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.failure import Failure
-from jobstate.domain.job import StopOutcome
+from jobstate.domain.job import Job
 from jobstate.domain.lifecycle import LIFECYCLE, LIVE, State, Trigger
 from jobstate.domain.metrics import Counters
+from jobstate.domain.stop import StopOutcome
 from jobstate.wire import pipeline
 from tests.unit.building import ERROR, born, claimed, failed, lives, one_per_state, stopped
 from tests.values import replace
@@ -49,17 +50,17 @@ def test_what_is_no_order_is_refused_by_name(text: str) -> None:
 
 def test_metrics_stand_where_the_published_job_has_them_and_are_left_out_unasked() -> None:
     job = born().job
-    shown = pipeline.job_document(job, Counters(1, 2, 3, 4, 5, 6))
+    shown = pipeline.job_document(Job(job), Counters(1, 2, 3, 4, 5, 6))
     names = ["records_in", "records_out", "bytes_in", "bytes_out", "errors", "warnings"]
     assert list(shown["metrics"].items()) == list(zip(names, range(1, 7), strict=True))
     names = list(shown)
     assert names[names.index("metrics") - 1] == "created_at"
-    assert pipeline.job_document(job) == {name: value for name, value in shown.items() if name != "metrics"}
+    assert pipeline.job_document(Job(job)) == {name: value for name, value in shown.items() if name != "metrics"}
 
 
 @pytest.mark.parametrize("state", State)
 def test_a_job_is_to_run_until_its_stop_is_requested_or_it_has_ended(state: State) -> None:
-    shown = pipeline.job_document(one_per_state()[state])
+    shown = pipeline.job_document(Job(one_per_state()[state]))
     may_go_on = state in LIVE and Trigger.BEGIN_STOP not in LIFECYCLE[state] and state is not State.STOPPING
     assert shown["running_desired"] is may_go_on
 
@@ -67,20 +68,20 @@ def test_a_job_is_to_run_until_its_stop_is_requested_or_it_has_ended(state: Stat
 def test_a_failure_is_shown_until_the_job_runs_again_and_where_it_ended_the_job() -> None:
     message = ERROR.message
     recovering = failed(claimed(born()))
-    assert pipeline.job_document(recovering.job)["failure_message"] == message
+    assert pipeline.job_document(Job(recovering.job))["failure_message"] == message
     again = claimed(recovering)
     assert again.job.failure == ERROR
-    assert pipeline.job_document(again.job)["failure_message"] is None
-    assert pipeline.job_document(stopped(again).job)["failure_message"] is None
+    assert pipeline.job_document(Job(again.job))["failure_message"] is None
+    assert pipeline.job_document(Job(stopped(again).job))["failure_message"] is None
     ended = failed(stopped(claimed(born())))
     assert (ended.job.state, ended.job.stop_outcome) == (State.STOPPED, StopOutcome.WORKER_FAILED)
-    assert pipeline.job_document(ended.job)["failure_message"] == message
+    assert pipeline.job_document(Job(ended.job))["failure_message"] == message
     elsewhere = replace(ended.job, stop_outcome=StopOutcome.CHECKPOINTED)
-    assert pipeline.job_document(elsewhere)["failure_message"] is None
+    assert pipeline.job_document(Job(elsewhere))["failure_message"] is None
     lost = replace(lives()["Failed"].job, failure_json=Failure("no space").to_json())
-    assert pipeline.job_document(lost)["failure_message"] == "no space"
+    assert pipeline.job_document(Job(lost))["failure_message"] == "no space"
 
 
 def test_what_is_left_of_a_millisecond_is_dropped() -> None:
     job = replace(born().job, created_us=1_704_067_200_000_999)
-    assert pipeline.job_document(job)["created_at"] == 1_704_067_200_000
+    assert pipeline.job_document(Job(job))["created_at"] == 1_704_067_200_000

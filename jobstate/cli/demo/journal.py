@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import jobstate
-from jobstate.domain.job import Lease
+from jobstate.domain.job_row import Lease
 
 _ENDING: Final = ".reads"
 

@@ -10,9 +10,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from jobstate.domain import validation
 from jobstate.domain.checkpoints import CheckpointState
 from jobstate.domain.errors import InvalidRequest
-from jobstate.domain.job import StopMode, StopOutcome
 from jobstate.domain.lifecycle import State
 from jobstate.domain.operator_actions import Action
+from jobstate.domain.stop import StopMode, StopOutcome
 from jobstate.http.parameters import LONGEST_STOP
 from jobstate.http.pipeline.parameters import CheckpointNamed
 from jobstate.http.schemas import WHOLE, Exact, Submission, Tasks

@@ -6,7 +6,7 @@ from typing import Final
 
 from peewee import SQL, Select, fn
 
-from jobstate.domain.job import SUBMIT
+from jobstate.domain.event import SUBMIT
 from jobstate.storage.columns import MUTABLE_FIELDS, SPEC_FIELDS, column_of
 from jobstate.storage.compiled import Param, by_place, literal, sql
 from jobstate.storage.conditions import IS_ENDED, IS_LIVE

@@ -8,7 +8,9 @@ import pytest
 
 from jobstate import Event, Job, JobStore, LeaseLost, Run
 from jobstate.domain import leases
-from jobstate.domain.job import Actor
+from jobstate.domain.event import Actor
+from jobstate.domain.job import row_of
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.transitions import Decision
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.situations import LEASE, PATIENT, claimed, running, submitted
@@ -55,10 +57,10 @@ def _with_a_checkpoint(store: JobStore, clock: ManualClock) -> Job:
     return run.job
 
 
-def assert_written(store: JobStore, before: Job, decision: Decision) -> None:
+def assert_written(store: JobStore, before: JobRow, decision: Decision) -> None:
     """The row is the last version of the decision, the history its steps, and everything else untouched."""
-    assert store.get(before) == decision.job
-    events = [event for event in store.events(before) if event.seq > before.seq]
+    assert row_of(store.get(before)) == decision.job
+    events = [event for event in store.events(before.id) if event.seq > before.seq]
     assert [_told(event) for event in events] == [
         (
             step.seq,
@@ -96,11 +98,11 @@ def _told(event: Event) -> tuple[object, ...]:
 def test_a_claim_writes_what_the_decision_says(store: JobStore, clock: ManualClock, bring: Bring) -> None:
     job = bring(store, clock)
     clock.advance(0.25)
-    before = store.get(job)
+    before = row_of(store.get(job))
     assert leases.claimable(before, "worker-01", clock.now())
     expected = leases.claim(before, "worker-01", clock.now() + 7_000_000, clock.now(), Actor("worker:worker-01"))
     (run,) = store.claim("worker-01", kinds=[before.kind], lease=7)
-    assert run.job == expected.job
+    assert row_of(run.job) == expected.job
     assert_written(store, before, expected)
 
 
@@ -109,7 +111,7 @@ def test_a_claim_writes_what_the_decision_says(store: JobStore, clock: ManualClo
     [_fresh, _scheduled_later, _handed_back, _due_for_a_retry, _lost_by_its_worker, _with_a_checkpoint],
 )
 def test_a_claim_takes_nothing_that_the_decision_would_not(store: JobStore, clock: ManualClock, bring: Bring) -> None:
-    before = store.get(bring(store, clock))
+    before = row_of(store.get(bring(store, clock)))
     for node in ("worker-01", "worker-02"):
         claimable = leases.claimable(before, node, clock.now())
         runs = store.claim(node, kinds=[before.kind])
@@ -167,7 +169,7 @@ def test_completing_writes_what_the_decision_says(
 ) -> None:
     run = bring(store, clock)
     clock.advance(0.25)
-    before = store.get(run)
+    before = row_of(store.get(run))
     if with_progress:  # it goes by another way, and what is written beside the job makes it unclean
         run.set_progress("blocks", files_count=3)
         before = before._replace(clean=False)
@@ -179,7 +181,7 @@ def test_completing_writes_what_the_decision_says(
 @pytest.mark.parametrize("bring", HELD)
 def test_completing_many_writes_what_the_decision_says(store: JobStore, clock: ManualClock, bring: BringRun) -> None:
     runs = [bring(store, clock), running(store)]
-    before = [store.get(run) for run in runs]
+    before = [row_of(store.get(run)) for run in runs]
     assert store.complete_many(runs) == []
     for job, run in zip(before, runs, strict=True):
         assert_written(store, job, leases.complete(job, run.token, clock.now(), Actor("worker:worker-01")))
@@ -191,7 +193,7 @@ def test_who_completes_jobs_and_why_is_written(
     store: JobStore, clock: ManualClock, reason: str | None, many: int
 ) -> None:
     runs = [running(store) for _ in range(many)]
-    before, by = [store.get(run) for run in runs], Actor("worker:worker-01", reason)
+    before, by = [row_of(store.get(run)) for run in runs], Actor("worker:worker-01", reason)
     assert list(store.repository.leases.complete([run.lease for run in runs], clock.now(), by)) == []
     for job in before:
         assert_written(store, job, leases.complete(job, job.lease_token, clock.now(), by))
@@ -203,7 +205,7 @@ def test_a_heartbeat_writes_what_the_decision_says(store: JobStore, clock: Manua
     for waited in (0.25, LEASE - 0.000001, LEASE, 2 * LEASE, 10_000.0):
         run = bring(store, clock)
         clock.advance(waited)
-        before = store.get(run)
+        before = row_of(store.get(run))
         expected = leases.renew(before, run.token, clock.now() + round(LEASE * 1_000_000), clock.now())
         if expected.steps:
             with pytest.raises(LeaseLost):
@@ -218,7 +220,7 @@ def test_a_sweep_writes_what_the_decision_says(store: JobStore, clock: ManualClo
     for waited in (LEASE - 0.000001, LEASE, 300.0, 10_000.0):
         run = bring(store, clock)
         clock.advance(waited)
-        before = store.get(run)
+        before = row_of(store.get(run))
         expected = leases.settle(before, clock.now(), Actor("sweep:cli:ana"), 0.5)
         swept = {job.id for job in store.sweep(actor="cli:ana")}
         assert (run.id in swept) is leases.is_overdue(before, clock.now())

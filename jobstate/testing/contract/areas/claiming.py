@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from jobstate import Job, JobStore, LeaseLost, State
+from jobstate.domain.job import row_of
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.situations import (
     AT_ONCE,
@@ -36,7 +37,7 @@ def test_jobs_are_claimed_by_priority_then_start_then_id(store: JobStore, clock:
         (-3, now - timedelta(microseconds=1)),
     ]
     jobs = [store.submit("extract", priority=priority, available_at=at) for priority, at in facts]
-    expected = sorted(jobs, key=lambda job: (job.priority, job.available_us, job.id))
+    expected = sorted(jobs, key=lambda job: (job.priority, row_of(job).available_us, job.id))
     assert order_of(store)[:-1] == [job.id for job in expected]
 
 
@@ -67,7 +68,7 @@ def test_one_claim_at_a_time_passes_over_nothing(store: JobStore, kinds: list[st
     mine = [job for job in waiting if job.node_id != "elsewhere" and job.available_at <= now]
     mine = sorted(
         (job for job in mine if kinds is None or job.kind in kinds),
-        key=lambda job: (job.priority, job.available_us, job.id),
+        key=lambda job: (job.priority, row_of(job).available_us, job.id),
     )
     taken = [run.id for _ in mine for run in store.claim("worker-01", kinds=kinds)]
     assert taken == [job.id for job in mine]
@@ -155,8 +156,8 @@ def test_a_claim_takes_the_lease_and_raises_the_token(store: JobStore, clock: Ma
     assert run.job == store.get(job)
     assert (run.job.state, run.job.worker_id, run.job.attempt) == (State.RUNNING, "worker-01", 1)
     assert run.token == run.job.lease_token == job.lease_token + 1
-    assert run.job.lease_expires_us == clock.now() + 12_000_001
-    assert run.job.claimed_us == run.job.started_us == clock.now()
+    assert row_of(run.job).lease_expires_us == clock.now() + 12_000_001
+    assert row_of(run.job).claimed_us == row_of(run.job).started_us == clock.now()
     last = store.events(job)[-1]
     assert (last.trigger, last.actor, last.node, last.attempt, last.token) == (
         "claim",
@@ -169,7 +170,7 @@ def test_a_claim_takes_the_lease_and_raises_the_token(store: JobStore, clock: Ma
 
 def test_a_lease_may_be_a_timedelta(store: JobStore, clock: ManualClock) -> None:
     run = claimed(store, submitted(store), lease=timedelta(minutes=2))
-    assert run.job.lease_expires_us == clock.now() + 120_000_000
+    assert row_of(run.job).lease_expires_us == clock.now() + 120_000_000
 
 
 def test_the_lease_counts_from_the_claim_and_not_from_the_due_time(store: JobStore, clock: ManualClock) -> None:
@@ -263,8 +264,8 @@ def test_the_first_start_is_kept_through_later_claims(store: JobStore, clock: Ma
     clock.advance(5)
     first.release()
     second = claimed(store, job)
-    assert second.job.started_us == first.job.started_us
-    assert second.job.claimed_us == clock.now()
+    assert row_of(second.job).started_us == row_of(first.job).started_us
+    assert row_of(second.job).claimed_us == clock.now()
 
 
 def test_a_claim_settles_a_bounded_number_and_still_claims(store: JobStore, clock: ManualClock) -> None:

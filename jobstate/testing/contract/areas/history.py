@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from jobstate import Event, InvalidRequest, JobStore, State, SystemClock
+from jobstate.domain.job import row_of
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.kinds import OpenStore
 from jobstate.testing.contract.situations import AT_ONCE, SCENES, claimed, one_of_each, running, scene, submitted
@@ -29,7 +30,7 @@ def test_the_history_of_every_job_leads_to_its_row_without_a_gap(store: JobStore
             job.trigger,
             job.actor,
             job.reason,
-            job.updated_us,
+            row_of(job).updated_us,
         )
 
 

@@ -14,6 +14,7 @@ from jobstate import (
     Run,
     State,
 )
+from jobstate.domain.job import row_of
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.situations import (
     AT_ONCE,
@@ -59,7 +60,7 @@ def test_the_new_job_is_asked_for_the_same_and_names_the_old_one(store: JobStore
     same = ("kind", "descriptor", "node_id", "key", "pipeline_id", "labels", "priority", "parallelism", "max_attempts")
     assert [getattr(new, name) for name in same] == [getattr(old, name) for name in same]
     assert new.retry == PATIENT
-    assert (new.state, new.attempt, new.failures, new.available_us) == (State.SCHEDULED, 0, 0, clock.now())
+    assert (new.state, new.attempt, new.failures, row_of(new).available_us) == (State.SCHEDULED, 0, 0, clock.now())
     assert (new.id > old.id, new.run_id, new.restarted_from, new.root_id) == (True, 2, old.id, old.id)
     assert store.get(new) == new
     (born,) = store.events(new)

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from jobstate import FailureKind, InvalidRequest, JobNotFound, JobStore, LeaseLost, State, TransitionNotAllowed
+from jobstate.domain.job import row_of
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.situations import (
     AT_ONCE,
@@ -31,7 +32,7 @@ def test_a_lost_lease_puts_the_job_back_for_another_attempt(store: JobStore, clo
     assert job == store.get(run)
     assert (job.state, job.failures, job.worker_id, job.attempt) == (State.RECOVERING, 1, None, 1)
     assert job.lease_token == run.token + 1
-    assert job.available_us == clock.now() + 10_000_000
+    assert row_of(job).available_us == clock.now() + 10_000_000
     assert job.failure is not None
     assert (job.failure.kind, job.failure.domain) == (FailureKind.ERROR, "lease")
     assert "worker-01" in job.failure.message
@@ -49,7 +50,7 @@ def test_the_delays_between_attempts_grow_up_to_the_cap(store: JobStore, clock: 
         else:
             clock.advance(LEASE)
             store.sweep()
-        waits.append((store.get(job).available_us - clock.now()) / 1_000_000)
+        waits.append((row_of(store.get(job)).available_us - clock.now()) / 1_000_000)
         clock.advance(waits[-1])
     assert waits == [10, 20, 40, 60, 60, 60]
 
@@ -59,7 +60,7 @@ def test_chance_only_takes_its_share_off_a_delay(store: JobStore, clock: ManualC
     for _ in range(30):
         job = store.submit("flaky")  # the default: a second, less a quarter by chance
         (run,) = store.claim("worker-01", kinds=["flaky"])
-        waits.add(run.fail("disk gone").available_us - clock.now())
+        waits.add(row_of(run.fail("disk gone")).available_us - clock.now())
         store.stop(job, mode="force")
     assert 750_000 <= min(waits) <= max(waits) <= 1_000_000
     assert len(waits) > 5
@@ -153,7 +154,7 @@ def test_an_operator_fails_a_job_for_good(store: JobStore, clock: ManualClock, n
     clock.advance(1)
     job = store.fail(there.id, "wrong cluster", actor="cli:ana")
     assert job == store.get(there.id)
-    assert (job.state, job.finished_us, job.failures) == (State.FAILED, clock.now(), before.failures)
+    assert (job.state, row_of(job).finished_us, job.failures) == (State.FAILED, clock.now(), before.failures)
     assert job.failure is not None
     assert (job.failure.message, job.failure.kind, job.failure.domain) == (
         "wrong cluster",
@@ -223,7 +224,7 @@ def test_after_a_jump_a_stop_has_its_grace_too(store: JobStore, clock: ManualClo
     clock.jump(3600)
     assert store.sweep() == []
     run.finish_stop()
-    assert store.get(run).stop_outcome == "no_checkpoint"
+    assert row_of(store.get(run)).stop_outcome == "no_checkpoint"
 
 
 def test_after_a_jump_a_stop_that_waits_for_nobody_still_ends(store: JobStore, clock: ManualClock) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from jobstate import JobNotFound, JobNotTerminal, JobStore, LeaseLost, Run, State, StopMode, StopOutcome
+from jobstate.domain.job import row_of
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.kinds import OpenStore
 from jobstate.testing.contract.situations import (
@@ -55,10 +56,10 @@ def test_a_first_stop_does_what_the_table_says(store: JobStore, clock: ManualClo
     assert (last.actor, last.reason) == ("cli:ana", "wrong input")
     if state is State.STOPPED:
         assert result.expected_finish_time == job.finished_at
-        assert job.finished_us == clock.now()
+        assert row_of(job).finished_us == clock.now()
         assert last.trigger == "halt"
     else:
-        assert job.stop_deadline_us == clock.now() + 40_000_000
+        assert row_of(job).stop_deadline_us == clock.now() + 40_000_000
         assert result.expected_finish_time == job.stop.deadline
         assert last.trigger == "request_stop"
 
@@ -84,11 +85,11 @@ def test_a_second_stop_keeps_the_state_and_the_first_reason(store: JobStore, nam
     result = store.stop(there.id, mode=mode, timeout=900, actor="cli:bob", reason="another reason")
     job = store.get(there.id)
     assert job.state is first.state
-    assert job.stop_reason == first.stop_reason
-    assert job.stop_deadline_us == first.stop_deadline_us
+    assert row_of(job).stop_reason == row_of(first).stop_reason
+    assert row_of(job).stop_deadline_us == row_of(first).stop_deadline_us
     assert result.expected_finish_time == job.stop.deadline  # type: ignore[union-attr]
     assert result.changed is (mode == "immediate")
-    assert job.stop_mode == mode
+    assert row_of(job).stop_mode == mode
     if mode == "checkpoint":
         assert job == first
     else:
@@ -103,22 +104,22 @@ def test_the_severity_of_a_stop_never_falls(store: JobStore) -> None:
     before = everything(store)
     assert not store.stop(run, mode="checkpoint").changed
     assert everything(store) == before
-    assert store.stop(run, mode="force").job.stop_mode is StopMode.FORCE
+    assert row_of(store.stop(run, mode="force").job).stop_mode is StopMode.FORCE
 
 
 @pytest.mark.parametrize("name", PENDING)
 def test_the_deadline_of_a_stop_only_gets_earlier(store: JobStore, clock: ManualClock, name: str) -> None:
     there = scene(store, name)
-    first = store.get(there.id).stop_deadline_us
+    first = row_of(store.get(there.id)).stop_deadline_us
     assert first == clock.now() + 300_000_000
     clock.advance(10)
     assert not store.stop(there.id, timeout=300).changed
-    assert store.get(there.id).stop_deadline_us == first
+    assert row_of(store.get(there.id)).stop_deadline_us == first
     assert store.stop(there.id, timeout=20).changed
-    assert store.get(there.id).stop_deadline_us == clock.now() + 20_000_000
+    assert row_of(store.get(there.id)).stop_deadline_us == clock.now() + 20_000_000
     assert store.events(there.id)[-1].is_note
     assert not store.stop(there.id, timeout=200).changed
-    assert store.get(there.id).stop_deadline_us == clock.now() + 20_000_000
+    assert row_of(store.get(there.id)).stop_deadline_us == clock.now() + 20_000_000
 
 
 @pytest.mark.parametrize("name", PENDING)
@@ -130,9 +131,9 @@ def test_force_ends_a_pending_stop_at_once(store: JobStore, clock: ManualClock, 
     result = store.stop(there.id, mode="force", reason="hurry up")
     job = store.get(there.id)
     assert result.changed
-    assert (job.state, job.finished_us, job.stop_mode) == (State.STOPPED, clock.now(), StopMode.FORCE)
-    assert job.stop_outcome == ("never_started" if there.run is None else "forced")
-    assert job.stop_reason == first.stop_reason
+    assert (job.state, row_of(job).finished_us, row_of(job).stop_mode) == (State.STOPPED, clock.now(), StopMode.FORCE)
+    assert row_of(job).stop_outcome == ("never_started" if there.run is None else "forced")
+    assert row_of(job).stop_reason == row_of(first).stop_reason
     if there.run is not None:
         assert job.lease_token == there.run.token + 1
         with pytest.raises(LeaseLost):
@@ -154,9 +155,9 @@ def test_the_time_a_stop_may_take_is_that_of_the_store_unless_the_call_says_othe
     open_store: OpenStore, clock: ManualClock
 ) -> None:
     store = open_store(stop_timeout=45)
-    assert store.stop(running(store)).job.stop_deadline_us == clock.now() + 45_000_000
+    assert row_of(store.stop(running(store)).job).stop_deadline_us == clock.now() + 45_000_000
     later = store.stop(running(store), timeout=timedelta(minutes=2)).job
-    assert later.stop_deadline_us == clock.now() + 120_000_000
+    assert row_of(later).stop_deadline_us == clock.now() + 120_000_000
 
 
 def test_a_stop_of_an_unknown_job_says_so(store: JobStore) -> None:
@@ -186,7 +187,7 @@ def test_a_worker_ends_a_stop_through_stopping(store: JobStore, mode: str, check
         run.checkpoint()
     job = run.finish_stop()
     assert job == store.get(run)
-    assert (job.state, job.stop_outcome) == (State.STOPPED, outcome)
+    assert (job.state, row_of(job).stop_outcome) == (State.STOPPED, outcome)
     assert triggers(store, run) == ["submit", "claim", "request_stop", "begin_stop", "finish_stop"]
     assert store.events(run)[-1].detail["outcome"] == outcome
     assert job.lease_token == run.token
@@ -229,7 +230,7 @@ def test_a_stop_is_clean_only_when_nothing_was_written_since_the_checkpoint(
     if agreed:
         run.begin_stop()
     afterwards(run)
-    assert run.finish_stop().stop_outcome == outcome
+    assert row_of(run.finish_stop()).stop_outcome == outcome
 
 
 def test_the_checkpoint_of_an_earlier_run_makes_no_stop_clean(store: JobStore) -> None:
@@ -240,7 +241,7 @@ def test_the_checkpoint_of_an_earlier_run_makes_no_stop_clean(store: JobStore) -
     second = claimed(store, job)
     assert second.restored is not None
     store.stop(job)
-    assert second.finish_stop().stop_outcome is StopOutcome.NO_CHECKPOINT
+    assert row_of(second.finish_stop()).stop_outcome is StopOutcome.NO_CHECKPOINT
 
 
 @pytest.mark.parametrize("name", ["StopRequested, held", "Stopping"])
@@ -249,7 +250,7 @@ def test_completion_beats_a_stop(store: JobStore, name: str) -> None:
     run = scene(store, name).held
     run.complete()
     job = store.get(run)
-    assert (job.state, job.stop_outcome) == (State.COMPLETED, None)
+    assert (job.state, row_of(job).stop_outcome) == (State.COMPLETED, None)
     assert job.stop is not None
     assert not store.stop(run).changed
     assert store.sweep() == []
@@ -261,7 +262,7 @@ def test_a_retryable_failure_during_a_stop_ends_it_and_keeps_the_message(store: 
     run = scene(store, name).held
     job = run.fail("disk gone")
     assert job == store.get(run)
-    assert (job.state, job.stop_outcome, job.failures) == (State.STOPPED, StopOutcome.WORKER_FAILED, 0)
+    assert (job.state, row_of(job).stop_outcome, job.failures) == (State.STOPPED, StopOutcome.WORKER_FAILED, 0)
     assert job.failure is not None
     assert job.failure.message == "disk gone"
     assert store.claim("worker-01") == []
@@ -278,7 +279,7 @@ def test_handing_back_a_job_that_is_to_stop_stops_it(store: JobStore, name: str)
     """A worker that shuts down during a stop must not put the job back into the queue."""
     run = scene(store, name).held
     job = run.release()
-    assert (job.state, job.stop_outcome) == (State.STOPPED, StopOutcome.NO_CHECKPOINT)
+    assert (job.state, row_of(job).stop_outcome) == (State.STOPPED, StopOutcome.NO_CHECKPOINT)
     assert store.claim("worker-01") == []
 
 
@@ -290,7 +291,7 @@ def test_a_stop_whose_worker_died_ends_when_the_lease_is_lost(store: JobStore, c
     assert store.sweep() == []
     clock.advance(0.000001)
     (job,) = store.sweep()
-    assert (job.id, job.state, job.stop_outcome) == (there.id, State.STOPPED, StopOutcome.WORKER_LOST)
+    assert (job.id, job.state, row_of(job).stop_outcome) == (there.id, State.STOPPED, StopOutcome.WORKER_LOST)
     assert triggers(store, there.id)[-1] == "halt"
     assert store.delete(there.id)
 
@@ -307,7 +308,7 @@ def test_a_stop_whose_worker_hangs_ends_at_its_deadline(store: JobStore, clock: 
     assert store.sweep() == []
     clock.advance(0.000001)
     (job,) = store.sweep()
-    assert (job.state, job.stop_outcome) == (State.STOPPED, StopOutcome.TIMED_OUT)
+    assert (job.state, row_of(job).stop_outcome) == (State.STOPPED, StopOutcome.TIMED_OUT)
     assert job.lease_token == run.token + 1
 
 
@@ -322,7 +323,7 @@ def test_the_heartbeat_of_a_hung_worker_ends_its_stop_at_the_deadline(
     with pytest.raises(LeaseLost):
         run.heartbeat()
     job = store.get(run)
-    assert (job.state, job.stop_outcome) == (State.STOPPED, StopOutcome.TIMED_OUT)
+    assert (job.state, row_of(job).stop_outcome) == (State.STOPPED, StopOutcome.TIMED_OUT)
     last = store.events(run)[-1]
     assert (last.trigger, last.actor) == ("halt", "sweep:worker-01")
     assert run.lost
@@ -334,7 +335,7 @@ def test_whichever_ran_out_first_is_named(store: JobStore, clock: ManualClock, t
     store.stop(run, timeout=timeout)
     clock.advance(1000)
     (job,) = store.sweep()
-    assert job.stop_outcome == outcome
+    assert row_of(job).stop_outcome == outcome
 
 
 # A stop that waits for nobody.
@@ -361,7 +362,7 @@ def test_a_stop_that_no_worker_holds_is_finished_by_whoever_looks(
     store.stop(there.id, actor="cli:ana", reason="wrong input")
     finisher(store, there.id)
     job = store.get(there.id)
-    assert (job.state, job.stop_outcome, job.stop_reason) == (State.STOPPED, outcome, "wrong input")
+    assert (job.state, row_of(job).stop_outcome, row_of(job).stop_reason) == (State.STOPPED, outcome, "wrong input")
     assert store.delete(there.id)
 
 
@@ -415,7 +416,7 @@ def test_a_stop_first_settles_a_lost_lease(store: JobStore, clock: ManualClock) 
     run = running(store)
     clock.advance(LEASE)
     result = store.stop(run, reason="wrong input")
-    assert (result.job.state, result.job.stop_outcome) == (State.STOPPED, StopOutcome.BETWEEN_RUNS)
+    assert (result.job.state, row_of(result.job).stop_outcome) == (State.STOPPED, StopOutcome.BETWEEN_RUNS)
     assert triggers(store, run)[-2:] == ["recover", "halt"]
 
 

@@ -19,6 +19,7 @@ from jobstate import (
     RestartNotAllowed,
     Run,
 )
+from jobstate.domain.job import row_of
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.kinds import OpenStore
 from jobstate.testing.contract.situations import AT_ONCE, LEASE, claimed, everything, running
@@ -68,7 +69,7 @@ def test_a_stop_is_clean_only_if_nothing_was_written_since_it_was_begun(
     if written:
         run.add_range("blocks", 10, 19)
     run.complete_checkpoint(point, state=10)
-    assert run.finish_stop().stop_outcome == outcome
+    assert row_of(run.finish_stop()).stop_outcome == outcome
 
 
 def test_a_failed_one_is_kept_and_not_restored(store: JobStore) -> None:

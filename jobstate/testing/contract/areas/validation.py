@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from jobstate import InvalidRequest, JobStateError, JobStore, RetryPolicy
+from jobstate.domain.job import row_of
 from jobstate.testing.contract.kinds import OpenStore
 from jobstate.testing.contract.situations import everything, running
 
@@ -165,7 +166,7 @@ def test_free_text_is_kept_as_far_as_a_database_can(store: JobStore) -> None:
     """A reason or a failure comes from anywhere and must never stop the call it belongs to."""
     run = running(store)
     store.stop(run, reason="nul\0 lone \ud800 " + "x" * 5000)
-    reason = store.get(run).stop_reason
+    reason = row_of(store.get(run)).stop_reason
     assert reason is not None
     assert len(reason) == 4096
     assert "\0" not in reason

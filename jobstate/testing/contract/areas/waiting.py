@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from jobstate import TERMINAL, InvalidRequest, JobNotFound, JobStore, State, WaitTimeout
+from jobstate.domain.job import row_of
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.situations import LEASE, TERMINAL_SCENES, everything, running, scene, submitted
 
@@ -59,15 +60,15 @@ def test_a_wait_settles_its_job_when_it_is_due(store: JobStore, clock: ManualClo
     job = store.wait(run, timeout=LEASE + 1)
     assert job.state is State.FAILED
     assert store.events(run)[-1].actor.startswith("sweep:")
-    assert job.finished_us is not None
-    assert job.finished_us - run.job.lease_expires_us < 100_000  # type: ignore[operator]
+    assert row_of(job).finished_us is not None
+    assert row_of(job).finished_us - row_of(run.job).lease_expires_us < 100_000  # type: ignore[operator]
 
 
 def test_a_wait_sees_a_stop_through_to_its_deadline(store: JobStore) -> None:
     there = scene(store, "Stopping")
     store.stop(there.id, timeout=8)
     job = store.wait(there.id, timeout=10)
-    assert (job.state, job.stop_outcome) == (State.STOPPED, "timed_out")
+    assert (job.state, row_of(job).stop_outcome) == (State.STOPPED, "timed_out")
 
 
 def test_a_wait_wakes_within_milliseconds_of_the_change(ticking: JobStore) -> None:

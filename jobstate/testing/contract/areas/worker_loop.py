@@ -22,6 +22,7 @@ from jobstate import (
     StopOutcome,
     Worker,
 )
+from jobstate.domain.job import row_of
 from jobstate.testing.contract.situations import triggers
 
 PATIENCE = 20.0
@@ -239,7 +240,7 @@ def test_a_stop_is_noticed_in_well_under_a_second(ticking: JobStore, mode: str) 
         found = ended(ticking, job)
     assert noticed[0] - asked < 0.7
     assert found.state is State.STOPPED
-    assert found.stop_outcome == ("checkpointed" if mode == "checkpoint" else "immediate")
+    assert row_of(found).stop_outcome == ("checkpointed" if mode == "checkpoint" else "immediate")
     assert triggers(ticking, job)[-3:] == ["request_stop", "begin_stop", "finish_stop"]
 
 
@@ -298,7 +299,7 @@ def test_a_job_that_is_stopped_by_force_under_its_handler_does_not_end_the_worke
         second = ticking.submit("extract")
         assert ended(ticking, second).state is State.COMPLETED
     assert isinstance(raised[0], LeaseLost)
-    assert ticking.get(first).stop_outcome is StopOutcome.FORCED
+    assert row_of(ticking.get(first)).stop_outcome is StopOutcome.FORCED
 
 
 def test_a_job_that_is_forced_and_then_ends_in_every_way_does_not_end_the_worker(ticking: JobStore) -> None:
@@ -351,7 +352,7 @@ def test_a_stop_at_its_deadline_takes_the_lease_from_a_handler_that_hangs(tickin
             time.sleep(0.01)  # nobody but the worker's own heartbeat settles it
         found = ticking.get(job)
         go_on.set()
-    assert (found.state, found.stop_outcome) == (State.STOPPED, StopOutcome.TIMED_OUT)
+    assert (found.state, row_of(found).stop_outcome) == (State.STOPPED, StopOutcome.TIMED_OUT)
     assert ticking.events(job)[-1].actor == "sweep:worker-01"
     assert ticking.get(job) == found
 

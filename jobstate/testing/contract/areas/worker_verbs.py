@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from jobstate import FailureKind, Fatal, JobStore, LeaseLost, RetryPolicy, Run, State, TransitionNotAllowed
+from jobstate.domain.job import row_of
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.situations import (
     AT_ONCE,
@@ -54,8 +55,8 @@ def test_completing_ends_the_job(store: JobStore, clock: ManualClock) -> None:
     run.complete()
     job = store.get(run)
     assert job.state is State.COMPLETED
-    assert job.finished_us == clock.now()
-    assert (job.worker_id, job.lease_expires_us, job.failure, job.stop) == (None, None, None, None)
+    assert row_of(job).finished_us == clock.now()
+    assert (job.worker_id, row_of(job).lease_expires_us, job.failure, job.stop) == (None, None, None, None)
     assert (job.attempt, job.failures) == (1, 0)
 
 
@@ -74,7 +75,7 @@ def test_a_retryable_failure_waits_for_its_retry_time(store: JobStore, clock: Ma
     assert job == answered
     assert job.state is State.RECOVERING
     assert (job.failures, job.worker_id) == (1, None)
-    assert job.available_us == clock.now() + 10_000_000
+    assert row_of(job).available_us == clock.now() + 10_000_000
     assert job.failure is not None
     assert (job.failure.message, job.failure.kind, job.failure.domain) == ("disk gone", FailureKind.ERROR, "storage")
     clock.advance(9.999999)
@@ -143,7 +144,7 @@ def test_a_very_long_series_of_failures_never_outgrows_the_cap(store: JobStore, 
     job = submitted(store, retry=RetryPolicy(initial=1, factor=1000, cap=timedelta(days=365)), max_attempts=100)
     for _ in range(60):
         run = claimed(store, job)
-        waits = run.fail("disk gone").available_us - clock.now()
+        waits = row_of(run.fail("disk gone")).available_us - clock.now()
         assert 0 < waits <= 365 * 86_400 * 1_000_000
         clock.advance(waits / 1_000_000)
     assert store.get(job).failures == 60
@@ -167,7 +168,7 @@ def test_handing_a_job_back_is_not_charged(store: JobStore, clock: ManualClock) 
         assert back == store.get(job)
         assert (back.state, back.attempt, back.failures, back.worker_id) == (State.SCHEDULED, attempt, 0, None)
         assert back.lease_token == run.token + 1
-        assert back.available_us == clock.now()
+        assert row_of(back).available_us == clock.now()
 
 
 def test_a_job_may_be_handed_back_for_later(store: JobStore, clock: ManualClock) -> None:
@@ -184,7 +185,7 @@ def test_a_heartbeat_prolongs_the_lease_from_now_and_leaves_no_history(store: Jo
     clock.advance(20)
     assert run.heartbeat() is None
     job = store.get(run)
-    assert job.lease_expires_us == clock.now() + 30_000_000
+    assert row_of(job).lease_expires_us == clock.now() + 30_000_000
     assert (job.seq, job.lease_token) == (run.job.seq, run.token)
     clock.advance(29.999999)
     assert store.sweep() == []
@@ -217,7 +218,7 @@ def test_a_heartbeat_renews_in_every_state_with_a_holder(store: JobStore, clock:
     run = scene(store, name).held
     clock.advance(20)
     run.heartbeat()
-    assert store.get(run).lease_expires_us == clock.now() + 30_000_000
+    assert row_of(store.get(run)).lease_expires_us == clock.now() + 30_000_000
 
 
 def test_many_runs_are_completed_in_one_go_and_lost_ones_are_told(store: JobStore) -> None:

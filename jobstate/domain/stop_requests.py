@@ -7,9 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from jobstate.domain import validation
-from jobstate.domain.job import SEVERITY, SWEEPER, Actor, Job, StopMode, StopOutcome
+from jobstate.domain.event import SWEEPER, Actor
+from jobstate.domain.job import Job
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.leases import halt, settle, unheld_outcome
 from jobstate.domain.lifecycle import LIFECYCLE, STOP_PENDING, Trigger
+from jobstate.domain.stop import SEVERITY, StopMode, StopOutcome
 from jobstate.domain.transitions import Decision, decided, move, note
 
 
@@ -28,7 +31,7 @@ class StopResult:
     expected_finish_time: datetime | None
 
 
-def stop(job: Job, mode: StopMode, deadline: int, chance: float, now: int, by: Actor) -> Decision:
+def stop(job: JobRow, mode: StopMode, deadline: int, chance: float, now: int, by: Actor) -> Decision:
     """Decide a request to stop, after settling a lost lease or a passed deadline of the job in hand.
 
     Args:
@@ -40,7 +43,7 @@ def stop(job: Job, mode: StopMode, deadline: int, chance: float, now: int, by: A
     return settled.then(_decide(settled.job, mode, deadline, now, by))
 
 
-def _decide(job: Job, mode: StopMode, deadline: int, now: int, by: Actor) -> Decision:
+def _decide(job: JobRow, mode: StopMode, deadline: int, now: int, by: Actor) -> Decision:
     if job.is_terminal:
         return Decision(job)
     if job.state in STOP_PENDING:
@@ -53,7 +56,7 @@ def _decide(job: Job, mode: StopMode, deadline: int, now: int, by: Actor) -> Dec
     return decided(move(job, Trigger.REQUEST_STOP, now, by, detail=detail, stop_deadline_us=deadline, **wanted))
 
 
-def _again(job: Job, mode: StopMode, deadline: int, now: int, by: Actor) -> Decision:
+def _again(job: JobRow, mode: StopMode, deadline: int, now: int, by: Actor) -> Decision:
     """A stop is pending: severity only rises, the deadline only gets earlier, the first reason is kept."""
     if mode is StopMode.FORCE:
         outcome = StopOutcome.FORCED if job.worker_id is not None else unheld_outcome(job)
@@ -72,6 +75,6 @@ def _again(job: Job, mode: StopMode, deadline: int, now: int, by: Actor) -> Deci
     return decided(note(job, Trigger.REQUEST_STOP.value, now, by, detail=detail, **changes))
 
 
-def expected_finish_us(job: Job) -> int | None:
+def expected_finish_us(job: JobRow) -> int | None:
     """When a job that was asked to stop has ended at the latest: its finish time, or the deadline of the stop."""
     return job.finished_us if job.is_terminal else job.stop_deadline_us

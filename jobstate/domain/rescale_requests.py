@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from jobstate.domain.job import SWEEPER, Actor, Job
+from jobstate.domain.event import SWEEPER, Actor
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.leases import check_holder, settle
 from jobstate.domain.lifecycle import LEASED, LIVE, STOP_PENDING, State, Trigger, sources
 from jobstate.domain.transitions import Decision, decided, move, note
@@ -13,7 +14,7 @@ RESCALABLE: Final = (LIVE - LEASED) | sources(Trigger.RESCALE) | {State.RESCALIN
 """Nobody runs it and it may still run, or a worker can be asked; one that was asked can be asked for another number."""
 
 
-def rescale(job: Job, parallelism: int, chance: float, now: int, by: Actor) -> Decision:
+def rescale(job: JobRow, parallelism: int, chance: float, now: int, by: Actor) -> Decision:
     """Decide a request for another parallelism, after settling a lost lease or a passed deadline of the job in hand.
 
     A worker that holds the job is asked; it becomes Rescaling until the worker answers, or hands the job back. One that
@@ -27,7 +28,7 @@ def rescale(job: Job, parallelism: int, chance: float, now: int, by: Actor) -> D
     return settled.then(_decide(settled.job, parallelism, now, by))
 
 
-def resume(job: Job, token: int, parallelism: int, now: int, by: Actor) -> Decision:
+def resume(job: JobRow, token: int, parallelism: int, now: int, by: Actor) -> Decision:
     """The worker says with how many tasks it runs. While a stop is pending, nothing changes. Repeated: no change.
 
     Where by now it is asked for another number, the job takes the one that the worker has, with a note, and stays
@@ -44,7 +45,7 @@ def resume(job: Job, token: int, parallelism: int, now: int, by: Actor) -> Decis
     return decided(note(job, Trigger.RESUME.value, now, by, detail=detail, parallelism=parallelism))
 
 
-def _decide(job: Job, parallelism: int, now: int, by: Actor) -> Decision:
+def _decide(job: JobRow, parallelism: int, now: int, by: Actor) -> Decision:
     detail = {"parallelism": parallelism}
     if job.state in LIVE - LEASED:
         if parallelism == job.parallelism:

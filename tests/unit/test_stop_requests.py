@@ -9,10 +9,13 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from jobstate.domain import leases, stops, validation
-from jobstate.domain.job import SEVERITY, Actor, Job, StopMode, StopOutcome
+from jobstate.domain import leases, stop_requests, validation
+from jobstate.domain.event import Actor
+from jobstate.domain.job import Job
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.lifecycle import STOP_PENDING, State
-from jobstate.domain.stops import StopResult, expected_finish_us
+from jobstate.domain.stop import SEVERITY, StopMode, StopOutcome
+from jobstate.domain.stop_requests import StopResult, expected_finish_us
 from jobstate.domain.transitions import Decision
 from tests.unit.building import (
     FATAL,
@@ -99,8 +102,8 @@ PENDING: Final = sorted(name for name, life in ALL.items() if life.job.state in 
 ENDED: Final = sorted(name for name, life in ALL.items() if life.job.is_terminal)
 
 
-def stop(job: Job, mode: StopMode, deadline: int = DEADLINE, now: int = LATER, by: Actor = AGAIN) -> Decision:
-    return stops.stop(job, mode, deadline, 0.0, now, by)
+def stop(job: JobRow, mode: StopMode, deadline: int = DEADLINE, now: int = LATER, by: Actor = AGAIN) -> Decision:
+    return stop_requests.stop(job, mode, deadline, 0.0, now, by)
 
 
 def test_the_table_has_a_row_for_every_state_and_every_way_of_standing_in_it() -> None:
@@ -286,7 +289,7 @@ def test_nothing_is_expected_to_finish_where_no_stop_was_asked_for() -> None:
 
 
 def test_a_result_tells_whether_anything_changed() -> None:
-    asked = stop(ALL["Running"].job, CHECKPOINT).job
+    asked = Job(stop(ALL["Running"].job, CHECKPOINT).job)
     finish = validation.instant(DEADLINE)
     result = StopResult(True, asked, finish)
     assert (result.changed, result.job, result.expected_finish_time) == (True, asked, finish)

@@ -6,8 +6,9 @@ from typing import Final, NamedTuple
 
 from jobstate.domain.checkpoints import Checkpoint, CheckpointState
 from jobstate.domain.errors import RestartNotAllowed
-from jobstate.domain.job import Job, NewJob
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.lifecycle import State
+from jobstate.domain.submission import NewJob
 
 RESTARTABLE: Final = frozenset({State.FAILED, State.STOPPED})
 """A job that completed has nothing left to do."""
@@ -22,7 +23,7 @@ class RestartRequest(NamedTuple):
     """Another number of tasks; None: as before."""
 
 
-def check_restartable(job: Job, successor: int | None) -> None:
+def check_restartable(job: JobRow, successor: int | None) -> None:
     """RestartNotAllowed unless the job failed or was stopped, and no live job restarts it already.
 
     Args:
@@ -35,13 +36,13 @@ def check_restartable(job: Job, successor: int | None) -> None:
         raise RestartNotAllowed(job.id, job.state, f"job {successor} restarts it already, and lives")
 
 
-def check_restorable(job: Job, checkpoint: Checkpoint) -> None:
+def check_restorable(job: JobRow, checkpoint: Checkpoint) -> None:
     """RestartNotAllowed for a checkpoint that was not completed."""
     if checkpoint.status is not CheckpointState.COMPLETED:
         raise RestartNotAllowed(job.id, job.state, f"checkpoint {checkpoint.id} is {checkpoint.status}, not completed")
 
 
-def successor(job: Job, wish: RestartRequest) -> NewJob:
+def successor(job: JobRow, wish: RestartRequest) -> NewJob:
     """What is submitted in the place of the job: all that was asked of it, at once, in the queue."""
     return NewJob(
         kind=job.kind,
