@@ -19,6 +19,8 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name not in ("click", "rich"):
             raise
-        sys.exit(f"the command line needs the package {error.name}; install it with: pip install 'jobstate[cli]'")
+        from jobstate.core.installation import install_command
+
+        sys.exit(f"the command line needs the package {error.name}; install it with: {install_command('cli')}")
     except KeyboardInterrupt:  # while the commands were imported
         sys.exit(130)

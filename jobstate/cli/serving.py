@@ -27,8 +27,10 @@ def serve(session: Session, host: str, port: int, profile: str, token_file: str 
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("jobstate"):
             raise
+        from jobstate.core.installation import install_command
+
         raise click.ClickException(
-            f"the server needs the package {error.name}; install it with: pip install 'jobstate[http]'"
+            f"the server needs the package {error.name}; install it with: {install_command('http')}"
         ) from error
     token = auth_token(token_file)
     try:

@@ -6,6 +6,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from jobstate.client.jobs import JobClient
 from jobstate.core.arguments import Duration
+from jobstate.core.installation import install_command
 from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.event import Actor
@@ -36,7 +37,7 @@ def connect(url: str, *, token: str | None = None, actor: str | None = None, tim
     except ModuleNotFoundError as error:
         if error.name != "urllib3":
             raise
-        needed = "talking to a server needs the package urllib3; install it with: pip install 'jobstate[client]'"
+        needed = f"talking to a server needs the package urllib3; install it with: {install_command('client')}"
         raise ModuleNotFoundError(needed, name="urllib3") from error
     return JobClient(Connection(checked_url, checked_token, patience, SystemClock()), by)
 

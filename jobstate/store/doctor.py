@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from jobstate.core.context import DEFAULT_LEASE
+from jobstate.core.installation import DISTRIBUTION, PACKAGE, rivals
 from jobstate.domain.job import Job, row_of
 from jobstate.domain.leases import is_overdue, lease_lost
 from jobstate.domain.lifecycle import CLAIMABLE, LEASED
@@ -38,6 +39,7 @@ def examine(store: JobStore, clock: Clock | None = None) -> list[Check]:
     held = list(store.iterate(LEASED))
     workers = store.workers()
     return [
+        _installation(),
         *_file(store),
         _place(store),
         _log(store),
@@ -46,6 +48,11 @@ def examine(store: JobStore, clock: Clock | None = None) -> list[Check]:
         _queue(store, workers, held, now),
         _clock(store, now),
     ]
+
+
+def _installation() -> Check:
+    found = [f"the distribution {name} owns the package {PACKAGE} too" for name in rivals()]
+    return _check("installation", found, DISTRIBUTION, f"uninstall both, then install {DISTRIBUTION}")
 
 
 def _file(store: JobStore) -> Iterator[Check]:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from jobstate import __version__
+from jobstate.core.installation import install_command
 from jobstate.domain.event import Event
 from jobstate.domain.job import Job
 from jobstate.domain.job_row import Lease
@@ -28,8 +29,7 @@ try:
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 except ModuleNotFoundError as error:
     raise ImportError(
-        "jobstate.telemetry.opentelemetry needs opentelemetry-api; "
-        "install it with: pip install 'jobstate[opentelemetry]'"
+        f"jobstate.telemetry.opentelemetry needs opentelemetry-api; install it with: {install_command('opentelemetry')}"
     ) from error
 
 _W3C: Final = TraceContextTextMapPropagator()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
+from jobstate.core.installation import install_command
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.event import SWEEPER, Event
 from jobstate.domain.job import row_of
@@ -25,7 +26,7 @@ try:
     from prometheus_client.registry import Collector
 except ModuleNotFoundError as error:
     raise ImportError(
-        "jobstate.telemetry.prometheus needs prometheus-client; install it with: pip install 'jobstate[prometheus]'"
+        f"jobstate.telemetry.prometheus needs prometheus-client; install it with: {install_command('prometheus')}"
     ) from error
 
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)

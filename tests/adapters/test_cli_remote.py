@@ -438,7 +438,7 @@ def test_without_urllib3_the_command_line_says_what_to_install() -> None:
         [sys.executable, "-c", script, "list", "--admin-url", "http://127.0.0.1:1"], capture_output=True, text=True
     )
     assert result.returncode == 1
-    assert "pip install 'jobstate[client]'" in result.stderr
+    assert "pip install 'jobstate-ledger[client]'" in result.stderr
     assert "Traceback" not in result.stderr
 
 
@@ -487,7 +487,10 @@ def test_without_its_packages_serve_says_what_to_install(tmp_path: Path) -> None
             [sys.executable, "-c", script, "serve", "--db", tmp_path / "jobs.db"], capture_output=True, text=True
         )
         assert result.returncode == 1
-        assert f"the server needs the package {missing}; install it with: pip install 'jobstate[http]'" in result.stderr
+        assert (
+            f"the server needs the package {missing}; install it with: pip install 'jobstate-ledger[http]'"
+            in result.stderr
+        )
         assert "Traceback" not in result.stderr
 
 

@@ -560,7 +560,7 @@ def test_without_urllib3_the_error_says_what_to_install() -> None:
         "    print(error)\n"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-    assert result.stdout.endswith("pip install 'jobstate[client]'\n"), result.stderr
+    assert result.stdout.endswith("pip install 'jobstate-ledger[client]'\n"), result.stderr
 
 
 def test_proxies_of_the_environment_are_not_used(client: JobClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -290,4 +290,4 @@ def test_the_command_line_says_how_to_install_what_it_needs() -> None:
     check = "import sys; sys.modules['click'] = None\nfrom jobstate.cli import main\nmain()"
     result = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=60)
     assert result.returncode == 1
-    assert "pip install 'jobstate[cli]'" in result.stderr
+    assert "pip install 'jobstate-ledger[cli]'" in result.stderr

@@ -43,7 +43,7 @@ PLAIN: Final[dict[type, set[str]]] = {
     JobStore: {"acting", "path", "batch", "worker", "watch", "follow_logs", "iterate"},
     Run: {
         *("add_range", "add_files", "set_progress", "metrics", "log", "note", "emit", "raise_if_stopping", "progress"),
-        *("id", "token", "lease", "parallelism", "rescale_to", "stop", "stopping", "lost", "settled"),
+        *("job", "id", "token", "lease", "parallelism", "rescale_to", "stop", "stopping", "lost", "settled"),
     },
     Worker: {"shut_down"},
 }
@@ -99,7 +99,7 @@ def public(kind: type) -> set[str]:
 @pytest.mark.parametrize("kind", FACES)
 def test_every_public_name_has_its_awaited_side_or_a_reason_why_not(kind: type) -> None:
     here = public(FACES[kind]) | ({"sync"} if "sync" in MORE[kind] else set())
-    attributes = {"job", "restored"} if kind is Run else {"node_id"} if kind is Worker else set()
+    attributes = {"restored"} if kind is Run else {"node_id"} if kind is Worker else set()
     assert here == (public(kind) | attributes) - set(WITHOUT[kind]) | set(MORE[kind])
 
 

@@ -364,5 +364,5 @@ def test_without_the_package_the_import_says_what_to_install() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stderr.splitlines()[-1] == (
         "ImportError: jobstate.telemetry.opentelemetry needs opentelemetry-api; "
-        "install it with: pip install 'jobstate[opentelemetry]'"
+        "install it with: pip install 'jobstate-ledger[opentelemetry]'"
     )

@@ -1,4 +1,4 @@
-"""A fresh project outside of this repository, with nothing but the built wheel and the oldest or the newest pytest."""
+"""What is built and shipped, and a fresh project with nothing but the wheel and the oldest or the newest pytest."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
+import zipfile
 from pathlib import Path
 from typing import Final
 
@@ -51,14 +53,31 @@ def installed(*arguments: str | Path, python: str | Path, folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built wheel."""
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of the repository that are shipped, in a folder of their own."""
     folder = tmp_path_factory.mktemp("sources")
-    shutil.copytree(ROOT / "jobstate", folder / "jobstate", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("jobstate", "tests", "benchmarks"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", ".gitignore"):
         shutil.copy(ROOT / name, folder)
-    installed("wheel", "--quiet", "--no-deps", "--wheel-dir", "dist", ".", python=sys.executable, folder=folder)
-    (found,) = (folder / "dist").glob("jobstate-*.whl")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(sources: Path) -> Path:
+    """The built wheel."""
+    installed("wheel", "--quiet", "--no-deps", "--wheel-dir", "dist", ".", python=sys.executable, folder=sources)
+    (found,) = (sources / "dist").glob("jobstate_ledger-*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def sdist(sources: Path) -> Path:
+    """The built source distribution."""
+    installed("install", "--quiet", "--target", "backend", "hatchling", python=sys.executable, folder=sources)
+    run = "import sys; sys.path.insert(0, 'backend'); from hatchling.build import build_sdist; build_sdist('dist')"
+    done(sys.executable, "-c", run, folder=sources)
+    (found,) = (sources / "dist").glob("jobstate_ledger-*.tar.gz")
     return found
 
 
@@ -83,6 +102,26 @@ def project(python: Path, tmp_path: Path) -> Path:
     where = done(python, "-c", "import jobstate, pytest; print(jobstate.__file__, pytest.__version__)", folder=tmp_path)
     assert where.startswith(str(python.parents[1])), where
     return tmp_path
+
+
+def test_the_wheel_brings_the_whole_package_and_nothing_else(sources: Path, wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        found = {name for name in archive.namelist() if ".dist-info/" not in name}
+    expected = {str(path.relative_to(sources)) for path in (sources / "jobstate").rglob("*") if path.is_file()}
+    assert found == expected
+    assert {"jobstate/py.typed", "jobstate/testing/plugin.py"} <= found
+
+
+def test_the_source_distribution_brings_tests_benchmarks_and_changelog(sources: Path, sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        found = {name.partition("/")[2] for name in archive.getnames()}
+    expected = {
+        str(path.relative_to(sources))
+        for name in ("jobstate", "tests", "benchmarks")
+        for path in (sources / name).rglob("*")
+        if path.is_file()
+    }
+    assert found - {"PKG-INFO", ".gitignore"} == expected | {"pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"}
 
 
 def test_the_test_that_readme_shows_passes(python: Path, project: Path) -> None:
