@@ -13,7 +13,7 @@ import peewee
 
 from jobstate.domain.errors import InvalidRequest, StoreUnavailable, UnsupportedSQLite
 from jobstate.ports.repository import Sizes
-from jobstate.storage import schema
+from jobstate.storage import blank, schema
 from jobstate.storage.engine import Clockwork, Engine, OwnDatabase
 from jobstate.storage.history import SqlHistory
 from jobstate.storage.jobs import SqlJobs
@@ -153,9 +153,11 @@ def open_file(
     database = OwnDatabase(name, pragmas, in_memory=in_memory)
     engine = _engine(database, name, timeout, clockwork, owned=True, dispatcher=dispatcher)
     try:
+        if in_memory:
+            blank.fill(engine.connection())
         if _is_empty(engine):
             # Only a database without pages takes it; which of several processes writes the first page does not matter.
-            engine.read("PRAGMA auto_vacuum = INCREMENTAL")
+            engine.read(blank.AUTO_VACUUM)
         if not in_memory and engine.read("PRAGMA journal_mode")[0][0] != "wal":
             schema.refuse_foreign(engine)
             if engine.run("PRAGMA journal_mode = WAL")[0][0] != "wal":

@@ -15,6 +15,7 @@ from typing import Any, Final
 import jobstate
 from jobstate.core.context import Context
 from jobstate.domain.errors import InvalidRequest
+from jobstate.storage import blank
 from jobstate.store.store import JobStore
 from jobstate.system import Clock
 from jobstate.testing.clock import ManualClock
@@ -94,7 +95,11 @@ def staged(target: Any = ":memory:", *, clock: Clock | None = None, **options: A
             say otherwise.
     """
     chosen = ManualClock() if clock is None else clock
-    usual = {"actor": ACTOR, "durability": "normal"} if isinstance(target, str | os.PathLike) else {"actor": ACTOR}
+    usual: dict[str, Any] = {"actor": ACTOR}
+    if isinstance(target, str | os.PathLike):
+        usual["durability"] = "normal"
+        if os.fspath(target) != ":memory:" and options.get("create", True):
+            blank.write(target)
     with jobstate.open(target, clock=chosen, **{**usual, **options}) as opened:
         stage = Stage(opened, chosen)
         _staged.append(stage)
