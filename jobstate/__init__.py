@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from jobstate.domain.failure import FailureKind as FailureKind
     from jobstate.domain.job import Job as Job
     from jobstate.domain.job_row import Lease as Lease
-    from jobstate.domain.latency_quantiles import Quantiles as Quantiles
+    from jobstate.domain.latency import Quantiles as Quantiles
     from jobstate.domain.lifecycle import LIFECYCLE as LIFECYCLE
     from jobstate.domain.lifecycle import LIVE as LIVE
     from jobstate.domain.lifecycle import TERMINAL as TERMINAL
@@ -112,7 +112,7 @@ _HOMES = {
     "jobstate.domain.lifecycle": "LIFECYCLE LIVE TERMINAL State Trigger",
     "jobstate.domain.logs": "LogEntry LogLevel",
     "jobstate.domain.state_machine": "lifecycle_machine",
-    "jobstate.domain.latency_quantiles": "Quantiles",
+    "jobstate.domain.latency": "Quantiles",
     "jobstate.domain.metrics": "Counters JobMetrics MetricGroup OperatorKind OperatorMetrics SubtaskMetrics",
     "jobstate.domain.output": "OutputRow",
     "jobstate.domain.progress": "TableProgress",

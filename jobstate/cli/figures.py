@@ -7,7 +7,7 @@ from typing import Final
 
 from jobstate.cli.render import field_lines, size
 from jobstate.cli.text import Cell, Column, counted, grid
-from jobstate.domain.latency_quantiles import Quantiles
+from jobstate.domain.latency import Quantiles
 from jobstate.domain.metrics import Counters, JobMetrics, OperatorKind, OperatorMetrics
 from jobstate.wire.metrics import GROUPS
 

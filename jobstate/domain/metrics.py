@@ -13,7 +13,7 @@ from enum import StrEnum
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
-from jobstate.domain.latency_quantiles import Quantiles, quantiles
+from jobstate.domain.latency import Quantiles, quantiles
 
 THROUGHPUT_WINDOW_US: Final = 60_000_000
 """The reports of the last minute say how fast a job is; so does the one before, where they are fewer than two."""
@@ -69,7 +69,7 @@ class SubtaskMetrics:
     observed_us: int
     """How long it ran, in all."""
     latency_json: str | None
-    """Its histogram of latencies, as `jobstate.domain.latency_quantiles` reads it."""
+    """Its histogram of latencies, as `jobstate.domain.latency` reads it."""
     samples: tuple[Sample, ...]
     """Earlier states of the counters, oldest first, back to the beginning of the window."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from jobstate.domain.latency_quantiles import Quantiles
+from jobstate.domain.latency import Quantiles
 from jobstate.domain.metrics import (
     JobMetrics,
     MetricGroup,

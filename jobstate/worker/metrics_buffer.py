@@ -5,14 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest
+from jobstate.domain.latency import Histogram
 from jobstate.domain.metrics import Counters, OperatorKind, Sample, SubtaskMetrics, thinned
-
-if TYPE_CHECKING:
-    from jobstate.core.latency import Histogram
 
 MAX_OPERATORS: Final = 1_000
 MAX_SUBTASKS: Final = 10_000
@@ -43,8 +41,6 @@ class _Subtask:
 
     def observe(self, latencies: Sequence[float]) -> None:
         if self.latency is None:
-            from jobstate.core.latency import Histogram  # most workers report none
-
             self.latency = Histogram(self.latency_json)
         for latency in latencies:
             self.latency.add(latency)

@@ -17,7 +17,7 @@ import pytest
 
 import jobstate
 from jobstate import JobStore, Lease, LogEntry, OperatorKind, Run, RunHandler, StoreBusy
-from jobstate.domain import latency_quantiles as domain_latencies
+from jobstate.domain import latency as domain_latency
 from jobstate.domain.logs import LogFilter
 from jobstate.domain.report import Report
 from jobstate.ports.queries import LogRange
@@ -274,7 +274,7 @@ class TestBeneath(StoreFixtures):
         for number in range(20):
             run.metrics(f"operator-{number}", kind="source", records_in=1, latency_ms=[1, number])
         run.flush()
-        monkeypatch.setattr(domain_latencies, "json", SimpleNamespace(loads=counted))
+        monkeypatch.setattr(domain_latency, "json", SimpleNamespace(loads=counted))
         metrics = store.metrics(run)
         assert (metrics.totals.records_in, metrics.group(OperatorKind.SOURCE).total_records) == (20, 20)
         assert (metrics.throughput, metrics.backpressure) == (0, 0)

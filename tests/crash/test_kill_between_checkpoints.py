@@ -17,8 +17,8 @@ import pytest
 
 import jobstate
 from jobstate import Counters, Job, JobStore, RetryPolicy, State
-from jobstate.core.latency import Histogram
 from jobstate.domain import validation
+from jobstate.domain.latency import Histogram
 from jobstate.testing.clock import ManualClock
 from tests.crash.counting import (
     EVERY,

@@ -6,15 +6,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobstate.core.latency import Histogram
 from jobstate.domain.checkpoints import Checkpoint, CheckpointState, snapshot_to_json
-from jobstate.domain.latency_quantiles import ACCURACY, Latencies, quantiles
+from jobstate.domain.latency import ACCURACY, Histogram, MergedHistograms, quantiles
 from jobstate.domain.metrics import (
     THROUGHPUT_WINDOW_US,
     Counters,
@@ -30,6 +31,9 @@ from tests.property.walking import law
 SECOND = 1_000_000
 NOW = 1_700_000_000 * SECOND
 PARTS = (0.0, 0.01, 0.5, 0.95, 0.99, 1.0)
+MOST_BUCKETS = 2048
+DDSKETCH: list[dict[str, Any]] = json.loads(Path(__file__).with_name("ddsketch_histograms.json").read_text())
+"""Histograms that ddsketch 3.0.1 stored: after some latencies, and read back and extended by more, with quantiles."""
 MOST_SAMPLES = 14
 """One for each twelfth of the window, the newest, and the one before the window."""
 
@@ -51,8 +55,8 @@ def histogram(seen: Sequence[float]) -> Histogram:
     return made
 
 
-def together(*histograms: Histogram) -> Latencies:
-    return Latencies(histogram.to_json() for histogram in histograms)
+def together(*histograms: Histogram) -> MergedHistograms:
+    return MergedHistograms(histogram.to_json() for histogram in histograms)
 
 
 def told(*histograms: Histogram) -> list[float | None]:
@@ -72,11 +76,28 @@ def test_a_quantile_is_within_one_per_cent_of_the_exact_one(seen: list[float], p
     )
 
 
+@pytest.mark.parametrize("case", DDSKETCH, ids=lambda case: case["name"])
+def test_a_histogram_that_ddsketch_stored_is_read_and_extended_as_ddsketch_did(case: dict[str, Any]) -> None:
+    assert histogram(case["seen"]).to_json() == case["stored"]
+    again = Histogram(case["stored"])
+    assert again.to_json() == case["stored"]
+    for latency in case["more"]:
+        again.add(latency)
+    assert again.to_json() == case["extended"]
+    found = [together(again).quantile(part) for part in PARTS]
+    assert found == pytest.approx(case["quantiles"], rel=1e-9, abs=0)
+
+
 @law
-@given(latencies, parts)
-def test_a_quantile_is_that_of_the_sketch_that_was_stored(seen: list[float], part: float) -> None:
-    made = histogram(seen)
-    assert together(made).quantile(part) == pytest.approx(made._sketch.get_quantile_value(part), rel=1e-9, abs=0)
+@given(st.lists(st.floats(-300, 15).map(lambda power: 10.0**power), min_size=1, max_size=40), parts)
+def test_only_latencies_far_below_the_largest_share_a_bucket(seen: list[float], part: float) -> None:
+    stored = histogram(seen).to_json()
+    buckets = [bucket for bucket, _ in json.loads(stored)[1]]
+    assert buckets[-1] - buckets[0] < MOST_BUCKETS
+    assert sum(count for _, count in json.loads(stored)[1]) == len(seen)
+    wanted = exact(seen, part)
+    if wanted > max(seen) / 10**17:
+        assert MergedHistograms([stored]).quantile(part) == pytest.approx(wanted, rel=ACCURACY * (1 + 1e-9), abs=0)
 
 
 @law

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jobstate.domain.latency_quantiles import Quantiles
+from jobstate.domain.latency import Quantiles
 from jobstate.domain.logs import LogEntry, LogLevel
 from jobstate.domain.metrics import Counters, JobMetrics, OperatorKind, Sample, SubtaskMetrics, job_metrics
 from jobstate.domain.output import OutputRow

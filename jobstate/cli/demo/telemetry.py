@@ -8,7 +8,7 @@ from typing import Final
 
 import jobstate
 from jobstate.cli.demo.files import Tally
-from jobstate.domain.latency_quantiles import Quantiles, quantiles
+from jobstate.domain.latency import Quantiles, quantiles
 
 LINES_SHOWN: Final = 4
 
