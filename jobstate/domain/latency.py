@@ -37,7 +37,6 @@ class Histogram:
         zeros, buckets = (0, ()) if stored is None else json.loads(stored)
         self._zeros: int = zeros
         self._counts: dict[int, int] = dict(buckets)
-        self._lowest = self._floor()
 
     def add(self, milliseconds: float) -> None:
         """Count one record that took this long; >= 0."""
@@ -48,22 +47,19 @@ class Histogram:
         if bucket in self._counts:
             self._counts[bucket] += 1
         else:
-            self._open(max(bucket, self._lowest))
+            self._open(bucket)
 
     def to_json(self) -> str:
         """The stored form, buckets in order."""
         return json.dumps([self._zeros, sorted(self._counts.items())], separators=(",", ":"))
 
     def _open(self, bucket: int) -> None:
-        """Count one record in a bucket that may be new, and collapse the lowest ones once there are too many."""
+        """Count one record in a new bucket; where there are too many then, collapse the lowest ones."""
         counts = self._counts
-        counts[bucket] = counts.get(bucket, 0) + 1
-        self._lowest = self._floor()
-        for low in [low for low in counts if low < self._lowest]:
-            counts[self._lowest] = counts.get(self._lowest, 0) + counts.pop(low)
-
-    def _floor(self) -> int:
-        return max(self._counts, default=-sys.maxsize) - _MOST_BUCKETS + 1
+        counts[bucket] = 1
+        lowest = max(counts) - _MOST_BUCKETS + 1
+        for low in [low for low in counts if low < lowest]:
+            counts[lowest] = counts.get(lowest, 0) + counts.pop(low)
 
 
 class Quantiles(NamedTuple):
