@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jobstate
-from jobstate.storage.guards import guards
+from jobstate.storage.schema.guards import guards
 
 FAR = 4_000_000_000_000_000
 """Microseconds since 1970: the year 2096."""

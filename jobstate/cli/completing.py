@@ -33,7 +33,7 @@ _STATES: Final = {
 
 def job_ids(ctx: click.Context, param: click.Parameter, incomplete: str, default_db: str) -> list[CompletionItem[Any]]:
     """The newest jobs of the store that the line so far names, and that the command could do something with."""
-    from jobstate.storage.glance import glance
+    from jobstate.storage.completion import glance
 
     named = ctx.params.get("db")
     if ctx.params.get("admin_url") and ctx.get_parameter_source("db") is not ParameterSource.COMMANDLINE:

@@ -1,7 +1,7 @@
 """A database with the newest schema and no jobs, made once per process: a copy costs a fifth of what its schema costs.
 
 A store in memory begins as a copy. Among files only those of tests do (`jobstate.testing.staged`): several processes
-may create a file at the same time, which takes the transaction of `schema.ensure`.
+may create a file at the same time, which takes the transaction of `migrations.ensure`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import sqlite3
 from functools import cache
 from typing import Final
 
-from jobstate.storage import schema
 from jobstate.storage.engine import Clockwork, Engine, OwnDatabase
-from jobstate.storage.queries import queries
+from jobstate.storage.schema import migrations
+from jobstate.storage.statements import statements
 
 AUTO_VACUUM: Final = "PRAGMA auto_vacuum = INCREMENTAL"
 _VERSIONS: Final = slice(18, 20)
@@ -22,7 +22,7 @@ _VERSIONS: Final = slice(18, 20)
 
 def fill(connection: sqlite3.Connection) -> None:
     """Copy the blank into an empty database; leave it empty where this SQLite cannot serialize one."""
-    image = _image(schema.newest())
+    image = _image(migrations.newest())
     if image is None:
         return
     source = sqlite3.connect(":memory:")
@@ -35,7 +35,7 @@ def fill(connection: sqlite3.Connection) -> None:
 
 def write(path: str | os.PathLike[str]) -> None:
     """Create a file that holds the blank, unless there is one; leave that to `open` where SQLite cannot serialize."""
-    image = _image(schema.newest())
+    image = _image(migrations.newest())
     if image is None:
         return
     content = bytearray(image)
@@ -55,7 +55,7 @@ def _image(version: int) -> bytes | None:
     engine = Engine(OwnDatabase(":memory:", [], in_memory=True), ":memory:", 0, _NO_WAITING, owned=True)
     try:
         engine.read(AUTO_VACUUM)
-        schema.ensure(engine, queries("").tables, own_file=True)
+        migrations.ensure(engine, statements("").tables, own_file=True)
         return engine.connection().serialize()
     finally:
         engine.close()

@@ -25,7 +25,7 @@ from jobstate.domain.errors import (
     StoreUnavailable,
     UnsupportedSQLite,
 )
-from jobstate.storage.failures import driver_error, is_busy, translated
+from jobstate.storage.errors import driver_error, is_busy, translated
 from jobstate.storage.transaction import Transaction
 
 SHORTEST_RETRY: Final = 0.00005

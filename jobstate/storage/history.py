@@ -8,10 +8,10 @@ from itertools import groupby
 from jobstate.domain.audit import AuditReport, Finding, audit_job
 from jobstate.domain.event import Event
 from jobstate.storage.engine import Engine, Row
-from jobstate.storage.queries.history import HistoryQueries
-from jobstate.storage.rows import event_of, job_of
-from jobstate.storage.schema import differences
-from jobstate.storage.tables import Tables
+from jobstate.storage.mapping import event_of, job_of
+from jobstate.storage.schema.migrations import differences
+from jobstate.storage.schema.tables import Tables
+from jobstate.storage.statements.history import HistoryStatements
 
 AUDIT_BATCH = 500
 
@@ -19,9 +19,9 @@ AUDIT_BATCH = 500
 class SqlHistory:
     """`jobstate.ports.repository.History` over SQL."""
 
-    def __init__(self, engine: Engine, queries: HistoryQueries, tables: Tables) -> None:
+    def __init__(self, engine: Engine, statements: HistoryStatements, tables: Tables) -> None:
         self._engine = engine
-        self._sql = queries
+        self._sql = statements
         self._tables = tables
 
     def events(self, job_id: int) -> list[Event]:

@@ -19,10 +19,10 @@ from jobstate.domain.transitions import Decision
 from jobstate.ports.queries import Filter, Order
 from jobstate.ports.repository import Decide, ExpiryPolicy
 from jobstate.storage.engine import Engine
-from jobstate.storage.queries.jobs import JobQueries
-from jobstate.storage.queries.lists import ListQueries, ListShape
+from jobstate.storage.mapping import job_of, submitted_job, version_of
 from jobstate.storage.reports import SqlReports
-from jobstate.storage.rows import job_of, submitted_job, version_of
+from jobstate.storage.statements.jobs import JobStatements
+from jobstate.storage.statements.lists import ListShape, ListStatements
 
 _CREATED, _SCHEDULED = (state.value for state in (State.CREATED, State.SCHEDULED))  # reading `.value` costs a call
 
@@ -42,11 +42,11 @@ class SqlJobs:
     """`jobstate.ports.repository.Jobs` over SQL."""
 
     def __init__(
-        self, engine: Engine, queries: JobQueries, lists: ListQueries, reports: Callable[[], SqlReports]
+        self, engine: Engine, statements: JobStatements, lists: ListStatements, reports: Callable[[], SqlReports]
     ) -> None:
         self._engine = engine
         self._reports = reports
-        self._sql = queries
+        self._sql = statements
         self._lists = lists
 
     def submit(self, new: Sequence[NewJob], now: int, by: Actor) -> list[JobRow]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import astuple
 
 from jobstate.domain import leases as rules
 from jobstate.domain.errors import JobNotFound, LeaseLost
@@ -15,13 +16,12 @@ from jobstate.domain.lifecycle import State
 from jobstate.domain.report import NOTHING, Report
 from jobstate.domain.stop import StopMode
 from jobstate.domain.transitions import Decision
-from jobstate.ports.repository import Claimed, Decide, ExpiryPolicy
-from jobstate.storage.columns import CLAIM_FIELDS
+from jobstate.ports.repository import Claimed, Decide, ExpiryPolicy, WorkerInfo
 from jobstate.storage.engine import Engine, Row
 from jobstate.storage.jobs import SqlJobs
-from jobstate.storage.queries.leases import LeaseQueries
+from jobstate.storage.mapping import CLAIM_FIELDS, claimed_job
 from jobstate.storage.reports import SqlReports
-from jobstate.storage.rows import claimed_job
+from jobstate.storage.statements.leases import WORKER_COLUMNS, LeaseStatements, WorkerStatements
 
 _ID, _KIND, _SEQ = (CLAIM_FIELDS.index(field) for field in ("id", "kind", "seq"))
 Taker = tuple[str, int, int, str]
@@ -33,9 +33,9 @@ Read = Callable[..., Iterable[Row]]
 class SqlLeases:
     """`jobstate.ports.repository.Leases` over SQL."""
 
-    def __init__(self, engine: Engine, queries: LeaseQueries, jobs: SqlJobs, reports: SqlReports) -> None:
+    def __init__(self, engine: Engine, statements: LeaseStatements, jobs: SqlJobs, reports: SqlReports) -> None:
         self._engine = engine
-        self._sql = queries
+        self._sql = statements
         self._jobs = jobs
         self._reports = reports
         self._found_work = False
@@ -184,3 +184,25 @@ def _renewals(rows: Iterable[Row]) -> dict[Lease, Renewal]:
         stop = None if mode is None else StopMode(mode)
         found[Lease(job_id, token)] = Renewal(job_id, token, True, State(state), stop, deadline, reason, rescale_to)
     return found
+
+
+class SqlWorkers:
+    """`jobstate.ports.repository.Workers` over SQL."""
+
+    def __init__(self, engine: Engine, statements: WorkerStatements) -> None:
+        self._engine = engine
+        self._sql = statements
+
+    def register(self, worker: WorkerInfo) -> None:
+        values = dict(zip(WORKER_COLUMNS, astuple(worker), strict=True))
+        values["kinds"] = None if worker.kinds is None else json.dumps(worker.kinds)
+        self._engine.run(self._sql.register, values)
+
+    def leave(self, node_id: str, started: int) -> None:
+        self._engine.run(self._sql.leave, {"node_id": node_id, "started_at": started})
+
+    def listed(self) -> list[WorkerInfo]:
+        return [
+            WorkerInfo(node_id, started, beat, host, pid, None if kinds is None else tuple(json.loads(kinds)), many)
+            for node_id, started, beat, host, pid, kinds, many in self._engine.read(self._sql.listed)
+        ]

@@ -27,9 +27,9 @@ from jobstate.observers.observer import Claim, Heartbeat, Sweep, Transition
 from jobstate.ports.repository import ExpiryPolicy
 from jobstate.storage.engine import Clockwork, Engine, Result, Row
 from jobstate.storage.leases import SqlLeases
-from jobstate.storage.queries.observing import ObservingQueries
+from jobstate.storage.mapping import event_of, job_of
 from jobstate.storage.repository import SqliteRepository
-from jobstate.storage.rows import event_of, job_of
+from jobstate.storage.statements.history import ObservingStatements
 from jobstate.storage.transaction import Transaction
 
 _CLAIM: Final = Trigger.CLAIM.value
@@ -64,11 +64,11 @@ class ObservedEngine(Engine):
         super().__init__(database, path, timeout, clockwork, owned=owned)
         self.dispatcher = dispatcher
         self.observed = _Threads()
-        self.queries: ObservingQueries | None = None
+        self.statements: ObservingStatements | None = None
         """None until the schema is there."""
 
     def transaction(self) -> Transaction:
-        return Transaction(self) if self.queries is None else ObservedTransaction(self, self.queries)
+        return Transaction(self) if self.statements is None else ObservedTransaction(self, self.statements)
 
     def open_transaction(self) -> ObservedTransaction | None:
         """The outermost transaction of ours that the calling thread has open."""
@@ -90,7 +90,7 @@ class ObservedEngine(Engine):
         return self._written(sql, values, lambda cursor: cursor.rowcount)
 
     def _written(self, sql: str, values: object, finish: Callable[[sqlite3.Cursor], Result]) -> Result:
-        if self.queries is None or self.open_transaction() is not None:
+        if self.statements is None or self.open_transaction() is not None:
             return super()._written(sql, values, finish)
         with self.transaction() as connection:
             return finish(connection.execute(sql, values))  # type: ignore[arg-type]
@@ -99,13 +99,13 @@ class ObservedEngine(Engine):
 class ObservedTransaction(Transaction):
     """The outermost one of a thread tells what it and those within it committed."""
 
-    __slots__ = ("_after", "_outermost", "_queries", "_rows", "_to_tell", "_undo_to", "further")
+    __slots__ = ("_after", "_outermost", "_rows", "_statements", "_to_tell", "_undo_to", "further")
 
     _engine: ObservedEngine
 
-    def __init__(self, engine: ObservedEngine, queries: ObservingQueries) -> None:
+    def __init__(self, engine: ObservedEngine, statements: ObservingStatements) -> None:
         super().__init__(engine)
-        self._queries = queries
+        self._statements = statements
         self._after = 0
         self._outermost = False
         self._rows: list[Row] = []
@@ -131,7 +131,7 @@ class ObservedTransaction(Transaction):
         if around is not None:
             self._undo_to = (around, len(around.further))
             return
-        ((self._after,),) = self._engine.read(self._queries.newest)
+        ((self._after,),) = self._engine.read(self._statements.newest)
         self._outermost = True
         self._engine.observed.outermost = weakref.ref(self)
 
@@ -140,7 +140,7 @@ class ObservedTransaction(Transaction):
             super()._commit()
             return
         dispatcher = self._engine.dispatcher
-        self._rows = rows = self._engine.read(self._queries.written, (self._after,))
+        self._rows = rows = self._engine.read(self._statements.written, (self._after,))
         if self._joined:
             super()._commit()
             joined = self._engine.observed.joined
@@ -150,7 +150,7 @@ class ObservedTransaction(Transaction):
                 joined.add(self)
                 self._engine.database.after_commit(self._tell_what_stands)
             return
-        news = [*_told(rows, self._queries.width), *self.further]
+        news = [*_told(rows, self._statements.width), *self.further]
         if not news:
             super()._commit()
             return
@@ -174,10 +174,10 @@ class ObservedTransaction(Transaction):
 
     def _tell_what_stands(self) -> None:
         """The transaction of the caller is committed; what a part of it undid meanwhile is not there."""
-        rows, width, standing = self._rows, self._queries.width, set[Row]()
+        rows, width, standing = self._rows, self._statements.width, set[Row]()
         try:
             if rows:
-                standing.update(self._engine.read(self._queries.standing, (self._after, rows[-1][0])))
+                standing.update(self._engine.read(self._statements.standing, (self._after, rows[-1][0])))
         except JobStateError:  # raised here, it would look as if the transaction of the caller had failed
             logger.exception("what a transaction did is not told, as the store cannot be read")
             return
@@ -204,7 +204,7 @@ class ObservedRepository(SqliteRepository):
 
     def __init__(self, engine: ObservedEngine, prefix: str) -> None:
         super().__init__(engine, prefix)
-        engine.queries = self._sql.observing
+        engine.statements = self._sql.observing
 
     @cached_property
     def leases(self) -> ObservedLeases:

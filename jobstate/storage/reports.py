@@ -21,7 +21,7 @@ from jobstate.domain.report import Report
 from jobstate.domain.restart_requests import check_restorable
 from jobstate.ports.repository import Claimed
 from jobstate.storage.engine import Engine, Row
-from jobstate.storage.queries.reports import ReportQueries
+from jobstate.storage.statements.reports import ReportStatements
 from jobstate.storage.telemetry import SqlTelemetry
 
 _NOTHING: Final = CheckpointDetails()
@@ -30,9 +30,9 @@ _NOTHING: Final = CheckpointDetails()
 class SqlReports:
     """`jobstate.ports.repository.Reports` over SQL."""
 
-    def __init__(self, engine: Engine, queries: ReportQueries, telemetry: SqlTelemetry) -> None:
+    def __init__(self, engine: Engine, statements: ReportStatements, telemetry: SqlTelemetry) -> None:
         self._engine = engine
-        self._sql = queries
+        self._sql = statements
         self._telemetry = telemetry
 
     def record(self, lease: Lease, report: Report) -> None:

@@ -13,16 +13,16 @@ import peewee
 
 from jobstate.domain.errors import InvalidRequest, StoreUnavailable, UnsupportedSQLite
 from jobstate.ports.repository import Sizes
-from jobstate.storage import blank, schema
+from jobstate.storage import blank
 from jobstate.storage.engine import Clockwork, Engine, OwnDatabase
 from jobstate.storage.history import SqlHistory
 from jobstate.storage.jobs import SqlJobs
-from jobstate.storage.leases import SqlLeases
-from jobstate.storage.queries import queries
+from jobstate.storage.leases import SqlLeases, SqlWorkers
 from jobstate.storage.reports import SqlReports
+from jobstate.storage.schema import migrations
+from jobstate.storage.statements import statements
 from jobstate.storage.telemetry import SqlTelemetry
 from jobstate.storage.transaction import Transaction
-from jobstate.storage.workers import SqlWorkers
 
 if TYPE_CHECKING:
     from jobstate.observers.dispatcher import Dispatcher
@@ -38,7 +38,7 @@ class SqliteRepository:
     """`jobstate.ports.repository.Repository` over SQLite. Made by `open_file` and `open_within`."""
 
     def __init__(self, engine: Engine, prefix: str) -> None:
-        self._sql = queries(prefix)
+        self._sql = statements(prefix)
         self._engine = engine
         self._tables = self._sql.tables
         self.jobs = SqlJobs(engine, self._sql.jobs, self._sql.lists, lambda: self.reports)
@@ -83,7 +83,7 @@ class SqliteRepository:
 
     def schema_version(self) -> int:
         with self._engine.guarded() as connection:
-            return schema.version_in(connection, self._tables)
+            return migrations.version_in(connection, self._tables)
 
     def sizes(self) -> Sizes:
         return Sizes(
@@ -159,10 +159,10 @@ def open_file(
             # Only a database without pages takes it; which of several processes writes the first page does not matter.
             engine.read(blank.AUTO_VACUUM)
         if not in_memory and engine.read("PRAGMA journal_mode")[0][0] != "wal":
-            schema.refuse_foreign(engine)
+            migrations.refuse_foreign(engine)
             if engine.run("PRAGMA journal_mode = WAL")[0][0] != "wal":
                 raise StoreUnavailable(name, "its file system cannot share memory between processes; use a local disk")
-        schema.ensure(engine, queries("").tables, own_file=True)
+        migrations.ensure(engine, statements("").tables, own_file=True)
         if not in_memory:
             database.keep_to_file()
     except BaseException:
@@ -190,7 +190,7 @@ def open_within(
         raise InvalidRequest("target", "gives each thread a database of its own; pass thread_safe=False with :memory:")
     _check_library(path)
     engine = _engine(database, path, timeout, clockwork, owned=False, dispatcher=dispatcher)
-    schema.ensure(engine, queries(prefix).tables, own_file=False)
+    migrations.ensure(engine, statements(prefix).tables, own_file=False)
     return _repository(engine, prefix)
 
 

@@ -13,7 +13,7 @@ from jobstate.domain.output import OutputRow
 from jobstate.domain.report import Bounds, Report
 from jobstate.ports.queries import LogRange, Retention
 from jobstate.storage.engine import Engine, Row
-from jobstate.storage.queries.telemetry import LOGS, METRICS, OUTPUT, AskedLogs, TelemetryQueries
+from jobstate.storage.statements.telemetry import LOGS, METRICS, OUTPUT, AskedLogs, TelemetryStatements
 
 _SLACK: Final = 10
 """What is beyond a bound is removed when a tenth of it has come together, not at every entry."""
@@ -22,9 +22,9 @@ _SLACK: Final = 10
 class SqlTelemetry:
     """`jobstate.ports.repository.Telemetry` over SQL."""
 
-    def __init__(self, engine: Engine, queries: TelemetryQueries) -> None:
+    def __init__(self, engine: Engine, statements: TelemetryStatements) -> None:
         self._engine = engine
-        self._sql = queries
+        self._sql = statements
 
     def metrics(self, job_id: int) -> list[SubtaskMetrics]:
         return [_subtask_of(row) for row in self._engine.read(self._sql.metrics, {"id": job_id})]

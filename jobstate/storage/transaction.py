@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import peewee
 
 from jobstate.domain.errors import JobStateError
-from jobstate.storage.failures import driver_error, is_busy, translated
+from jobstate.storage.errors import driver_error, is_busy, translated
 
 if TYPE_CHECKING:
     from jobstate.storage.engine import Engine

@@ -13,7 +13,7 @@ import pytest
 
 import jobstate
 from jobstate.domain.lifecycle import LIVE, TERMINAL, State
-from jobstate.storage.glance import glance
+from jobstate.storage.completion import glance
 from jobstate.testing.contract.situations import one_of_each
 
 BIN: Final = Path(sys.executable).parent
@@ -200,7 +200,7 @@ def test_a_glance_at_a_large_store_gives_up_in_time(tmp_path: Path, monkeypatch:
         store.submit("wanted")
         store.submit_many({"kind": "load", "hold": True} for _ in range(3000))
     assert glance(path, "", {State.SCHEDULED}, 5) == [(1, "Scheduled", "wanted")]
-    monkeypatch.setattr("jobstate.storage.glance._STEPS", 1000)
-    monkeypatch.setattr("jobstate.storage.glance._MOST_STEPS", 2)
+    monkeypatch.setattr("jobstate.storage.completion._STEPS", 1000)
+    monkeypatch.setattr("jobstate.storage.completion._MOST_STEPS", 2)
     assert glance(path, "", {State.SCHEDULED}, 5) == []
     assert len(glance(path, "", {State.CREATED}, 5)) == 5

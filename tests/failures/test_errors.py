@@ -461,13 +461,13 @@ def _is_open(number: str) -> bool:
 
 
 def test_a_creation_that_failed_half_way_leaves_nothing_half_made(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from jobstate.storage import schema
+    from jobstate.storage.schema import migrations
 
     def broken(_prefix: str) -> tuple[str, ...]:
         raise sqlite3.OperationalError("no more")
 
     with monkeypatch.context() as now:
-        now.setattr(schema, "guards", broken)
+        now.setattr(migrations, "guards", broken)
         with pytest.raises((sqlite3.Error, JobStateError)):
             jobstate.open(path)
     connection = sqlite3.connect(path)

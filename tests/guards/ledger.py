@@ -13,7 +13,7 @@ import jobstate
 from jobstate import State, Trigger
 from jobstate.domain.invariants import SHAPE
 from jobstate.domain.lifecycle import LEASE_EFFECT, LeaseEffect
-from jobstate.storage.columns import column_of
+from jobstate.storage.mapping import column_of
 from jobstate.testing.clock import ManualClock
 
 KEY: Final = "the-live-key"

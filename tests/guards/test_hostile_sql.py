@@ -13,7 +13,7 @@ import jobstate
 from jobstate import State
 from jobstate.domain.invariants import SHAPE
 from jobstate.domain.lifecycle import INITIAL, LIVE, TERMINAL
-from jobstate.storage.columns import FIXED_FIELDS, column_of
+from jobstate.storage.mapping import FIXED_FIELDS, column_of
 from jobstate.testing.clock import ManualClock
 from tests.guards.ledger import KEY, NAMES, NEW_JOB, dump, row_of, stranger
 

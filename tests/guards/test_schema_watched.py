@@ -9,10 +9,10 @@ from typing import Final
 import pytest
 
 import jobstate
-from jobstate.storage.guards import guards
-from jobstate.storage.indexes import indexes, views
-from jobstate.storage.schema import differences
-from jobstate.storage.tables import define
+from jobstate.storage.schema.constraints import indexes, views
+from jobstate.storage.schema.guards import guards
+from jobstate.storage.schema.migrations import differences
+from jobstate.storage.schema.tables import define
 from jobstate.testing.clock import ManualClock
 
 TABLES: Final = define("")

@@ -82,13 +82,13 @@ def upgrade(path: str) -> None:
 
 def install_version_2() -> None:
     """Pretend to be a later jobstate, whose schema has one table more, which counts how often it was applied."""
-    from jobstate.storage import schema
+    from jobstate.storage.schema import migrations
 
     def apply(connection: Any, tables: Any) -> None:
         connection.execute(f"CREATE TABLE IF NOT EXISTS {tables.prefix}upgrades (at INTEGER NOT NULL) STRICT")
         connection.execute(f"INSERT INTO {tables.prefix}upgrades VALUES (1)")
 
-    schema.MIGRATIONS = (*schema.MIGRATIONS, schema.Migration(2, apply))
+    migrations.MIGRATIONS = (*migrations.MIGRATIONS, migrations.Migration(2, apply))
 
 
 @role

@@ -11,7 +11,7 @@ import pytest
 
 import jobstate
 from jobstate import State
-from jobstate.storage import schema
+from jobstate.storage.schema import migrations
 from tests.processes.roles import install_version_2
 from tests.processes.team import member, together
 
@@ -99,7 +99,7 @@ def test_a_file_that_a_newer_program_upgraded_is_refused_and_left_alone(
 ) -> None:
     path = tmp_path / "jobs.db"
     with monkeypatch.context() as later:
-        later.setattr(schema, "MIGRATIONS", schema.MIGRATIONS)
+        later.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS)
         install_version_2()
         with jobstate.open(path) as jobs:
             jobs.submit("extract")

@@ -10,7 +10,8 @@ from typing import Any, Final
 import pytest
 
 import jobstate
-from jobstate.storage import blank, schema
+from jobstate.storage import blank
+from jobstate.storage.schema import migrations
 from jobstate.testing import staged
 
 PRAGMAS: Final = (
@@ -45,7 +46,7 @@ def test_a_store_in_memory_equals_one_made_by_statements(by_statements: pytest.M
     ordinary = opened(":memory:")
     by_statements.undo()
     assert opened(":memory:") == ordinary
-    assert ordinary["application_id"] == [(schema.APPLICATION_ID,)]
+    assert ordinary["application_id"] == [(migrations.APPLICATION_ID,)]
     assert len(ordinary["schema"]) > 50
 
 
@@ -109,7 +110,7 @@ def test_a_newer_schema_has_a_blank_of_its_own(monkeypatch: pytest.MonkeyPatch) 
     def apply(connection: sqlite3.Connection, tables: object) -> None:
         connection.execute("CREATE TABLE jobs_extra (id INTEGER)")
 
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, schema.Migration(2, apply)))
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, migrations.Migration(2, apply)))
     with jobstate.open(":memory:") as store:
         assert store.repository.schema_version() == 2
     monkeypatch.undo()

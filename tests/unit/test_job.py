@@ -17,7 +17,7 @@ from jobstate.domain.lifecycle import TERMINAL, State
 from jobstate.domain.retry import DEFAULT_RETRY, RetryPolicy
 from jobstate.domain.stop import SEVERITY, Stop, StopMode, StopOutcome
 from jobstate.domain.submission import NewJob, same_submission
-from jobstate.storage.columns import column_of
+from jobstate.storage.mapping import column_of
 from tests.unit.building import (
     ERROR,
     HOLDER,

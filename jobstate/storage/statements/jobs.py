@@ -7,11 +7,11 @@ from typing import Final
 from peewee import SQL, Select, fn
 
 from jobstate.domain.event import SUBMIT
-from jobstate.storage.columns import MUTABLE_FIELDS, SPEC_FIELDS, column_of
-from jobstate.storage.compiled import Param, by_place, literal, sql
-from jobstate.storage.conditions import IS_ENDED, IS_LIVE
-from jobstate.storage.queries.terms import by_index, json_rows, whole_jobs
-from jobstate.storage.tables import Tables
+from jobstate.storage.mapping import MUTABLE_FIELDS, SPEC_FIELDS, column_of
+from jobstate.storage.schema.constraints import IS_ENDED, IS_LIVE
+from jobstate.storage.schema.tables import Tables
+from jobstate.storage.statements.compile import Param, by_place, literal, sql
+from jobstate.storage.statements.fragments import by_index, json_rows, whole_jobs
 
 _PLAIN: Final = ("state", "kind", "node_id", "priority", "available_at", "parallelism", "lease_token", "actor")
 """What is given of every new job: all that is, where nobody gave a key or a reason."""
@@ -19,7 +19,7 @@ _PLAIN_SPEC: Final = ("root_id", "max_attempts", "labels_json", "descriptor_json
 """And of its specification, where it is of no pipeline, no restart, and is retried as usual."""
 
 
-class JobQueries:
+class JobStatements:
     """The SQL of `jobstate.storage.jobs`."""
 
     def __init__(self, tables: Tables) -> None:

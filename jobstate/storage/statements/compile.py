@@ -1,4 +1,4 @@
-"""Queries are expressed in peewee and compiled once: building one costs 60 to 240 µs, running it 2 to 8 µs."""
+"""Statements are expressed in peewee and compiled once: building one costs 60 to 240 µs, running it 2 to 8 µs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import peewee
+
+from jobstate.storage.schema.constraints import quoted
 
 _DIALECT = peewee.SqliteDatabase(None)
 _PLACE: Final = re.compile(r":([a-z_]+)")
@@ -29,20 +31,7 @@ def literal(value: str | int | None) -> peewee.SQL:
     """
     if value is None:
         return peewee.SQL("NULL")
-    return peewee.SQL(str(value) if isinstance(value, int) else _quoted(value))
-
-
-def listed(values: Iterable[str]) -> str:
-    """Constants as SQL text, `('A', 'B')`."""
-    return f"({', '.join(sorted(_quoted(str(value)) for value in values))})"
-
-
-def equals_one(column: str, values: Iterable[str]) -> str:
-    """The same as `column IN (…)`, as comparisons, in one order everywhere, so that equal conditions read the same.
-
-    For a list of three or more SQLite builds a temporary table at every execution, which costs more than the rest.
-    """
-    return f"({' OR '.join(f'{column} = {_quoted(str(value))}' for value in sorted(values))})"
+    return peewee.SQL(str(value) if isinstance(value, int) else quoted(value))
 
 
 def among(column: peewee.Field, values: Iterable[str]) -> Any:
@@ -70,7 +59,3 @@ def by_place(text: str, *names: str) -> str:
     if set(_PLACE.findall(text)) != set(numbers):
         raise AssertionError(f"{sorted(numbers)} are not the parameters of {text}")
     return _PLACE.sub(lambda found: numbers[found[1]], text)
-
-
-def _quoted(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

@@ -11,10 +11,10 @@ from peewee import SQL, Alias, Asc, Case, Desc, NodeList, Select, fn
 
 from jobstate.domain.lifecycle import LIVE, TERMINAL, State
 from jobstate.ports.queries import Order, SortKey
-from jobstate.storage.compiled import Param, among, literal, sql
-from jobstate.storage.conditions import IS_ENDED, IS_LIVE
-from jobstate.storage.queries.terms import by_index, rows_of, union_all, whole_jobs
-from jobstate.storage.tables import Tables
+from jobstate.storage.schema.constraints import IS_ENDED, IS_LIVE
+from jobstate.storage.schema.tables import Tables
+from jobstate.storage.statements.compile import Param, among, literal, sql
+from jobstate.storage.statements.fragments import by_index, rows_of, union_all, whole_jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class ListShape:
         return self.pipeline or self.labels > 0
 
 
-class ListQueries:
+class ListStatements:
     """The SQL of lists, made as it is asked for."""
 
     def __init__(self, tables: Tables) -> None:

@@ -23,9 +23,8 @@ from jobstate.domain.lifecycle import (
     State,
     Trigger,
 )
-from jobstate.storage.columns import FIXED_FIELDS, column_of
-from jobstate.storage.compiled import equals_one
-from jobstate.storage.conditions import IS_ENDED, IS_LIVE, shape_condition
+from jobstate.storage.mapping import FIXED_FIELDS, column_of
+from jobstate.storage.schema.constraints import IS_ENDED, IS_LIVE, equals_one, shape_condition
 
 _HOT_TRIGGERS: Final = (Trigger.CLAIM, Trigger.COMPLETE)
 _INITIAL: Final = sorted(INITIAL, reverse=True)  # Scheduled, the frequent one, first

@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple
 from peewee import SQL, Select, fn
 
 from jobstate.domain.logs import TROUBLE, LogLevel
-from jobstate.storage.compiled import Param, among, literal, sql
-from jobstate.storage.conditions import IS_TROUBLE
-from jobstate.storage.queries.terms import by_index
-from jobstate.storage.tables import Tables
+from jobstate.storage.schema.constraints import IS_TROUBLE
+from jobstate.storage.schema.tables import Tables
+from jobstate.storage.statements.compile import Param, among, literal, sql
+from jobstate.storage.statements.fragments import by_index
 
 METRICS: Final = (
     *("operator_id", "subtask_index", "kind", "name", "at"),
@@ -35,7 +35,7 @@ class AskedLogs(NamedTuple):
     after: bool
 
 
-class TelemetryQueries:
+class TelemetryStatements:
     """The SQL of `jobstate.storage.telemetry`."""
 
     def __init__(self, tables: Tables) -> None:

@@ -8,16 +8,17 @@ from peewee import JOIN, SQL, Case, NodeList, Select, Tuple, fn
 
 from jobstate.domain.checkpoints import CheckpointState
 from jobstate.domain.lifecycle import LEASED, State, Trigger, sources
-from jobstate.storage.columns import CLAIM_FIELDS
-from jobstate.storage.compiled import Param, among, by_place, literal, sql
-from jobstate.storage.conditions import IS_CLAIMABLE, IS_LEASED, OVERDUE_AT
-from jobstate.storage.queries.terms import by_index, columns_of, held, json_rows
-from jobstate.storage.tables import Tables
+from jobstate.storage.mapping import CLAIM_FIELDS
+from jobstate.storage.schema.constraints import IS_CLAIMABLE, IS_LEASED, OVERDUE_AT
+from jobstate.storage.schema.tables import Tables
+from jobstate.storage.statements.compile import Param, among, by_place, literal, sql
+from jobstate.storage.statements.fragments import by_index, columns_of, held, json_rows
 
+WORKER_COLUMNS: Final = ("node_id", "started_at", "heartbeat_at", "host", "pid", "kinds", "concurrency")
 _RENEWAL: Final = ("id", "lease_token", "state", "stop_mode", "stop_deadline_at", "stop_reason", "rescale_to")
 
 
-class LeaseQueries:
+class LeaseStatements:
     """The SQL of `jobstate.storage.leases`."""
 
     def __init__(self, tables: Tables) -> None:
@@ -171,3 +172,22 @@ class LeaseQueries:
         """The claimable jobs by their index, as SQL from the table on."""
         jobs = f"{self._tables.prefix}jobs"
         return f"{jobs} INDEXED BY {jobs}_claimable WHERE {IS_CLAIMABLE} AND {condition}"
+
+
+class WorkerStatements:
+    """The SQL of `jobstate.storage.leases`."""
+
+    def __init__(self, tables: Tables) -> None:
+        workers = tables.workers
+        self.register = sql(
+            workers.insert({getattr(workers, name): Param(name) for name in WORKER_COLUMNS}).on_conflict(
+                conflict_target=[workers.node_id],
+                update={getattr(workers, name): Param(name) for name in WORKER_COLUMNS[1:]},
+            )
+        )
+        self.leave = sql(
+            workers.delete().where((workers.node_id == Param("node_id")) & (workers.started_at == Param("started_at")))
+        )
+        self.listed = sql(
+            workers.select(*(getattr(workers, name) for name in WORKER_COLUMNS)).order_by(workers.node_id)
+        )

@@ -8,9 +8,9 @@ from typing import Any
 from peewee import JOIN, SQL, NodeList, Select, fn
 
 from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS
-from jobstate.storage.columns import HOT_FIELDS, SPEC_FIELDS, column_of
-from jobstate.storage.compiled import Param, literal
-from jobstate.storage.tables import Tables
+from jobstate.storage.mapping import HOT_FIELDS, SPEC_FIELDS, column_of
+from jobstate.storage.schema.tables import Tables
+from jobstate.storage.statements.compile import Param, literal
 
 
 def hot_columns(tables: Tables) -> list[Any]:

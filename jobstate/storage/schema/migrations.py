@@ -12,9 +12,9 @@ import peewee
 
 from jobstate.domain.errors import SchemaMismatch
 from jobstate.storage.engine import Engine
-from jobstate.storage.guards import edge_rows, guards
-from jobstate.storage.indexes import indexes, views
-from jobstate.storage.tables import Tables, define
+from jobstate.storage.schema.constraints import indexes, views
+from jobstate.storage.schema.guards import edge_rows, guards
+from jobstate.storage.schema.tables import Tables, define
 
 APPLICATION_ID: Final = 0x4A6F6253  # "JobS"
 

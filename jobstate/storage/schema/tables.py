@@ -8,7 +8,7 @@ from typing import Any
 import peewee
 from peewee import SQL, BigIntegerField, FloatField, IntegerField, TextField
 
-from jobstate.storage.conditions import shape_condition
+from jobstate.storage.schema.constraints import shape_condition
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from peewee import Select, fn
 
 from jobstate.domain.checkpoints import CheckpointState
 from jobstate.domain.lifecycle import LEASED
-from jobstate.storage.compiled import Param, among, literal, sql
-from jobstate.storage.queries.terms import held
-from jobstate.storage.tables import Tables
+from jobstate.storage.schema.tables import Tables
+from jobstate.storage.statements.compile import Param, among, literal, sql
+from jobstate.storage.statements.fragments import held
 
 _NUMBERS: Final = ("files_count", "total_size_bytes", "start_block", "current_block", "ranges")
 _CHECKPOINT: Final = (
@@ -19,7 +19,7 @@ _CHECKPOINT: Final = (
 )
 
 
-class ReportQueries:
+class ReportStatements:
     """The SQL of `jobstate.storage.reports`."""
 
     def __init__(self, tables: Tables) -> None:
