@@ -35,7 +35,7 @@ def stop(job: JobRow, mode: StopMode, deadline: int, chance: float, now: int, by
     """Decide a request to stop, after settling a lost lease or a passed deadline of the job in hand.
 
     Args:
-        mode: How hard; see the table of stops in the README.
+        mode: How hard; see the table of stops in the guide to the store.
         deadline: When the stop is over at the latest, microseconds since 1970 UTC.
         chance: A random number in 0..1, for settling.
     """

@@ -24,6 +24,7 @@ from jobstate.cli.commands import cli
 from jobstate.http import Settings
 from jobstate.testing.contract.situations import one_of_each, running
 from tests.adapters.server import serving
+from tests.architecture.documents import block
 
 pytestmark = pytest.mark.slow
 
@@ -462,9 +463,8 @@ def test_a_command_on_a_server_loads_no_database(guarded: Served) -> None:
 # Serving.
 
 
-def test_the_example_of_the_readme_runs_as_printed(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "README.md").read_text()
-    (example,) = re.findall(r"<!-- runs against a server -->\n```python\n(.*?)```", text, re.DOTALL)
+def test_the_example_of_the_guide_runs_as_printed(tmp_path: Path) -> None:
+    example = block("runs against a server")
     with served(tmp_path / "jobs.db") as server:
         code = example.replace("http://127.0.0.1:1610", server.url)
         result = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60)

@@ -22,7 +22,7 @@ from jobstate.cli.demo.report import judge, walk
 from jobstate.cli.demo.work import COUNT, KIND, READ, count, descriptor, part_of
 from jobstate.domain.job_row import Lease
 from jobstate.testing import ManualClock, drain
-from tests.architecture.generated import README
+from tests.architecture.documents import README, block
 
 DEMO = [sys.executable, "-m", "jobstate", "demo"]
 CLAIM = r"^  (yes|NO )  (.*)$"
@@ -96,8 +96,9 @@ def test_the_demo_holds_on_a_folder_and_says_so(folder: Path, tmp_path: Path) ->
     assert f"restarts job {stopped.id}: Scheduled → Running" in result.stdout
 
 
-def test_the_demo_ends_as_the_readme_shows(folder: Path) -> None:
-    (shown,) = re.findall(r"<!-- ends so, with other numbers -->\n```text\n(.*?)```", README.read_text(), re.DOTALL)
+def test_the_demo_ends_as_the_guide_and_the_readme_show(folder: Path) -> None:
+    shown, verdict = block("ends so, with other numbers"), block("verdict of the demo, with other numbers")
+    assert verdict in shown
     for number in range(12):  # so that the worker which is killed has written a checkpoint
         (folder / "beta" / f"more{number}").write_text("line\n")
     result = subprocess.run([*DEMO, str(folder), "--pace", "0"], capture_output=True, text=True, timeout=100)

@@ -1,10 +1,13 @@
-"""The parts of README.md that are made from the code: `python -m tests.architecture.generated --write` renews them."""
+"""The parts of README and the guides that are made from the code.
+
+`python -m tests.architecture.generated --write` renews them.
+"""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Final
 
 import jobstate
@@ -13,9 +16,9 @@ from jobstate.domain.errors import JobStateError
 from jobstate.domain.lifecycle import LIFECYCLE, State, Trigger
 from jobstate.domain.state_machine import mermaid
 from jobstate.http import create_app
+from tests.architecture.documents import DOCUMENTS
 
 _EVERYWHERE: Final = {"400", "401", "403", "413", "415", "500", "503"}
-README: Final = Path(__file__).parents[2] / "README.md"
 
 
 def lifecycle_table() -> str:
@@ -70,16 +73,20 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
 }
 
 
+def parts_in(text: str) -> list[str]:
+    """The names of the generated parts that a document has a place for."""
+    return re.findall(r"^<!-- generated: (.*) -->$", text, re.MULTILINE)
+
+
 def renewed(text: str) -> str:
-    """The README with every generated part as the code says now."""
-    for name, make in PARTS.items():
+    """A document with every generated part as the code says now."""
+    for name in parts_in(text):
         begin, end = f"<!-- generated: {name} -->\n", "<!-- end -->"
-        if begin not in text:
-            raise AssertionError(f"README.md has no place for the {name}")
         before, _, rest = text.partition(begin)
-        text = before + begin + make() + rest[rest.index(end) :]
+        text = before + begin + PARTS[name]() + rest[rest.index(end) :]
     return text
 
 
 if __name__ == "__main__" and sys.argv[1:] == ["--write"]:
-    README.write_text(renewed(README.read_text()))
+    for document in DOCUMENTS.values():
+        document.write_text(renewed(document.read_text()))

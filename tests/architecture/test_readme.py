@@ -1,4 +1,4 @@
-"""README.md is true: its tables are generated, its examples run, its commands are the ones that CI runs."""
+"""README and the guides are true: their tables are generated, and their examples run as printed."""
 
 from __future__ import annotations
 
@@ -9,34 +9,52 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import jobstate
 from tests.adapters.server import Answer, Server, serving
-from tests.architecture.generated import PARTS, README, renewed
+from tests.architecture.documents import DOCUMENTS, README, Block, block, blocks
+from tests.architecture.generated import PARTS, parts_in, renewed
 from tests.contract import ported
 
-TEXT = README.read_text()
-EXAMPLES = re.findall(r"<!-- runs as printed -->\n```python\n(.*?)```", TEXT, re.DOTALL)
+EXAMPLES = [block for block in blocks() if block.language == "python" and block.marker == "runs as printed"]
+TEST_CONFIGURATION = block("configuration of the test below")
+TEST = block("a test, run as printed")
+TEST_OF_A_STORE = block("a test of a store, run as printed")
+CHECKED = {
+    "runs as printed",
+    "runs against a server",  # tests/adapters/test_cli_remote.py
+    "configuration of the test below",
+    "a test, run as printed",
+    "a test of a store, run as printed",
+}
+"""How an example in Python is checked."""
 
-(TEST_CONFIGURATION,) = re.findall(r"<!-- configuration of the test below -->\n```toml\n(.*?)```", TEXT, re.DOTALL)
-(TEST,) = re.findall(r"<!-- a test, run as printed -->\n```python\n(.*?)```", TEXT, re.DOTALL)
 
-(TEST_OF_A_STORE,) = re.findall(r"<!-- a test of a store, run as printed -->\n```python\n(.*?)```", TEXT, re.DOTALL)
-
-
-def test_generated_parts_are_what_the_code_says() -> None:
-    assert renewed(TEXT) == TEXT, "run: python -m tests.architecture.generated --write"
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_generated_parts_are_what_the_code_says(document: str) -> None:
+    text = DOCUMENTS[document].read_text()
+    assert renewed(text) == text, "run: python -m tests.architecture.generated --write"
 
 
-def test_a_changed_table_would_be_noticed() -> None:
-    for make in PARTS.values():
-        part = make()
-        broken = TEXT.replace(part, part.replace("e", "3", 1))
-        assert broken != TEXT
-        assert renewed(broken) == TEXT
+def test_each_generated_part_stands_in_one_document() -> None:
+    assert sorted(name for path in DOCUMENTS.values() for name in parts_in(path.read_text())) == sorted(PARTS)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_changed_table_would_be_noticed(name: str) -> None:
+    part = PARTS[name]()
+    (text,) = [text for path in DOCUMENTS.values() if part in (text := path.read_text())]
+    broken = text.replace(part, part.replace("e", "3", 1))
+    assert broken != text
+    assert renewed(broken) == text
+
+
+def test_every_example_in_python_is_checked() -> None:
+    assert {block.marker for block in blocks() if block.language == "python"} <= CHECKED
 
 
 def picked(document: str, filtered: str) -> str:
@@ -48,12 +66,12 @@ def picked(document: str, filtered: str) -> str:
 
 
 def shown(marker: str) -> list[tuple[str, str, str]]:
-    """The lines of a console in the README: the command, the filter behind it, and what is printed."""
-    (block,) = re.findall(rf"<!-- {marker} -->\n```console\n(.*?)```", TEXT, re.DOTALL)
-    return re.findall(r"^\$ (.*?)(?: \| jq (.*))?\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
+    """The lines of a console: the command, the filter behind it, and what is printed."""
+    (text,) = [block.text for block in blocks() if block.language == "console" and block.marker == marker]
+    return re.findall(r"^\$ (.*?)(?: \| jq (.*))?\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE)
 
 
-def test_the_operators_lines_do_what_the_readme_shows(tmp_path: Path) -> None:
+def test_the_operators_lines_do_what_the_guide_shows(tmp_path: Path) -> None:
     lines = shown("runs as printed")
     assert len(lines) == 13
     for command, filtered, expected in lines:
@@ -69,7 +87,7 @@ def test_the_operators_lines_do_what_the_readme_shows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("marker", "count", "left"), [("answers as printed", 7, []), ("answers as printed: pipelines", 10, [2, 1])]
 )
-def test_the_lines_over_http_are_answered_as_the_readme_shows(
+def test_the_lines_over_http_are_answered_as_the_guide_shows(
     tmp_path: Path, marker: str, count: int, left: list[int]
 ) -> None:
     lines = shown(marker)
@@ -95,11 +113,13 @@ def curl(server: Server, line: str) -> Answer:
     return server.ask(given.X, given.url.removeprefix("http://127.0.0.1:1610"), raw=given.d, headers=headers)
 
 
-def test_there_are_examples_to_run() -> None:
-    assert len(EXAMPLES) >= 2
+def numbered(examples: list[Block]) -> Iterator[str]:
+    """A name for each example: its document, and which of its examples it is."""
+    for place, example in enumerate(examples):
+        yield f"{example.document}-{1 + sum(other.document == example.document for other in examples[:place])}"
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda code: code.strip().splitlines()[0][:40])
+@pytest.mark.parametrize("example", [block.text for block in EXAMPLES], ids=numbered(EXAMPLES))
 def test_an_example_runs_as_printed(example: str, tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", example], cwd=tmp_path, capture_output=True, text=True, timeout=60
@@ -109,8 +129,9 @@ def test_an_example_runs_as_printed(example: str, tmp_path: Path) -> None:
     assert result.stdout.splitlines() == expected
 
 
+@pytest.mark.slow
 def test_the_examples_are_typed_strictly_as_a_user_would_check_them(tmp_path: Path) -> None:
-    examples = [*EXAMPLES, TEST, TEST_OF_A_STORE]
+    examples = [block.text for block in blocks() if block.language == "python"]
     (tmp_path / "my_store.pyi").write_text("class MyStore: ...\n")
     paths = [tmp_path / f"example_{number}.py" for number in range(len(examples))]
     for path, example in zip(paths, examples, strict=True):
@@ -121,6 +142,7 @@ def test_the_examples_are_typed_strictly_as_a_user_would_check_them(tmp_path: Pa
     assert result.returncode == 0, result.stdout
 
 
+@pytest.mark.slow
 def test_the_test_that_is_shown_passes_and_notices_a_handler_that_loses_blocks(tmp_path: Path) -> None:
     assert sum(bool(line) for line in TEST.splitlines()) <= 15 + 2, "fifteen lines, and two imports"
     (tmp_path / "pyproject.toml").write_text(TEST_CONFIGURATION)
@@ -134,6 +156,7 @@ def test_the_test_that_is_shown_passes_and_notices_a_handler_that_loses_blocks(t
         assert (result.returncode, said in result.stdout) == (outcome, True), result.stdout
 
 
+@pytest.mark.slow
 def test_the_test_of_a_store_that_is_shown_runs_the_suite_over_it(tmp_path: Path) -> None:
     source = Path(ported.__file__).read_text()
     (tmp_path / "my_store.py").write_text(source + "\n\nMyStore = in_memory\n")
@@ -148,4 +171,9 @@ def test_the_test_of_a_store_that_is_shown_runs_the_suite_over_it(tmp_path: Path
 
 
 def test_the_first_example_fits_on_a_screen() -> None:
-    assert len(EXAMPLES[0].splitlines()) <= 30
+    assert EXAMPLES[0].document == "README"
+    assert len(EXAMPLES[0].text.splitlines()) <= 30
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text().splitlines()) <= 200
