@@ -81,9 +81,9 @@ async def _on_thread(run: Run, handler: Any, patience: float) -> None:
     def ask() -> None:
         if not run.settled:
             run.notice_shutdown()
-        loop.call_later(0 if run.settled else patience, over.finish, None)
+        loop.call_later(0 if run.settled else patience, over.finish, False)
 
-    over: UncancellableFuture[None] = UncancellableFuture(loop, ask)
+    over: UncancellableFuture[bool] = UncancellableFuture(loop, ask)
 
     def work() -> None:
         try:
@@ -94,11 +94,16 @@ async def _on_thread(run: Run, handler: Any, patience: float) -> None:
         finally:
             run._context.repository.close_thread()
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits on it
-                loop.call_soon_threadsafe(over.finish, None)
+                loop.call_soon_threadsafe(over.finish, True)
 
     context = contextvars.copy_context()
-    threading.Thread(target=lambda: context.run(work), name=f"jobstate-{run.id}", daemon=True).start()
-    await over
+    thread = threading.Thread(target=lambda: context.run(work), name=f"jobstate-{run.id}", daemon=True)
+    thread.start()
+    try:
+        await over
+    finally:
+        if over.done() and over.result():
+            thread.join()  # it has done all its work
 
 
 def _refuse_awaitable(made: object) -> None:

@@ -20,7 +20,7 @@ from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest
 from jobstate.worker.run import Run
 from jobstate.worker.session import Attempt, WorkerSession
-from jobstate.worker.worker import BUSY_PAUSE, LAST_PAUSE, LOOK_AGAIN, Worker, check_handler
+from jobstate.worker.worker import BUSY_PAUSE, LOOK_AGAIN, Grace, Worker, check_handler
 
 logger = logging.getLogger("jobstate.worker")
 
@@ -64,7 +64,7 @@ class AsyncWorker(AsyncProxy[Worker]):
             logger.warning("job %d was left unsettled and is handed back: use `async with run:`", left.id)
             await self._pools.change(shift.heart.hand_back, sure=True)
         self._in_hand = None
-        runs = await self._claim(shift, self.sync._kinds, lambda: 1)
+        runs = await self._claim(shift, self.sync._kinds, lambda: 1, lambda: False)
         if not runs:
             raise StopAsyncIteration
         self._in_hand = runs[0]
@@ -123,13 +123,15 @@ class AsyncWorker(AsyncProxy[Worker]):
             raise InvalidRequest("worker", "is used inside its `async with` block, which starts the heartbeats")
         return self._shift
 
-    async def _claim(self, shift: WorkerSession, kinds: Sequence[str] | None, limit: Callable[[], int]) -> list[Run]:
-        """Some runs; waits for the first. Empty when the worker is to end."""
+    async def _claim(
+        self, shift: WorkerSession, kinds: Sequence[str] | None, limit: Callable[[], int], busy: Callable[[], bool]
+    ) -> list[Run]:
+        """Claim some runs; wait for the first. Empty when the worker shall end; an idle one is not `busy`."""
         changes = self._rests.changes
         while not self.sync._ending:
             mark = changes.mark()
             attempt = await self._pools.change(partial(shift.attempt, kinds, limit()), undo=_return)
-            if attempt.over:
+            if attempt.runs or (attempt.idle and self.sync._until_idle and not busy()):
                 return attempt.runs
             if attempt.seen is None:
                 await asyncio.sleep(BUSY_PAUSE)
@@ -141,6 +143,7 @@ class AsyncWorker(AsyncProxy[Worker]):
         self, shift: WorkerSession, kinds: Sequence[str], handlers: Mapping[str, AnyHandler], concurrency: int
     ) -> None:
         tasks = Tasks()
+        grace = Grace(self.sync._context.clock, self.sync._patience)
         try:
             while not self.sync._ending:
                 if tasks.active() >= concurrency:
@@ -148,16 +151,15 @@ class AsyncWorker(AsyncProxy[Worker]):
                         raise shift.heart.error
                     await tasks.change(LOOK_AGAIN)
                     continue
-                runs = await self._claim(shift, kinds, lambda: concurrency - tasks.active())
+                runs = await self._claim(shift, kinds, lambda: concurrency - tasks.active(), lambda: tasks.active() > 0)
                 if not runs:
                     break
                 for run in runs:
                     handling = handle(run, handlers[run.job.kind], self._pools, self.sync._patience)
                     tasks.begin(handling, f"jobstate-{run.id}")
-            clock = self.sync._context.clock
-            until = clock.monotonic() + self.sync._patience + LAST_PAUSE
-            while tasks.active() and shift.heart.held() and shift.heart.error is None:
-                if self.sync._ending and clock.monotonic() >= until:
+            heart = shift.heart
+            while tasks.active() and heart.error is None:
+                if grace.over(ending=self.sync._ending, held=heart.held()):
                     break
                 await tasks.change(LOOK_AGAIN)
         finally:

@@ -87,15 +87,13 @@ class HeartbeatThread:
     def hand_back(self) -> None:
         """Release every run that is still held; their handlers are fenced."""
         for run in self._snapshot():
-            if not run.settled:
-                try:
-                    run.release()
-                except JobStateError as error:
-                    logger.warning("job %d could not be handed back: %s", run.id, error, extra=run.bound)
-                    if error.retryable:
-                        return  # the store is busy; the next round tries again
-                else:
+            try:
+                if run.hand_back():
                     logger.warning("job %d was handed back before its handler ended", run.id, extra=run.bound)
+            except JobStateError as error:
+                logger.warning("job %d could not be handed back: %s", run.id, error, extra=run.bound)
+                if error.retryable:
+                    return  # the store is busy; the next round tries again
             self.drop(run)
 
     def _live(self) -> None:
@@ -130,8 +128,7 @@ class HeartbeatThread:
                     continue
                 version = repository.version()
                 if version != seen:
-                    seen = version
-                    self._look()
+                    seen = version if self._look() else -1
                 if now >= flush_due:
                     flush_due = now + FLUSH_INTERVAL
                     self._flush()
@@ -166,11 +163,12 @@ class HeartbeatThread:
             logger.warning("heartbeats of %s succeed again", self._info.node_id)
         self.healthy = True
 
-    def _look(self) -> None:
+    def _look(self) -> bool:
+        """Read how the leases are; False where a run that is being written has to be asked about again."""
         runs = self._snapshot()
         renewals = self._context.repository.leases.look([run.lease for run in runs])
-        for run, renewal in zip(runs, renewals, strict=True):
-            run.notice(renewal, None)
+        known = [run.notice(renewal, None) for run, renewal in zip(runs, renewals, strict=True)]
+        return all(known)
 
     def _flush(self) -> None:
         for run in self._snapshot():

@@ -17,10 +17,11 @@ logger = logging.getLogger("jobstate.worker")
 
 
 class Attempt(NamedTuple):
-    """What an attempt to claim came to. Not over: try again, after a change of the store or of the heart's health."""
+    """The result of one attempt to claim."""
 
     runs: list[Run]
-    over: bool
+    idle: bool = False
+    """Nothing was due, and no run still holds its lease."""
     seen: int | None = None
     """The version of the store before; None: the store or the heart is not well, which no version tells."""
 
@@ -34,7 +35,6 @@ class WorkerSession:
         lease: Seconds that each lease lasts.
         ending: Whether it is to end soon.
         patience: Seconds between that and handing back what is still held.
-        until_idle: An attempt is over when there is nothing to claim and nothing held.
     """
 
     def __init__(
@@ -44,14 +44,11 @@ class WorkerSession:
         lease: float,
         ending: Callable[[], bool],
         patience: float,
-        *,
-        until_idle: bool,
     ) -> None:
         self.heart = HeartbeatThread(context, info, lease, ending, patience)
         self._context = context
         self._info = info
         self._lease = lease
-        self._until_idle = until_idle
         context.repository.workers.register(info)
         self.heart.start()
 
@@ -61,7 +58,7 @@ class WorkerSession:
         if heart.error is not None:
             raise heart.error
         if not heart.healthy:  # whoever cannot keep a lease alive takes none
-            return Attempt([], over=False)
+            return Attempt([])
         try:
             seen = context.repository.version()
             runs = claim_runs(context, self._info.node_id, kinds, self._lease, limit)
@@ -69,10 +66,10 @@ class WorkerSession:
             if not error.retryable:
                 raise
             logger.warning("worker %s could not claim, trying again: %s", self._info.node_id, error)
-            return Attempt([], over=False)
+            return Attempt([])
         for run in runs:
             heart.adopt(run)
-        return Attempt(runs, over=bool(runs) or (self._until_idle and heart.held() == 0), seen=seen)
+        return Attempt(runs, idle=not runs and heart.held() == 0, seen=seen)
 
     def sign_off(self) -> None:
         """Hand back what is held, let the heart stand still, and leave."""

@@ -102,17 +102,27 @@ class Standing(Checkpointing):
 
     # Used by the worker's own threads.
 
-    def notice(self, renewal: Renewal, valid_until: float | None) -> None:
-        """Take over what a heartbeat or a look answered."""
+    def notice(self, renewal: Renewal, valid_until: float | None) -> bool:
+        """Take over what a heartbeat or a look answered.
+
+        Returns:
+            False where the lease is gone while another thread writes for this run, perhaps its end: ask again.
+        """
         if not renewal.held:
-            if self._provisional:
+            if not self._writing.acquire(blocking=False):
+                return False
+            try:
+                provisional = self._provisional
+                if not provisional and not self._settled:
+                    self._lost = True
+            finally:
+                self._writing.release()
+            if provisional:
                 self._learn_of_end()
-            elif not self._settled:
-                self._lost = True
             if self._lost and self._tell_loss():
                 self._warn("job %d: its lease is lost; the handler has its place in the worker until it ends")
             self._tell_noticed()
-            return
+            return True
         if valid_until is not None:
             self._valid_until = max(self._valid_until, valid_until)
         self._rescale_to = renewal.rescale_to
@@ -120,6 +130,7 @@ class Standing(Checkpointing):
             deadline = None if renewal.stop_deadline_us is None else validation.instant(renewal.stop_deadline_us)
             self._stop = Stop(StopMode(renewal.stop_mode), deadline, renewal.stop_reason, None)
         self._tell_noticed()
+        return True
 
     def notice_shutdown(self) -> None:
         """The worker is shutting down: the handler is asked to end, and the job is then handed back."""

@@ -130,6 +130,14 @@ class Verbs(Standing):
         wait = validation.duration_us("delay", delay)
         return self._end(lambda job, now: rules.release(job, self.token, now + wait, now, self._by))
 
+    def hand_back(self) -> bool:
+        """Release the job, unless the run has ended, also by a write that another thread is at; whether it did."""
+        with self._writing:
+            if self.settled:
+                return False
+            self.release()
+            return True
+
     def begin_stop(self) -> Job:
         """Agree to the stop: the job is Stopping. A last checkpoint may follow."""
         job = self._change(lambda job, now: rules.begin_stop(job, self.token, now, self._by)).job

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from types import TracebackType
@@ -15,7 +15,7 @@ from jobstate.core.context import Context, PollInterval
 from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest, JobStateError
 from jobstate.ports.repository import WorkerInfo
-from jobstate.system import host, pid
+from jobstate.system import Clock, host, pid
 from jobstate.worker.heartbeat import HeartbeatThread
 from jobstate.worker.run import Run
 from jobstate.worker.session import WorkerSession
@@ -123,9 +123,7 @@ class Worker:
         now = self._context.clock.now()
         kinds = None if self._kinds is None else tuple(self._kinds)
         info = WorkerInfo(self.node_id, now, now, host(), pid(), kinds, concurrency)
-        return WorkerSession(
-            self._context, info, self._lease, lambda: self._ending, self._patience, until_idle=self._until_idle
-        )
+        return WorkerSession(self._context, info, self._lease, lambda: self._ending, self._patience)
 
     def _begin(self, concurrency: int) -> WorkerSession:
         if self._shift is not None:
@@ -151,24 +149,40 @@ class Worker:
             raise InvalidRequest("worker", "is used inside its `with` block, which starts the heartbeats")
         return self._shift
 
-    def _claim(self, shift: WorkerSession, kinds: Sequence[str] | None, limit: int) -> list[Run]:
-        """Up to `limit` runs; waits for the first. Empty when the worker is to end."""
+    def _claim(
+        self, shift: WorkerSession, kinds: Sequence[str] | None, limit: int, active: Collection[Run] = ()
+    ) -> list[Run]:
+        """Claim up to `limit` runs; wait for the first. Empty when the worker shall end.
+
+        Args:
+            shift: What claims.
+            kinds: Only these.
+            limit: The most runs to claim.
+            active: The runs whose handlers have not ended; an idle worker has none.
+        """
         while not self._ending:
+            busy = bool(active)
             attempt = shift.attempt(kinds, limit)
             if attempt.runs:
                 self._pauses.restart()
-            if attempt.over:
                 return attempt.runs
+            if attempt.idle and self._until_idle and not active:
+                return []
             if attempt.seen is None:
                 self._context.rest(BUSY_PAUSE)
             else:
-                self._wait_for_work(attempt.seen)
+                self._wait_for_work(attempt.seen, active, busy=busy)
         return []
 
-    def _wait_for_work(self, seen: int) -> None:
-        """Until something was written, or a delay may have run out, or the worker is to end."""
+    def _wait_for_work(self, seen: int, active: Collection[Run], *, busy: bool) -> None:
+        """Until something was written, the last handler ended, a delay may have run out, or the worker shall end."""
         waited = 0.0
-        while waited < LOOK_AGAIN and not self._ending and self._context.repository.version() == seen:
+        while (
+            waited < LOOK_AGAIN
+            and not self._ending
+            and (active or not busy)
+            and self._context.repository.version() == seen
+        ):
             pause = self._pauses.next()
             self._context.rest(pause)
             waited += pause
@@ -178,23 +192,30 @@ class Worker:
     ) -> None:
         heart = shift.heart
         active: set[Run] = set()
-        while not self._ending:
-            if len(active) >= concurrency:
-                if heart.error is not None:
-                    raise heart.error
+        threads: dict[Run, threading.Thread] = {}
+        grace = Grace(self._context.clock, self._patience)
+        try:
+            while not self._ending:
+                if len(active) >= concurrency:
+                    if heart.error is not None:
+                        raise heart.error
+                    heart.wait_for_change(LOOK_AGAIN)
+                    continue
+                runs = self._claim(shift, kinds, concurrency - len(active), active)
+                if not runs:
+                    break
+                _join_ended(threads, active)
+                for run in runs:
+                    active.add(run)
+                    arguments = (run, handlers[run.job.kind], heart, active)
+                    threads[run] = threading.Thread(
+                        target=self._handle, args=arguments, name=f"jobstate-{run.id}", daemon=True
+                    )
+                    threads[run].start()
+            while active and heart.error is None and not grace.over(ending=self._ending, held=heart.held()):
                 heart.wait_for_change(LOOK_AGAIN)
-                continue
-            runs = self._claim(shift, kinds, concurrency - len(active))
-            if not runs:
-                break
-            for run in runs:
-                active.add(run)
-                arguments = (run, handlers[run.job.kind], heart, active)
-                threading.Thread(target=self._handle, args=arguments, name=f"jobstate-{run.id}", daemon=True).start()
-        clock = self._context.clock
-        until = clock.monotonic() + self._patience + LAST_PAUSE
-        while active and heart.held() and heart.error is None and (not self._ending or clock.monotonic() < until):
-            heart.wait_for_change(LOOK_AGAIN)
+        finally:
+            _join_ended(threads, active)
 
     def _handle(self, run: Run, handler: Handler, heart: HeartbeatThread, active: set[Run]) -> None:
         try:
@@ -206,6 +227,35 @@ class Worker:
             self._context.repository.close_thread()
             active.discard(run)
             heart.drop(run)
+
+
+class Grace:
+    """How long a worker waits for its handlers once it shall end.
+
+    Args:
+        clock: What measures it.
+        patience: Seconds that the handlers have; then their jobs are handed back, which the store may delay.
+    """
+
+    def __init__(self, clock: Clock, patience: float) -> None:
+        self._clock = clock
+        self._patience = patience
+        self._until: float | None = None
+
+    def over(self, *, ending: bool, held: int) -> bool:
+        """Whether the worker leaves the handlers that are still at work; `held` of their runs have their lease."""
+        if not ending:
+            return False
+        now = self._clock.monotonic()
+        if self._until is None:
+            self._until = now + self._patience
+        return now >= self._until + (LAST_PAUSE if held else 0.0)
+
+
+def _join_ended(threads: dict[Run, threading.Thread], active: Collection[Run]) -> None:
+    """Wait for the last lines of the threads whose handlers have ended, and forget these threads."""
+    for run in [run for run in threads if run not in active]:
+        threads.pop(run).join()
 
 
 def check_handler(kind: str, handler: object, *, awaited: bool = False) -> None:

@@ -25,6 +25,7 @@ WITHOUT: Final[dict[type, dict[str, str]]] = {
         "doubt_claim": "claiming tells",
         "enter_what_observers_want": "entering the block does it",
         "flush_if_free": "the heart's",
+        "hand_back": "the heart's",
         "leave_what_observers_want": "leaving the block does it",
         "notice": "the heart's",
         "notice_shutdown": "the heart's",

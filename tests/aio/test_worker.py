@@ -7,6 +7,7 @@ import contextvars
 import gc
 import logging
 import threading
+import time
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +17,19 @@ from typing import Any
 import anyio
 import pytest
 
-from jobstate import Fatal, InvalidRequest, JobStopping, JobStore, LeaseLost, Run, RunHandler, State, aio
+from jobstate import (
+    Fatal,
+    InvalidRequest,
+    JobStopping,
+    JobStore,
+    LeaseLost,
+    Observer,
+    Run,
+    RunHandler,
+    State,
+    Transition,
+    aio,
+)
 from jobstate.domain.job import row_of
 from tests.aio.conftest import RunMain
 
@@ -521,6 +534,65 @@ def test_a_worker_may_be_used_again(path: Path, store: JobStore) -> None:
                 job = await jobs.submit("extract")
                 await worker.serve({"extract": extract})
                 assert (await jobs.get(job)).state is State.COMPLETED
+
+    asyncio.run(main())
+
+
+class _Slow(Observer):
+    """Takes its time to handle each job that completed."""
+
+    def __init__(self) -> None:
+        self.events: list[int] = []
+
+    def transition(self, transition: Transition) -> None:
+        if transition.event.to_state is State.COMPLETED:
+            time.sleep(0.6)
+        self.events.append(transition.event.id)
+
+
+async def _returns(_run: aio.AsyncRun) -> None:
+    pass
+
+
+@pytest.mark.parametrize("handler", [_returns, lambda _run: None], ids=["task", "thread"])
+def test_serve_ends_after_the_last_end_was_written_and_reported(path: Path, store: JobStore, handler: Any) -> None:
+    store.submit_many({"kind": "extract"} for _ in range(2))
+    observer = _Slow()
+
+    async def main() -> None:
+        async with aio.open(path, observers=[observer]) as jobs:
+            await jobs.worker("w1", until_idle=True).serve({"extract": handler}, 2)
+            assert not [
+                name for thread in threading.enumerate() if (name := thread.name) in {"jobstate-1", "jobstate-2"}
+            ]
+
+    asyncio.run(main())
+    assert max(observer.events) == store.newest_event()
+    assert [job.state for job in store.iterate("all")] == [State.COMPLETED] * 2
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_an_idle_worker_ends_after_a_handler_that_completed_its_job_early(
+    path: Path, store: JobStore, plain: bool
+) -> None:
+    ended = []
+
+    async def main() -> None:
+        async def handle(run: aio.AsyncRun) -> None:
+            await run.complete()
+            await asyncio.sleep(0.4)
+            ended.append(run.id)
+
+        def handle_on_a_thread(run: Run) -> None:
+            run.complete()
+            time.sleep(0.4)
+            ended.append(run.id)
+
+        handler: Any = handle_on_a_thread if plain else handle
+        async with aio.open(path) as jobs:
+            job = await jobs.submit("extract")
+            await jobs.worker("w1", until_idle=True).serve({"extract": handler})
+            assert ended == [job.id]
 
     asyncio.run(main())
 

@@ -84,6 +84,8 @@ def test_a_verb_and_a_heartbeat_that_meet_are_no_loss(
         beside = threading.Thread(target=run.notice, args=(Renewal(run.id, run.token, held=False), None))
         beside.start()
         beside.join()
+        assert not run.lost
+        assert not run.settled
         ended(run)
 
     monkeypatch.setattr(Run, "_ended", met)

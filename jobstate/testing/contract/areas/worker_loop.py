@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -16,13 +17,17 @@ from jobstate import (
     JobStopping,
     JobStore,
     LeaseLost,
+    Observer,
     RetryPolicy,
     Run,
     State,
     StopOutcome,
+    SystemClock,
+    Transition,
     Worker,
 )
 from jobstate.domain.job import row_of
+from jobstate.testing.contract.kinds import OpenStore
 from jobstate.testing.contract.situations import triggers
 
 PATIENCE = 20.0
@@ -317,6 +322,102 @@ def test_a_job_that_is_forced_and_then_ends_in_every_way_does_not_end_the_worker
     assert [ticking.get(job).state for job in forced] == [State.STOPPED] * 3
     assert ticking.get(last).state is State.COMPLETED
     assert ticking.audit().ok
+
+
+# The end of `serve`.
+
+
+def threads_of_handlers() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if re.fullmatch(r"jobstate-\d+", thread.name)]
+
+
+class _Slow(Observer):
+    """Takes its time to handle each job that completed."""
+
+    def __init__(self) -> None:
+        self.events: list[int] = []
+
+    def transition(self, transition: Transition) -> None:
+        if transition.event.to_state is State.COMPLETED:
+            time.sleep(0.6)
+        self.events.append(transition.event.id)
+
+
+def test_a_run_whose_end_is_being_written_is_not_lost(open_store: OpenStore, quiet: None) -> None:
+    """A heartbeat that met a run between its commit and its end dropped it, and `serve` returned too early."""
+    observer = _Slow()
+    store = open_store(observers=[observer], clock=SystemClock())
+    jobs = [store.submit("extract") for _ in range(2)]
+    store.worker("worker-01", until_idle=True).serve({"extract": lambda run: None}, concurrency=2)
+    assert threads_of_handlers() == []
+    assert max(observer.events) == store.newest_event()
+    assert [triggers(store, job) for job in jobs] == [["submit", "claim", "complete"]] * 2
+
+
+def test_an_idle_worker_ends_after_a_handler_that_completed_its_job_early(ticking: JobStore, quiet: None) -> None:
+    ended_handlers = []
+
+    def handle(run: Run) -> None:
+        run.complete()
+        time.sleep(0.4)
+        ended_handlers.append(run.id)
+
+    job = ticking.submit("extract")
+    ticking.worker("worker-01", until_idle=True).serve({"extract": handle}, concurrency=2)
+    assert ended_handlers == [job.id]
+    assert threads_of_handlers() == []
+
+
+def test_an_idle_worker_ends_after_a_handler_that_lost_its_lease(ticking: JobStore) -> None:
+    ended_handlers = []
+
+    def handle(run: Run) -> None:
+        ticking.stop(run, mode="force")
+        time.sleep(0.4)
+        ended_handlers.append(run.id)
+
+    job = ticking.submit("extract")
+    ticking.worker("worker-01", until_idle=True).serve({"extract": handle}, concurrency=2)
+    assert ended_handlers == [job.id]
+    assert threads_of_handlers() == []
+
+
+def test_a_shutdown_gives_its_time_to_a_handler_that_completed_its_job_early(ticking: JobStore) -> None:
+    begun = threading.Event()
+    ended_handlers = []
+
+    def handle(run: Run) -> None:
+        run.complete()
+        begun.set()
+        time.sleep(0.4)
+        ended_handlers.append(run.id)
+
+    job = ticking.submit("extract")
+    with Serving(ticking.worker("worker-01"), {"extract": handle}):
+        assert begun.wait(PATIENCE)
+    assert ended_handlers == [job.id]
+    assert threads_of_handlers() == []
+
+
+def test_the_loss_of_a_lease_during_a_write_of_its_run_is_seen_soon_after(ticking: JobStore) -> None:
+    """The heartbeat does not decide while a write is under way; it looks again after it."""
+    seen_after = []
+
+    def handle(run: Run) -> None:
+        with run._writing:  # a write that takes its time
+            stopping = threading.Thread(target=lambda: ticking.stop(run, mode="force"))
+            stopping.start()
+            stopping.join()
+            time.sleep(0.3)
+            assert not run.lost
+        released = time.monotonic()
+        while not run.lost and time.monotonic() < released + 5:
+            time.sleep(0.005)
+        seen_after.append(time.monotonic() - released)
+
+    ticking.submit("extract")
+    ticking.worker("worker-01", until_idle=True).serve({"extract": handle})
+    assert seen_after[0] < 1
 
 
 # Leases.
