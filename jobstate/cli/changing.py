@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -16,11 +16,16 @@ from jobstate.cli.looking import labels_of
 from jobstate.cli.parameters import AGE, DURATION, JOB_ID, Words
 from jobstate.cli.session import Session, command
 from jobstate.cli.text import counted
+from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.operator_actions import PRUNE_WORDS
+from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, RetryPolicy
 from jobstate.wire import amp, instants
+from jobstate.wire.durations import seconds_in
 from jobstate.wire.vocabulary import Dialect
 
 _AMPCTL = Dialect.AMPCTL
+_RETRY_FIELDS: Final = tuple(DEFAULT_RETRY.to_json())
+_RETRY_NUMBERS: Final = ("factor", "jitter")
 _REASON = click.option("--reason", metavar="TEXT", help="Why, for the history.")
 
 
@@ -35,7 +40,15 @@ _REASON = click.option("--reason", metavar="TEXT", help="Why, for the history.")
 @click.option("--available-at", metavar="TIME", help="Not before this time, ISO 8601 with a zone.")
 @click.option("--hold", is_flag=True, help="Keep it out of the queue until `jobstate schedule`.")
 @click.option("--parallelism", default=1, show_default=True, help="How many tasks it is to run with.")
-@click.option("--max-attempts", default=3, show_default=True, help="How many charged runs there may be.")
+@click.option(
+    "--max-attempts", default=DEFAULT_MAX_ATTEMPTS, show_default=True, help="How many charged runs there may be."
+)
+@click.option(
+    "--retry",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help=f"How long to wait between them, such as initial=5s; FIELD is one of {', '.join(_RETRY_FIELDS)}; repeatable.",
+)
 @_REASON
 @command
 def submit(
@@ -45,6 +58,7 @@ def submit(
     node: str,
     labels: tuple[str, ...],
     available_at: str | None,
+    retry: tuple[str, ...],
     **fields: Any,
 ) -> None:
     """Add a job of a KIND to the queue and print its id.
@@ -58,6 +72,7 @@ def submit(
             node_id=node,
             labels=labels_of(labels),
             available_at=_instant(available_at),
+            retry=_retry(retry),
             **fields,
         )
     document = {**amp.job_document(job, _AMPCTL), "deduplicated": job.deduplicated}
@@ -172,6 +187,27 @@ def _instant(text: str | None) -> datetime | None:
         return instants.instant_in("available_at", text)
     except jobstate.InvalidRequest as error:
         raise click.BadParameter(error.problem, param_hint="--available-at") from error
+
+
+def _retry(pairs: tuple[str, ...]) -> RetryPolicy:
+    """`FIELD=VALUE` options as a policy."""
+    fields: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or name not in _RETRY_FIELDS:
+            raise click.BadParameter(
+                f"{pair!r} is not FIELD=VALUE with a FIELD of {', '.join(_RETRY_FIELDS)}", param_hint="--retry"
+            )
+        try:
+            if name == "fatal":
+                fields[name] = (*fields.get(name, ()), value)
+            else:
+                fields[name] = float(value) if name in _RETRY_NUMBERS else seconds_in(f"retry.{name}", value)
+        except InvalidRequest as error:
+            raise click.BadParameter(f"{name} {error.problem}", param_hint="--retry") from error
+        except ValueError as error:
+            raise click.BadParameter(f"{name} must be a number, not {value!r}", param_hint="--retry") from error
+    return RetryPolicy(**fields) if fields else DEFAULT_RETRY
 
 
 def _stopped(result: jobstate.StopResult) -> str:

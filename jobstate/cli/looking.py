@@ -48,6 +48,7 @@ def labels_of(pairs: tuple[str, ...]) -> dict[str, str]:
 )
 @click.option("--node", help="Only jobs that this worker holds or that are pinned to it.")
 @click.option("--kind", help="Only jobs of this kind.")
+@click.option("--pipeline", "pipeline_id", help="Only runs of this pipeline.")
 @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Only jobs with this label; repeatable.")
 @command
 def list_jobs(
@@ -57,12 +58,19 @@ def list_jobs(
     status: str,
     node: str | None,
     kind: str | None,
+    pipeline_id: str | None,
     labels: tuple[str, ...],
 ) -> None:
     """Show jobs, newest first."""
     with session.open() as store:
         page = store.list(
-            selected(status, _AMPCTL), limit=limit, after=after, node_id=node, kind=kind, labels=labels_of(labels)
+            selected(status, _AMPCTL),
+            limit=limit,
+            after=after,
+            node_id=node,
+            kind=kind,
+            pipeline_id=pipeline_id,
+            labels=labels_of(labels),
         )
 
     def say() -> None:

@@ -89,8 +89,7 @@ class JobClient(Reporting, Continuing):
 
         Raises:
             DuplicateJob: A live job holds the key and is another job, or is being stopped.
-            InvalidRequest: An argument is not as described there, or `retry` is not the default, which is the only
-                one that a server takes.
+            InvalidRequest: An argument is not as described there.
         """
         new = arguments.new_job(
             validation.DEFAULT_DESCRIPTOR_LIMIT,
@@ -107,8 +106,6 @@ class JobClient(Reporting, Continuing):
             max_attempts=max_attempts,
             retry=retry,
         )
-        if retry != DEFAULT_RETRY:
-            raise InvalidRequest("retry", "cannot be sent to a server; leave it out, or submit to the store itself")
         body = {
             "kind": new.kind,
             "descriptor": json.loads(new.descriptor_json),
@@ -121,6 +118,7 @@ class JobClient(Reporting, Continuing):
             "hold": bool(new.hold),
             "parallelism": new.parallelism,
             "max_attempts": new.max_attempts,
+            "retry": None if new.retry_json is None else json.loads(new.retry_json),
         }
         by = self._acting(actor, reason)
         answer = self._connection.ask("POST", "/jobs", RECORD, by=by, body=body, safe=key is not None)

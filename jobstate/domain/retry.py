@@ -13,6 +13,8 @@ from jobstate.domain.validation import duration_us, seconds_of
 
 DEFAULT_MAX_ATTEMPTS: Final = 3
 MAX_ATTEMPTS_LIMIT: Final = 1_000_000
+MAX_FACTOR: Final = 1000.0
+MAX_CAP: Final = timedelta(days=365).total_seconds()
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -52,14 +54,14 @@ class RetryPolicy:
         set_field = object.__setattr__
         set_field(self, "initial", duration_us("retry.initial", initial) / 1_000_000)
         set_field(self, "cap", duration_us("retry.cap", cap) / 1_000_000)
-        set_field(self, "factor", _number("retry.factor", factor, 1.0, 1000.0))
+        set_field(self, "factor", _number("retry.factor", factor, 1.0, MAX_FACTOR))
         set_field(self, "jitter", _number("retry.jitter", jitter, 0.0, 1.0))
         healthy = None if healthy_after is None else seconds_of("retry.healthy_after", healthy_after)
         set_field(self, "healthy_after", healthy)
         if isinstance(fatal, str) or not isinstance(fatal, Iterable):
             raise InvalidRequest("retry.fatal", f"must be a tuple of exception types or names, such as ({fatal!r},)")
         set_field(self, "fatal", tuple(_fatal_name(entry) for entry in fatal))
-        if self.cap > timedelta(days=365).total_seconds():
+        if self.cap > MAX_CAP:
             raise InvalidRequest("retry.cap", "must be at most 365 days")
         if self.initial > self.cap:
             raise InvalidRequest("retry.initial", "must not be greater than retry.cap")

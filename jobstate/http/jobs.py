@@ -92,7 +92,7 @@ def add_job_routes(app: FastAPI, dialect: Dialect, views: Views) -> None:
     @app.post("/jobs", tags=["jobs"], status_code=201, responses=answers({201: a_job, 200: a_job}, 400, 409, 413, 415))
     def submit_job(store: ActingStore, submission: Submission, view: View = "document") -> Response:
         """Add a job to the queue. The live job that holds its key, if it is the same one, is answered with 200."""
-        job = store.submit(**submission.model_dump())
+        job = store.submit(**submission.arguments())
         answer = job_answer(job, dialect, view, submitted_status(job))
         answer.headers["Location"] = f"/jobs/{job.id}"
         return answer

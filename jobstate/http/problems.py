@@ -132,8 +132,8 @@ def _of_validation(request: Request, error: Exception) -> JSONResponse:
         if first["type"] == "less_than_equal":
             return _limited("LIMIT_TOO_LARGE", "limit", f"must be at most {first['ctx']['le']}")
     said = _in_our_words(first)
-    # What follows the parameter is the framework's way through its own types, but for the name of a label.
-    named = rest[: 2 if rest[:1] == ["labels"] else 1]
+    # What follows the parameter is the framework's way through its own types, but for a label's or a field's name.
+    named = rest[: 2 if rest[:1] in (["labels"], ["retry"]) else 1]
     if rest[-1:] == [_A_NAME]:
         named, said = named[:1], f"names {said}"
     elif place == "header" and first["type"] == "string_pattern_mismatch":

@@ -11,7 +11,14 @@ from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.failure import FailureKind
 from jobstate.domain.job_row import JobRow
 from jobstate.domain.lifecycle import State
-from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS, MAX_ATTEMPTS_LIMIT
+from jobstate.domain.retry import (
+    DEFAULT_MAX_ATTEMPTS,
+    DEFAULT_RETRY,
+    MAX_ATTEMPTS_LIMIT,
+    MAX_CAP,
+    MAX_FACTOR,
+    RetryPolicy,
+)
 from jobstate.domain.stop import StopMode, StopOutcome
 from jobstate.domain.validation import MAX_LABELS, MAX_TEXT
 from jobstate.wire.instants import instant_in
@@ -209,6 +216,32 @@ WHOLE: Final = BeforeValidator(_whole)
 Tasks = Annotated[int, Field(ge=1, le=1_000_000), WHOLE]
 
 
+_Pause = Annotated[float, Field(ge=0, le=MAX_CAP, allow_inf_nan=False)]
+
+
+class Retry(BaseModel):
+    """How long to wait between charged runs; see `RetryPolicy`. Durations are seconds."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    initial: _Pause = Field(default=DEFAULT_RETRY.initial, description="The first delay, at most `cap`.")
+    factor: Annotated[float, Field(ge=1, le=MAX_FACTOR)] = Field(
+        default=DEFAULT_RETRY.factor, description="Growth of the delay from one failure to the next."
+    )
+    cap: _Pause = Field(default=DEFAULT_RETRY.cap, description="The longest delay.")
+    jitter: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=DEFAULT_RETRY.jitter, description="The largest share of a delay that chance takes off."
+    )
+    healthy_after: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        default=DEFAULT_RETRY.healthy_after,
+        description="A run that lasted this long restarts the count of charged runs; null: none does.",
+    )
+    fatal: list[Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=lambda: list(DEFAULT_RETRY.fatal),
+        description="Qualified names of exception types after which the job is not tried again.",
+    )
+
+
 class Submission(BaseModel):
     """A job to be added; see `JobStore.submit`."""
 
@@ -233,3 +266,9 @@ class Submission(BaseModel):
     max_attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS_LIMIT), WHOLE] = Field(
         default=DEFAULT_MAX_ATTEMPTS, description="How many charged runs there may be."
     )
+    retry: Retry | None = Field(default=None, description="How long to wait between them; null: the default.")
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of `JobStore.submit`."""
+        retry = DEFAULT_RETRY if self.retry is None else RetryPolicy.from_json(self.retry.model_dump())
+        return {**self.model_dump(exclude={"retry"}), "retry": retry}

@@ -137,6 +137,43 @@ def test_every_command_has_json(shell: Shell, name: str) -> None:
     assert "--json" in shell(name, "--help").stdout
 
 
+def test_a_list_is_filtered_by_pipeline(shell: Shell) -> None:
+    shell("submit", "load", "--pipeline", "p/1")
+    shell("submit", "load", "--pipeline", "p/2")
+    listed = shell.json("list", "--pipeline", "p/2")
+    assert [job["pipeline_id"] for job in listed["jobs"]] == ["p/2"]
+
+
+def test_a_submission_takes_each_field_of_a_retry_policy(shell: Shell) -> None:
+    options = (
+        "initial=2s",
+        "factor=3",
+        "cap=1h",
+        "jitter=0",
+        "healthy_after=10m",
+        "fatal=KeyError",
+        "fatal=app.Broken",
+    )
+    job = int(shell("submit", "load", *(word for option in options for word in ("--retry", option))).stdout)
+    with jobstate.open(shell.db) as store:
+        assert store.get(job).retry == jobstate.RetryPolicy(2, 3, 3600, 0, 600, ("KeyError", "app.Broken"))
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("pause=1s", "is not FIELD=VALUE with a FIELD of initial"),
+        ("initial", "is not FIELD=VALUE"),
+        ("factor=much", "factor must be a number, not 'much'"),
+        ("initial=soon", "initial 'soon' is not a duration"),
+        ("jitter=2", "retry.jitter: must be a number in 0..1"),
+    ],
+)
+def test_a_retry_option_that_means_nothing_is_refused_by_name(shell: Shell, option: str, said: str) -> None:
+    refused = shell("submit", "load", "--retry", option, code=2)
+    assert said in refused.stderr
+
+
 def test_the_documented_filters_of_its_json_work(shell: Shell, ids: dict[str, int]) -> None:
     document = shell.json("list", "--status", "all")
     completed = [job for job in document["jobs"] if job["status"] == "COMPLETED"]

@@ -164,6 +164,8 @@ LINES = [
     "submit load",
     """submit load {{"a":"ü"}} --node w --key new --pipeline p --label x=y --priority -2 --parallelism 3""",
     "submit load --max-attempts 9",
+    "submit load --retry initial=5s --retry factor=3 --retry cap=1h --retry fatal=KeyError --retry fatal=app.Broken",
+    "submit load --retry initial=5s --retry cap=4s",
     "submit load --hold --available-at 2030-01-01T00:00:00+02:00 --reason why",
     'submit taken {{"a":1.0}} --key k',
     'submit taken {{"a":2}} --key k',

@@ -157,10 +157,12 @@ def test_a_submission_arrives_whole(store: JobStore, client: JobClient) -> None:
         hold=True,
         parallelism=4,
         max_attempts=7,
+        retry=jobstate.RetryPolicy(timedelta(seconds=2.5), 3, 60, 0.125, timedelta(hours=1), (KeyError, "app.Broken")),
         actor="ana",
         reason="why\nnot? 100 % ü",
     )
     assert job == store.get(1)
+    assert job.retry == jobstate.RetryPolicy(2.5, 3.0, 60.0, 0.125, 3600.0, ("KeyError", "app.Broken"))
     fields = ("node_id", "key", "pipeline_id", "run_id", "priority", "parallelism", "max_attempts", "actor", "reason")
     assert [getattr(job, name) for name in fields] == ["w-1", "k/1", "p", 1, -3, 4, 7, "ana", "why\nnot? 100 % ü"]
     assert (job.state, row_of(job).available_us) == (State.CREATED, 1893459723456789)
@@ -324,7 +326,6 @@ def test_what_the_store_refuses_the_client_refuses_in_the_same_words(
 @pytest.mark.parametrize(
     ("call", "field"),
     [
-        (lambda client: client.submit("load", retry=jobstate.RetryPolicy(initial=5)), "retry"),
         (lambda client: client.list(kind="\ud800"), "kind"),
         (lambda client: client.list(node_id=7), "node_id"),
     ],

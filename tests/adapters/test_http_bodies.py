@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import pytest
 
+import jobstate
 from jobstate.testing.contract.situations import everything
 from jobstate.wire.vocabulary import Dialect
 from tests.adapters.conftest import Api
@@ -126,6 +127,16 @@ def nested(depth: int) -> bytes:
         (b'{"kind": "a", "parallelism": 0}', "parallelism: must be at least 1"),
         (b'{"kind": "a", "parallelism": 1000001}', "parallelism: must be at most 1000000"),
         (b'{"kind": "a", "max_attempts": 0}', "max_attempts: must be at least 1"),
+        (b'{"kind": "a", "retry": []}', "retry: must be a JSON object"),
+        (b'{"kind": "a", "retry": {"initial": "5s"}}', "retry.initial: must be a number"),
+        (b'{"kind": "a", "retry": {"initial": -1}}', "retry.initial: must be at least 0"),
+        (b'{"kind": "a", "retry": {"initial": 9, "cap": 8}}', "retry.initial: must not be greater than retry.cap"),
+        (b'{"kind": "a", "retry": {"cap": 31536001}}', "retry.cap: must be at most 31536000"),
+        (b'{"kind": "a", "retry": {"factor": 0.5}}', "retry.factor: must be at least 1"),
+        (b'{"kind": "a", "retry": {"jitter": true}}', "retry.jitter: must be a number"),
+        (b'{"kind": "a", "retry": {"healthy_after": NaN}}', "retry.healthy_after: must be a finite number"),
+        (b'{"kind": "a", "retry": {"fatal": [""]}}', "retry.fatal: must not be empty"),
+        (b'{"kind": "a", "retry": {"pause": 1}}', "retry.pause: is no field of this document"),
     ],
 )
 def test_a_submission_refuses_what_it_cannot_mean(untouched: Api, body: bytes, said: str) -> None:
@@ -150,6 +161,16 @@ def test_a_submission_is_answered_with_the_job_and_where_it_is(api: Api) -> None
     assert {name: answer.json[name] for name in fields} == fields
     assert (answer.json["available_at"], answer.json["state"]) == ("2030-01-31T11:00:00.000000Z", "Created")
     assert api.ask("GET", answer.headers["location"]).json == answer.json
+
+
+def test_a_submission_brings_its_retry_policy_and_leaves_out_what_is_as_by_default(api: Api) -> None:
+    for given, kept in (
+        ({"initial": 5, "fatal": ["KeyError"]}, jobstate.RetryPolicy(5, fatal=(KeyError,))),
+        ({}, jobstate.RetryPolicy()),
+        (None, jobstate.RetryPolicy()),
+    ):
+        answer = api.server.ask("POST", "/jobs", body={"kind": "a", "retry": given})
+        assert (answer.status, api.store.get(answer.json["id"]).retry) == (201, kept)
 
 
 @pytest.mark.parametrize("media", ["application/json; charset=utf-8", "APPLICATION/JSON", " application/json "])

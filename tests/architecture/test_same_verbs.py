@@ -1,12 +1,18 @@
-"""A store and a client of one are called alike: who has one may use the other."""
+"""A store, a client, the HTTP API and the command line have the same verbs and filters."""
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+from collections.abc import Callable
 
 import pytest
 
+import jobstate
 from jobstate import JobClient, JobStore
+from jobstate.cli.looking import inspect_job, list_jobs
+from jobstate.http import Settings, create_app
+from jobstate.ports.queries import Filter
 
 SHARED = sorted(name for name in dir(JobClient) if not name.startswith("_") and hasattr(JobStore, name))
 OF_A_STORE_ONLY = {
@@ -32,3 +38,25 @@ def test_a_shared_verb_is_called_alike_and_returns_alike(name: str) -> None:
     expected, found = inspect.signature(here), inspect.signature(there)
     assert found.parameters == expected.parameters
     assert found.return_annotation == expected.return_annotation.replace("JobStore", "JobClient")
+
+
+FILTERS = {"status" if field.name == "states" else field.name for field in dataclasses.fields(Filter)}
+PLACE = {"limit", "after"}
+
+
+@pytest.mark.parametrize("verb", [JobStore.list, JobStore.iterate, JobClient.list, JobClient.iterate])
+def test_every_filter_of_the_port_is_an_argument_of_list_and_iterate(verb: Callable[..., object]) -> None:
+    assert inspect.signature(verb).parameters.keys() - {"self"} == FILTERS | PLACE
+
+
+def test_every_filter_of_the_port_is_a_parameter_over_http() -> None:
+    with jobstate.open(":memory:") as store:
+        parameters = create_app(store, Settings()).openapi()["paths"]["/jobs"]["get"]["parameters"]
+    names = {parameter["name"] for parameter in parameters if parameter["in"] == "query"}
+    assert names == FILTERS - {"labels"} | {"label", "limit", "last_job_id", "view"}
+
+
+def test_every_filter_of_the_port_is_an_option_of_the_list_command() -> None:
+    options = {parameter.name for parameter in list_jobs.params}
+    shared = {parameter.name for parameter in inspect_job.params} - {"job_id"}
+    assert options - shared == FILTERS - {"node_id"} | {"node"} | PLACE

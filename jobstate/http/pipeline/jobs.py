@@ -66,7 +66,7 @@ def add_pipeline_job_routes(app: FastAPI) -> None:
     )
     def submit_pipeline_job(store: ActingStore, submission: PipelineSubmission) -> Response:
         """Add a job to the queue. The live job that holds its key, if it is the same one, is answered with 200."""
-        job = store.submit(**submission.model_dump())
+        job = store.submit(**submission.arguments())
         answer = _answer(store, job, submitted_status(job))
         answer.headers["Location"] = f"{ROOT}/jobs/{pipeline.named(job.id)}"
         return answer
