@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
 import urllib3
 
 import jobstate
 from tests.adapters.server import serving
+
+pytestmark = pytest.mark.alone
 
 DELAYED_CONFIRMATION = 0.04
 """Seconds that the other side takes to confirm a packet which it has nothing to answer to."""

@@ -16,6 +16,8 @@ from tests.aio.conftest import LOOPS
 from tests.processes import team
 from tests.processes.team import Member
 
+pytestmark = pytest.mark.alone
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LOOPS_BY_TURNS = [pytest.param(kind, marks=[] if kind == "asyncio" else pytest.mark.slow) for kind in LOOPS]
 """Each is a process: every day those of asyncio, and all in the whole suite."""

@@ -84,6 +84,20 @@ KINDS: Final = (
 )
 
 
+MORE_THAN_MEMORY: Final = frozenset(
+    {"TestBackups", "TestSettling", "TestSharing", "TestTransactions", "TestWaiting", "TestWorkerLoop"}
+)
+"""The areas where a file can behave unlike memory; the everyday suite runs the others over memory alone."""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Leave the other areas over a file to the full suite."""
+    kind = item.callspec.params.get("store_kind") if hasattr(item, "callspec") else None
+    area = item.parent.name if item.parent is not None else ""
+    if kind is _file and area.startswith("Test") and area not in MORE_THAN_MEMORY:
+        item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def blanks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """An empty store of each kind that lives in a file."""

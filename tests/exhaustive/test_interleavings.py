@@ -21,7 +21,13 @@ from tests.exhaustive.explorer import Explorer, Violation
 from tests.values import replace
 
 
-@pytest.mark.parametrize("names", [("A", "B"), ("A", "A")], ids=["two nodes", "two processes of one node"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(("A", "B"), id="two nodes"),
+        pytest.param(("A", "A"), id="two processes of one node", marks=pytest.mark.slow),
+    ],
+)
 def test_no_interleaving_breaks_a_promise(names: tuple[str, str]) -> None:
     met = Explorer(names).run()
     print(met)

@@ -14,7 +14,7 @@ from jobstate import JobStore, Run
 from jobstate.domain import validation
 from tests.plans.test_query_plans import CLOCK, over, recorded
 
-SHORT, LONG = 1_000, 100_000
+SHORT, LONG, LONGEST = 1_000, 10_000, 100_000
 BETWEEN_FLUSHES: Final = 10_000
 BOUND: Final = 12_000
 """Instructions of any of these; reading a page of fifty entries takes some 3,000, walking the long log millions."""
@@ -22,11 +22,11 @@ BOUND: Final = 12_000
 _BEGINNING: Final = validation.instant(CLOCK.now()) - timedelta(days=1)
 
 
-@pytest.fixture(scope="module", params=[SHORT, LONG])
+@pytest.fixture(scope="module", params=[SHORT, LONG, pytest.param(LONGEST, marks=pytest.mark.slow)])
 def logged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[JobStore, Run]]:
     """A job that has said so much, the early part with warnings, between two others."""
     path = tmp_path_factory.mktemp("logged") / "jobs.db"
-    with jobstate.open(path, durability="normal", clock=CLOCK, keep_logs=10 * LONG) as store:
+    with jobstate.open(path, durability="normal", clock=CLOCK, keep_logs=10 * LONGEST) as store:
         store.submit_many([{"kind": "extract"}] * 3)
         runs = store.claim("w", lease=3600, limit=3)
         for run, entries in zip(runs, (10, request.param, 10), strict=True):

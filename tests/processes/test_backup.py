@@ -12,6 +12,8 @@ import pytest
 import jobstate
 from tests.processes.team import member
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.mark.slow
 @pytest.mark.timeout(60)

@@ -15,6 +15,8 @@ from jobstate.storage.schema import migrations
 from tests.processes.roles import install_version_2
 from tests.processes.team import member, together
 
+pytestmark = pytest.mark.alone
+
 JOBS: Final = 20_000
 TEAM: Final = 8
 

@@ -93,6 +93,7 @@ def run(script: str, path: Path) -> str:
     return result.stdout
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_what_was_acknowledged_in_a_storm_of_interrupts_is_there_and_nobody_is_locked_out(tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"

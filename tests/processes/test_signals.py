@@ -106,6 +106,7 @@ def test_the_job_of_a_handler_that_does_not_listen_is_handed_back_after_the_shut
         assert jobs.audit().findings == ()
 
 
+@pytest.mark.alone
 def test_a_stop_that_another_process_asks_for_is_noticed_at_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_stop_that_another_process_asks_for_is_noticed_at_once(
     assert max(delays) < NOTICED
 
 
+@pytest.mark.alone
 def test_work_that_another_process_submits_is_noticed_at_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -158,6 +160,7 @@ def test_a_wait_in_this_process_wakes_when_another_ends_the_job(tmp_path: Path) 
             assert jobs.wait(job, timeout=10).state is State.COMPLETED
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_an_idle_worker_leaves_the_processor_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "jobs.db"

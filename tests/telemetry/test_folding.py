@@ -88,6 +88,20 @@ class Observed(StoreMachine):
             assert len(lost) == len(set(lost))
 
 
+class ObservedInAFewLives(Observed):
+    """Fewer of them."""
+
+    reached: ClassVar[Counter[str]] = Counter()
+    told: ClassVar[set[str]] = set()
+
+
+def test_what_is_told_folds_to_the_history_of_a_few_random_lives() -> None:
+    run_state_machine_as_test(ObservedInAFewLives, settings=settings(SETTINGS, max_examples=8))
+    assert ObservedInAFewLives.told >= {"submit", "claim", "complete", "recover", "rescale"}
+    assert ObservedInAFewLives.reached["a batch undone"] > 5
+
+
+@pytest.mark.slow
 def test_what_is_told_folds_to_the_history_of_random_lives() -> None:
     run_state_machine_as_test(Observed, settings=SETTINGS)
     assert Observed.told >= {"submit", "claim", "complete", "recover", "halt", "finish_stop", "release", "rescale"}

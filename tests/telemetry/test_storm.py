@@ -59,6 +59,7 @@ print(json.dumps({"told": told.ids, "beside": beside, "last": last, "interrupted
 """
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_in_a_storm_of_interrupts_nobody_is_held_up_and_the_order_stays(tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"

@@ -42,7 +42,12 @@ def test_the_suite_needs_nothing_but_the_port_and_asks_for_all_of_it(pytester: p
     assert {(part, name) for part, protocol in named for name in conformance.methods_of(protocol)} == odd_stores.ASKED
 
 
-@pytest.mark.parametrize("defect", odd_stores.BROKEN)
+EVERYDAY = ("claims twice", "keeps what failed", "ends its lists early")
+DEFECTS = [pytest.param(name, marks=[] if name in EVERYDAY else pytest.mark.slow) for name in odd_stores.BROKEN]
+AREAS = sorted({expected.split("::")[0] for _, expected in odd_stores.BROKEN.values()})
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
 def test_a_defect_is_found(pytester: pytest.Pytester, defect: str) -> None:
     maker, expected = odd_stores.BROKEN[defect]
     area, _, name = expected.partition("::")
@@ -51,7 +56,8 @@ def test_a_defect_is_found(pytester: pytest.Pytester, defect: str) -> None:
     assert any(failed.startswith(expected) for failed in failures(result)), (name, failures(result))
 
 
-@pytest.mark.parametrize("area", sorted({expected.split("::")[0] for _, expected in odd_stores.BROKEN.values()}))
+@pytest.mark.slow
+@pytest.mark.parametrize("area", AREAS)
 def test_a_sound_store_passes_where_the_defects_are_found(pytester: pytest.Pytester, area: str) -> None:
     result = project(pytester, "sound").runpytest("-rf", f"test_store.py::TestMyStore::{area}")
     assert (result.ret, failures(result)) == (0, [])

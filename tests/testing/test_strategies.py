@@ -37,6 +37,7 @@ def test_every_history_leads_to_its_job(history: History) -> None:
     assert list(audit_job(row_of(history.job), history.events)) == []
 
 
+@pytest.mark.slow
 def test_histories_lead_into_every_state_along_nearly_every_edge() -> None:
     states: set[State] = set()
     edges: set[tuple[State | None, str]] = set()
