@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+import tomllib
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -16,7 +17,7 @@ from jobstate.domain.errors import JobStateError
 from jobstate.domain.lifecycle import LIFECYCLE, State, Trigger
 from jobstate.domain.state_machine import mermaid
 from jobstate.http import create_app
-from tests.architecture.documents import DOCUMENTS
+from tests.architecture.documents import DOCUMENTS, ROOT
 
 _EVERYWHERE: Final = {"400", "401", "403", "413", "415", "500", "503"}
 
@@ -61,6 +62,16 @@ def route_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def layers() -> str:
+    """The packages from top to bottom, as `lint-imports` checks them."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (contract,) = [contract for contract in contracts if contract["type"] == "layers"]
+    lines = ["| layer | packages |", "|---|---|"]
+    for number, layer in enumerate(contract["layers"], 1):
+        lines.append(f"| {number} | {', '.join(f'`{name}`' for name in layer.split(' | '))} |")
+    return "\n".join(lines) + "\n"
+
+
 def _below(kind: type[JobStateError]) -> set[type[JobStateError]]:
     return {kind for sub in kind.__subclasses__() for kind in (sub, *_below(sub))}
 
@@ -70,6 +81,7 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "lifecycle diagram": diagram,
     "error table": error_table,
     "route table": route_table,
+    "layers": layers,
 }
 
 

@@ -1,0 +1,104 @@
+"""The guides hold together: links lead somewhere, files that are named exist, what they say to install is enough."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.architecture.documents import DOCUMENTS, GUIDES, README, ROOT, blocks, prose
+
+PROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS: Final[dict[str, list[str]]] = PROJECT["optional-dependencies"]
+DISTRIBUTIONS: Final = {
+    "opentelemetry.sdk": "opentelemetry-sdk",
+    "opentelemetry": "opentelemetry-api",
+    "peewee": "peewee",
+    "prometheus_client": "prometheus-client",
+    "pytest": "pytest",
+}
+"""Which distribution has a module that an example imports; the longest name counts."""
+_LINK: Final = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_PATH: Final = re.compile(r"`((?:jobstate|tests|benchmarks)/[\w./-]*|\.ci/run)`")
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of the headings of a document, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", prose(path.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken_links(path: Path, text: str) -> Iterator[str]:
+    """The links of a document that lead nowhere."""
+    for link in _LINK.findall(prose(text)):
+        target, _, anchor = link.partition("#")
+        found = (path.parent / target).resolve() if target else path
+        if not found.exists() or (anchor and anchor not in anchors(found)):
+            yield link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_leads_somewhere(document: str) -> None:
+    path = DOCUMENTS[document]
+    assert list(broken_links(path, path.read_text())) == []
+
+
+def test_a_broken_link_is_found() -> None:
+    text = "[a](jobstate/nowhere.md) [b](jobstate/worker/README.md#nothing) [c](jobstate/worker/README.md#progress)"
+    assert list(broken_links(README, text)) == ["jobstate/nowhere.md", "jobstate/worker/README.md#nothing"]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_file_that_is_named_exists(document: str) -> None:
+    named = _PATH.findall(DOCUMENTS[document].read_text())
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_a_guide_begins_with_its_title_and_a_link_to_the_readme(guide: str) -> None:
+    title, empty, first, *_ = GUIDES[guide].read_text().splitlines()
+    assert title.startswith("# ")
+    assert empty == ""
+    link = _LINK.match(first)
+    assert link is not None
+    assert (GUIDES[guide].parent / link[1]).resolve() == README
+
+
+def test_the_readme_lists_every_guide() -> None:
+    rows = re.findall(r"^\| \[([\w/]+)\]\((.*?)\) \|", README.read_text(), re.MULTILINE)
+    assert {name: (ROOT / path).resolve() for name, path in rows} == GUIDES
+
+
+def brought(requirements: list[str]) -> Iterator[str]:
+    """The distributions that these requirements bring directly, extras of ours resolved."""
+    for requirement in requirements:
+        name, extras = re.match(r"([\w.-]+)(?:\[([\w,-]*)\])?", requirement).groups()  # type: ignore[union-attr]
+        if name in {".", PROJECT["name"]}:
+            yield from brought([*PROJECT["dependencies"], *(req for e in extras.split(",") for req in EXTRAS[e])])
+        else:
+            yield name
+
+
+def needed(code: str) -> Iterator[str]:
+    """The distributions of others that an example imports from."""
+    for node in ast.walk(ast.parse(code)):
+        modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        modules += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+        for module in modules:
+            prefixes = [known for known in DISTRIBUTIONS if module == known or module.startswith(f"{known}.")]
+            if prefixes:
+                yield DISTRIBUTIONS[max(prefixes, key=len)]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_what_a_document_says_to_install_is_enough_for_its_examples(document: str) -> None:
+    printed = re.findall(r"`pip install ([^`]*)`", DOCUMENTS[document].read_text())
+    requirements = [part.strip("'") for command in printed for part in command.split()]
+    examples = [block.text for block in blocks() if block.document == document and block.language == "python"]
+    wanted = {name for code in examples for name in needed(code)}
+    assert wanted - set(brought([*requirements, *PROJECT["dependencies"]])) == set()
