@@ -22,7 +22,7 @@ from jobstate.domain.event import Actor
 from jobstate.domain.lifecycle import State
 from jobstate.store.operating import ATOMIC_PRUNE, PRUNE_BATCH
 
-_SERVE: Final = "import sys; from jobstate.http.serving import serve; serve(sys.argv[1], port=0)"
+_SERVE: Final = "import sys; from jobstate.http.server import serve; serve(sys.argv[1], port=0)"
 _PAGE: Final = 1000
 _PAGES: Final = 200
 

@@ -19,9 +19,9 @@ from jobstate.cli.text import counted
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.operator_actions import PRUNE_WORDS
 from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, RetryPolicy
-from jobstate.wire import amp, instants
-from jobstate.wire.durations import seconds_in
-from jobstate.wire.vocabulary import Dialect
+from jobstate.wire import documents
+from jobstate.wire.states import Dialect
+from jobstate.wire.text import parse_duration, parse_instant
 
 _AMPCTL = Dialect.AMPCTL
 _RETRY_FIELDS: Final = tuple(DEFAULT_RETRY.to_json())
@@ -75,7 +75,7 @@ def submit(
             retry=_retry(retry),
             **fields,
         )
-    document = {**amp.job_document(job, _AMPCTL), "deduplicated": job.deduplicated}
+    document = {**documents.job_document(job, _AMPCTL), "deduplicated": job.deduplicated}
     session.answer(document, lambda: click.echo(job.id))
     if job.deduplicated:
         click.echo(f"job {job.id} is live with that key already; nothing was added", err=True)
@@ -89,7 +89,7 @@ def schedule(session: Session, job_id: int, reason: str | None) -> None:
     """Let a held job into the queue."""
     with session.open() as store:
         job = store.schedule(job_id, reason=reason)
-    session.answer(amp.job_document(job, _AMPCTL), lambda: click.echo(f"job {job.id} is {job.state}"))
+    session.answer(documents.job_document(job, _AMPCTL), lambda: click.echo(f"job {job.id} is {job.state}"))
 
 
 @click.command("stop")
@@ -113,10 +113,10 @@ def stop(
 
         def act(job_id: int) -> tuple[Any, str]:
             result = store.stop(job_id, mode=mode, timeout=timeout, reason=reason)
-            document = amp.stop_document(result, _AMPCTL)
+            document = documents.stop_document(result, _AMPCTL)
             if wait and not result.job.is_terminal:
                 job = store.wait(job_id)
-                document.update(status=amp.job_document(job, _AMPCTL)["status"], state=job.state.value)
+                document.update(status=documents.job_document(job, _AMPCTL)["status"], state=job.state.value)
                 return document, render.outcome(job)
             return document, _stopped(result)
 
@@ -131,7 +131,7 @@ def fail(session: Session, job_id: int, reason: str) -> None:
     """Fail a job for good, and fence the worker that has it."""
     with session.open() as store:
         job = store.fail(job_id, reason)
-    session.answer(amp.job_document(job, _AMPCTL), lambda: click.echo(f"job {job.id} is {job.state}"))
+    session.answer(documents.job_document(job, _AMPCTL), lambda: click.echo(f"job {job.id} is {job.state}"))
 
 
 @click.command("rm")
@@ -184,7 +184,7 @@ def _instant(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        return instants.instant_in("available_at", text)
+        return parse_instant("available_at", text)
     except jobstate.InvalidRequest as error:
         raise click.BadParameter(error.problem, param_hint="--available-at") from error
 
@@ -202,7 +202,7 @@ def _retry(pairs: tuple[str, ...]) -> RetryPolicy:
             if name == "fatal":
                 fields[name] = (*fields.get(name, ()), value)
             else:
-                fields[name] = float(value) if name in _RETRY_NUMBERS else seconds_in(f"retry.{name}", value)
+                fields[name] = float(value) if name in _RETRY_NUMBERS else parse_duration(f"retry.{name}", value)
         except InvalidRequest as error:
             raise click.BadParameter(f"{name} {error.problem}", param_hint="--retry") from error
         except ValueError as error:

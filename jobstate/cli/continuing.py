@@ -12,8 +12,8 @@ from jobstate.cli.text import counted
 from jobstate.domain.checkpoints import Checkpoint
 from jobstate.domain.errors import JobStateError
 from jobstate.domain.job import Job
-from jobstate.wire import amp
-from jobstate.wire.vocabulary import Dialect
+from jobstate.wire import documents
+from jobstate.wire.states import Dialect
 
 _AMPCTL = Dialect.AMPCTL
 _REASON = click.option("--reason", metavar="TEXT", help="Why, for the history.")
@@ -41,7 +41,7 @@ def restart(
     """
     with session.open() as store:
         job = store.restart(job_id, checkpoint_id, parallelism=parallelism, reason=reason)
-        document = amp.job_document(job, _AMPCTL)
+        document = documents.job_document(job, _AMPCTL)
         try:
             copied = _copied(store, job)
         except JobStateError as error:  # the job is there all the same, and its id must be told
@@ -65,7 +65,7 @@ def rescale(session: Session, job_id: int, parallelism: int, reason: str | None)
     """
     with session.open() as store:
         job = store.rescale(job_id, parallelism, reason=reason)
-    session.answer(amp.job_document(job, _AMPCTL), lambda: click.echo(_rescaled(job)))
+    session.answer(documents.job_document(job, _AMPCTL), lambda: click.echo(_rescaled(job)))
 
 
 def _copied(store: jobstate.JobStore | jobstate.JobClient, job: Job) -> Checkpoint | None:

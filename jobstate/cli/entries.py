@@ -8,7 +8,7 @@ from typing import Final
 from jobstate.cli.text import cells, counted, folded, printable, styled
 from jobstate.domain.logs import LogEntry, LogLevel
 from jobstate.ports.queries import LogPage
-from jobstate.wire.output import text_of
+from jobstate.wire.telemetry import cell_text
 
 _LOOKS: Final = {LogLevel.ERROR: "red", LogLevel.WARN: "yellow"}
 _LEVEL: Final = max(len(level) for level in LogLevel)
@@ -27,9 +27,9 @@ def entry_lines(entry: LogEntry, width: int) -> Iterator[str]:
     details = entry.details
     if isinstance(details, Mapping):
         for name, value in details.items():
-            yield from _hung(f"{printable(name)}: ", text_of(value), width)
+            yield from _hung(f"{printable(name)}: ", cell_text(value), width)
     elif details is not None:
-        yield from _hung("", text_of(details).strip("\n"), width)
+        yield from _hung("", cell_text(details).strip("\n"), width)
     if entry.record is not None:
         yield from _hung("record: ", entry.record, width)
 

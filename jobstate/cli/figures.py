@@ -9,7 +9,7 @@ from jobstate.cli.render import field_lines, size
 from jobstate.cli.text import Cell, Column, counted, grid
 from jobstate.domain.latency import Quantiles
 from jobstate.domain.metrics import Counters, JobMetrics, OperatorKind, OperatorMetrics
-from jobstate.wire.metrics import GROUPS
+from jobstate.wire.telemetry import GROUPS
 
 _WIDE: Final = 120
 """Columns from which on a table has room for bytes, warnings and idle time."""

@@ -16,8 +16,8 @@ from jobstate.cli import render, text
 from jobstate.cli.bars import TableBars
 from jobstate.cli.parameters import JOB_ID, Words
 from jobstate.cli.session import Session, command
-from jobstate.wire import amp
-from jobstate.wire.vocabulary import Dialect, filter_words, selected
+from jobstate.wire import documents
+from jobstate.wire.states import Dialect, filter_words, selected
 
 _AMPCTL = Dialect.AMPCTL
 _STATUS = Words(partial(filter_words, _AMPCTL))
@@ -82,7 +82,7 @@ def list_jobs(
         if page.next_cursor is not None:
             click.echo(f"more: --after {page.next_cursor}", err=not sys.stdout.isatty())
 
-    session.answer(amp.page_document(page.jobs, page.next_cursor, _AMPCTL), say)
+    session.answer(documents.page_document(page.jobs, page.next_cursor, _AMPCTL), say)
 
 
 @click.command("inspect")
@@ -93,7 +93,7 @@ def inspect_job(session: Session, job_id: int) -> None:
     with session.open() as store:
         job = store.get(job_id)
     replace(session, as_json=session.as_json or not sys.stdout.isatty()).answer(
-        amp.job_document(job, _AMPCTL),
+        documents.job_document(job, _AMPCTL),
         lambda: click.echo("\n".join(render.job_details(job, render.now(), text.columns()))),
     )
 
@@ -110,7 +110,7 @@ def show_progress(session: Session, job_id: int, *, follow: bool) -> None:
             return
         job, tables = store.get(job_id), store.progress(job_id)
     session.answer(
-        amp.progress_document(job, tables, _AMPCTL),
+        documents.progress_document(job, tables, _AMPCTL),
         lambda: click.echo("\n".join(render.progress_lines(job, tables, text.columns()))),
     )
 
@@ -122,7 +122,7 @@ def show_events(session: Session, job_id: int) -> None:
     """Show the history of a job: what happened, who did it, why."""
     with session.open() as store:
         events = store.events(job_id)
-    document = {"job_id": job_id, "events": [amp.event_document(event) for event in events]}
+    document = {"job_id": job_id, "events": [documents.event_document(event) for event in events]}
     session.answer(document, lambda: click.echo("\n".join(render.event_line(e, of_one_job=True) for e in events)))
 
 
@@ -137,7 +137,7 @@ def _follow(session: Session, store: jobstate.JobStore | jobstate.JobClient, job
             if (job.state, tables) != last:
                 last = (job.state, tables)
                 if bars is None:
-                    session.line(amp.progress_document(job, tables, _AMPCTL), render.progress_line(job, tables))
+                    session.line(documents.progress_document(job, tables, _AMPCTL), render.progress_line(job, tables))
                 else:
                     bars.show(job, tables)
             if job.is_terminal:

@@ -9,7 +9,7 @@ import click
 from jobstate.cli import figures, text
 from jobstate.cli.parameters import JOB_ID
 from jobstate.cli.session import Session, command
-from jobstate.wire import metrics as wire
+from jobstate.wire import telemetry as wire
 
 
 @click.command("metrics")

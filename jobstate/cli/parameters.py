@@ -12,8 +12,7 @@ import click
 from jobstate.cli.render import now
 from jobstate.cli.session import DEFAULT_DB
 from jobstate.domain.errors import InvalidRequest
-from jobstate.wire.durations import PATTERN, age_in, seconds_in
-from jobstate.wire.instants import instant_in
+from jobstate.wire.text import DURATION_PATTERN, parse_age, parse_duration, parse_instant
 
 _MOST_DIGITS: Final = 20
 _BEYOND: Final = 2**63
@@ -76,9 +75,9 @@ class Moment(click.ParamType):  # type: ignore[type-arg]
         """The instant, with its zone."""
         text, present = str(value), now()
         try:
-            if re.match(PATTERN, text.strip().lower()):
-                return present - timedelta(seconds=min(seconds_in(self.name, text), present.timestamp()))
-            return instant_in(self.name, text)
+            if re.match(DURATION_PATTERN, text.strip().lower()):
+                return present - timedelta(seconds=min(parse_duration(self.name, text), present.timestamp()))
+            return parse_instant(self.name, text)
         except InvalidRequest as error:
             self.fail(f"{error.problem}, nor how long ago, such as 10m or 2h", param, ctx)
 
@@ -100,6 +99,6 @@ class Words(click.ParamType):  # type: ignore[type-arg]
 
 JOB_ID: Final = JobId()
 CHECKPOINT: Final = Number("a checkpoint", "chk_")
-DURATION: Final = Duration("duration", seconds_in)
-AGE: Final = Duration("age", age_in)
+DURATION: Final = Duration("duration", parse_duration)
+AGE: Final = Duration("age", parse_age)
 MOMENT: Final = Moment()

@@ -14,7 +14,7 @@ from jobstate.cli.parameters import JOB_ID
 from jobstate.cli.session import Session, command
 from jobstate.cli.text import Cell, Column
 from jobstate.ports.queries import OutputPage
-from jobstate.wire import output as wire
+from jobstate.wire import telemetry as wire
 
 _NARROWEST: Final = 10
 """The least that a column of a record takes, with the space beside it; with less, records are shown whole."""
@@ -50,7 +50,7 @@ def output(session: Session, job_id: int, operator_id: str | None, limit: int, o
     if shape == "csv":
         told = wire.output_csv(page)
         # A terminal would show the mark that only spreadsheets need.
-        click.echo((told.removeprefix(wire.MARK) if sys.stdout.isatty() else told).encode(), nl=False)
+        click.echo((told.removeprefix(wire.BOM) if sys.stdout.isatty() else told).encode(), nl=False)
     elif page.rows:
         click.echo("\n".join(_table(page, text.columns(), of_one=operator_id is not None)))
     else:
@@ -73,11 +73,11 @@ def _table(page: OutputPage, width: int, *, of_one: bool) -> Iterator[str]:
     if len(keys) * _NARROWEST <= width - taken:
         head += [Column(text.printable(key), 1) for key in keys]
         for cells, fields in zip(rows, records, strict=True):
-            cells += [Cell(wire.text_of(fields.get(key))) for key in keys]
+            cells += [Cell(wire.cell_text(fields.get(key))) for key in keys]
     else:
         head.append(Column("RECORD", 1))
         for cells, row in zip(rows, page, strict=True):
-            cells.append(Cell(wire.text_of(row.record)))
+            cells.append(Cell(wire.cell_text(row.record)))
     yield from text.grid(head, rows, width)
 
 

@@ -15,9 +15,9 @@ from jobstate.cli.parameters import JOB_ID, MOMENT, Number, Words
 from jobstate.cli.session import Session, command
 from jobstate.domain.logs import LogEntry, LogLevel
 from jobstate.ports.queries import LogPage
-from jobstate.wire import logs as wire
+from jobstate.wire import telemetry as wire
 
-_ENTRY: Final = Number("an entry", wire.LOG, wire.ERROR)
+_ENTRY: Final = Number("an entry", wire.LOG_PREFIX, wire.ERROR_PREFIX)
 _OPERATOR: Final = click.option("--operator", "operator_id", metavar="ID", help="Only what this operator says.")
 _LIMIT: Final = click.option(
     "-l", "--limit", default=50, show_default=True, type=click.IntRange(1, 1000), help="Most entries to show."

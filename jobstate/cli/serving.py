@@ -23,7 +23,7 @@ def serve(session: Session, host: str, port: int, profile: str, token_file: str 
     A missing file is made.
     """
     try:
-        from jobstate.http.serving import serve as served
+        from jobstate.http.server import serve as served
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("jobstate"):
             raise

@@ -10,8 +10,8 @@ from jobstate.cli import render, text
 from jobstate.cli.bars import counting
 from jobstate.cli.session import REFUSED, Session, file_command
 from jobstate.domain.job import Job
-from jobstate.wire import amp
-from jobstate.wire.vocabulary import Dialect
+from jobstate.wire import documents
+from jobstate.wire.states import Dialect
 
 _AMPCTL = Dialect.AMPCTL
 
@@ -30,7 +30,7 @@ def sweep(session: Session) -> None:
             click.echo(render.outcome(job))
         click.echo(f"{text.counted(len(settled), 'job')} settled" if settled else "nothing is overdue", err=True)
 
-    session.answer({"settled": [amp.job_document(job, _AMPCTL) for job in settled]}, say)
+    session.answer({"settled": [documents.job_document(job, _AMPCTL) for job in settled]}, say)
 
 
 @click.command("audit")
@@ -51,7 +51,7 @@ def audit(session: Session) -> None:
         if not report.ok:
             click.echo("`jobstate doctor` says what can be mended; keep a copy: `jobstate backup PATH`", err=True)
 
-    session.answer(amp.audit_document(report), say)
+    session.answer(documents.audit_document(report), say)
     if not report.ok:
         raise click.exceptions.Exit(REFUSED)
 

@@ -11,8 +11,8 @@ import click
 from jobstate.cli import render
 from jobstate.cli.parameters import DURATION, JOB_ID, Words
 from jobstate.cli.session import Session, command
-from jobstate.wire import amp
-from jobstate.wire.vocabulary import Dialect, filter_words, selected
+from jobstate.wire import documents
+from jobstate.wire.states import Dialect, filter_words, selected
 
 _AMPCTL = Dialect.AMPCTL
 _UNTIL = Words(partial(filter_words, _AMPCTL))
@@ -34,7 +34,7 @@ def wait(session: Session, job_ids: tuple[int, ...], timeout: float | None, unti
         def act(job_id: int) -> tuple[Any, str]:
             left = None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
             job = store.wait(job_id, until=wanted, timeout=left)
-            return amp.job_document(job, _AMPCTL), render.outcome(job)
+            return documents.job_document(job, _AMPCTL), render.outcome(job)
 
         session.each(job_ids, act)
 
@@ -48,4 +48,4 @@ def watch(session: Session, after: int | None, job_id: int | None, timeout: floa
     """Print what happens to jobs as it happens, until interrupted."""
     with session.open() as store:
         for event in store.watch(after=after, job=job_id, timeout=timeout):
-            session.line(amp.event_document(event), render.event_line(event))
+            session.line(documents.event_document(event), render.event_line(event))

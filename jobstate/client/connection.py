@@ -26,7 +26,7 @@ from jobstate.client.errors import ServerUnreachable, UnexpectedAnswer
 from jobstate.domain.errors import JobStateError, StoreClosed
 from jobstate.domain.event import Actor
 from jobstate.system import Clock, pid
-from jobstate.wire.errors import made_again
+from jobstate.wire.errors import error_of
 
 BRIEFLY: Final = 0.5
 """Seconds that a server may be away before a call gives up on it."""
@@ -232,7 +232,7 @@ class Connection:
             return self.not_understood(answer.status, f"sent {kind} that is not an answer of jobstate")
         try:
             fields: Sequence[Any] = json.loads(answer.headers.get("X-Jobstate-Error-Fields", ""))
-            again = made_again(code, fields)
+            again = error_of(code, fields)
         except (TypeError, ValueError):
             again = None
         return again or UnexpectedAnswer(self.url, answer.status, self._cleaned(code), self._cleaned(message))

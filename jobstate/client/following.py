@@ -14,7 +14,7 @@ from jobstate.domain.errors import JobNotFound, StoreBusy, StoreUnavailable, Wai
 from jobstate.domain.lifecycle import TERMINAL
 from jobstate.domain.logs import LogEntry
 from jobstate.ports.queries import LogPage
-from jobstate.wire import reports
+from jobstate.wire import records
 
 _EVERY: Final = 1.0
 """Seconds between two looks, as a worker writes no oftener."""
@@ -30,7 +30,7 @@ def follow_logs(connection: Connection, job_id: int, query: Mapping[str, object]
     def page() -> LogPage:
         asking = {**query, "after": after, "limit": MAX_PAGE}
         answer = connection.ask("GET", f"{run_path(job_id)}/logs", asking, safe=True)
-        return connection.read(answer, reports.logs_of)
+        return connection.read(answer, records.logs_of)
 
     def ends(seconds: float) -> bool:
         return not isinstance(asked(connection, job_id, TERMINAL, seconds, safe=True), WaitTimeout)

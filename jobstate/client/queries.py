@@ -8,9 +8,8 @@ from typing import Final, NamedTuple
 from jobstate.domain import validation
 from jobstate.domain.lifecycle import State
 from jobstate.domain.logs import LogFilter, LogLevel
-from jobstate.wire import labels as label_text
-from jobstate.wire.instants import written
-from jobstate.wire.vocabulary import Dialect, selected
+from jobstate.wire.states import Dialect, selected
+from jobstate.wire.text import format_instant, format_labels
 
 RECORD: Final = {"view": "record"}
 """Values whole, as they are stored."""
@@ -35,13 +34,14 @@ def labels(wanted: Mapping[str, str] | None) -> str | None:
     if not wanted:
         return None
     validation.labels_text(wanted)
-    return label_text.written(wanted)
+    return format_labels(wanted)
 
 
 def log_query(wanted: LogFilter) -> dict[str, object]:
     """Which entries of a log are wanted, as whole values."""
     since, until = (
-        None if moment is None else written(validation.instant(moment)) for moment in (wanted.since_us, wanted.until_us)
+        None if moment is None else format_instant(validation.instant(moment))
+        for moment in (wanted.since_us, wanted.until_us)
     )
     return {
         **RECORD,

@@ -17,7 +17,7 @@ from jobstate.domain.logs import TROUBLE, LogEntry
 from jobstate.domain.metrics import JobMetrics, OperatorMetrics
 from jobstate.domain.progress import TableProgress
 from jobstate.ports.queries import LogPage, OutputPage, Slice
-from jobstate.wire import records, reports
+from jobstate.wire import records
 
 
 class Reporting(Looking):
@@ -46,16 +46,16 @@ class Reporting(Looking):
         validation.integer("offset", offset, 0, MAX_OFFSET)
         only = None if validation.flag("completed", completed) is None else str(completed).lower()
         query = {**RECORD, "limit": limit, "offset": offset, "completed": only}
-        return self._look(f"{run_path(job)}/checkpoints", reports.checkpoints_of, query)
+        return self._look(f"{run_path(job)}/checkpoints", records.checkpoints_of, query)
 
     def checkpoint(self, job: JobRef, checkpoint_id: CheckpointRef) -> Checkpoint:
         """One checkpoint of the job. Raises JobNotFound, CheckpointNotFound."""
         number = arguments.checkpoint_number(checkpoint_id)
-        return self._look(f"{run_path(job)}/checkpoints/{number}", reports.checkpoint_of, RECORD)
+        return self._look(f"{run_path(job)}/checkpoints/{number}", records.checkpoint_of, RECORD)
 
     def metrics(self, job: JobRef) -> JobMetrics:
         """What the operators of the job have counted, over all its runs; empty before any did. Raises JobNotFound."""
-        return self._look(f"{run_path(job)}/metrics", reports.metrics_of, RECORD)
+        return self._look(f"{run_path(job)}/metrics", records.metrics_of, RECORD)
 
     def operator_metrics(self, job: JobRef, operator_id: str) -> OperatorMetrics:
         """What one operator of the job has counted. Raises JobNotFound, OperatorNotFound."""
@@ -107,7 +107,7 @@ class Reporting(Looking):
             "before": None if before is None else validation.integer("before", before, 1, validation.MAX_ID),
             "after": None if after is None else validation.integer("after", after, 0, validation.MAX_ID),
         }
-        return self._look(f"{run_path(job)}/logs", reports.logs_of, query)
+        return self._look(f"{run_path(job)}/logs", records.logs_of, query)
 
     def errors(
         self,
@@ -143,7 +143,7 @@ class Reporting(Looking):
         validation.integer("limit", limit, 1, MAX_PAGE)
         validation.integer("offset", offset, 0, validation.MAX_ID)
         query = {**RECORD, "operator_id": arguments.only("operator_id", operator_id), "limit": limit, "offset": offset}
-        return self._look(f"{run_path(job)}/output", reports.output_of, query)
+        return self._look(f"{run_path(job)}/output", records.output_of, query)
 
     def follow_logs(
         self,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from jobstate.domain.errors import InvalidRequest
-from jobstate.wire.vocabulary import Dialect
+from jobstate.wire.states import Dialect
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 1610

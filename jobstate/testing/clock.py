@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest
-from jobstate.wire.durations import seconds_in
+from jobstate.wire.text import parse_duration
 
 _START = 1_704_067_200_000_000  # 2024-01-01T00:00:00Z
 
@@ -39,7 +39,7 @@ class ManualClock:
 
     def advance(self, duration: float | timedelta | str) -> None:
         """Let time pass, >= 0: seconds, a timedelta, or a text such as `31s`, `15m`, `1.5h` or `7d`."""
-        given = seconds_in("duration", duration) if isinstance(duration, str) else duration
+        given = parse_duration("duration", duration) if isinstance(duration, str) else duration
         passed = validation.duration_us("duration", given)
         with self._lock:
             self._now += passed

@@ -1,1 +1,1 @@
-"""Values as they go over a wire: how each dialect spells states, and what a job looks like as JSON."""
+"""What leaves and enters the process: documents, records, the spelling of states, errors and text."""

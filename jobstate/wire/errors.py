@@ -46,7 +46,7 @@ CODES: Final[Mapping[type[JobStateError], str]] = {
 }
 """The code of each class, and of what derives from it without a code of its own."""
 
-_MADE_AGAIN: Final[Mapping[str, Callable[..., JobStateError]]] = {
+_FACTORIES: Final[Mapping[str, Callable[..., JobStateError]]] = {
     "JOB_CONFLICT": lambda job_id, state: JobNotTerminal(job_id, State(state)),
     "TRANSITION_NOT_ALLOWED": lambda job_id, state, *rest: TransitionNotAllowed(job_id, State(state), *rest),
     "RESTART_NOT_ALLOWED": lambda job_id, state, why: RestartNotAllowed(job_id, State(state), why),
@@ -77,15 +77,15 @@ def code_of(error: JobStateError) -> str:
 
 
 def fields_of(error: JobStateError) -> Sequence[Any]:
-    """What `made_again` makes the error from, as JSON."""
+    """What `error_of` makes the error from, as JSON."""
     # Not `args`: TimeoutError is an OSError, which keeps two of three.
     return [list(value) if isinstance(value, tuple) else value for value in vars(error).values()]
 
 
-def made_again(code: str, fields: Sequence[Any]) -> JobStateError | None:
+def error_of(code: str, fields: Sequence[Any]) -> JobStateError | None:
     """The error that has this code and these fields; None where this version does not know how."""
     # An argument that the wire refused has a code that says where it stood, and two fields like any other.
-    make = _MADE_AGAIN.get(code, InvalidRequest if code.startswith(("INVALID_", "LIMIT_")) else None)
+    make = _FACTORIES.get(code, InvalidRequest if code.startswith(("INVALID_", "LIMIT_")) else None)
     if make is None:
         return None
     try:

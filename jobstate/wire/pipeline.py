@@ -18,8 +18,8 @@ from jobstate.domain.operator_actions import allowed_actions
 from jobstate.domain.stop import Stop, StopOutcome
 from jobstate.domain.stop_requests import StopResult
 from jobstate.ports.queries import Slice
-from jobstate.wire.instants import milliseconds
-from jobstate.wire.vocabulary import Dialect, spelled
+from jobstate.wire.states import Dialect, spelled
+from jobstate.wire.text import milliseconds
 
 Document = dict[str, Any]
 
@@ -40,12 +40,12 @@ _FIELDS: Final = "|".join(SORT_FIELDS)
 SORT_PATTERN: Final = f"^(-?({_FIELDS})|({_FIELDS}):({'|'.join(_DIRECTIONS)}))$"
 
 
-def named(job_id: int) -> str:
+def job_name(job_id: int) -> str:
     """The id of a job as this dialect writes it."""
     return f"{JOB}{job_id}"
 
 
-def sort_in(text: str) -> str:
+def parse_sort(text: str) -> str:
     """An order of jobs, `field`, `-field`, `field:asc` or `field:desc`, as `JobStore.ordered` takes it."""
     field, colon, direction = text.partition(":")
     falling = _DIRECTIONS.get(direction) if colon else "-" if field.startswith("-") else ""
@@ -59,7 +59,7 @@ def job_document(job: Job, counted: Counters | None = None) -> Document:
     """A job, with what it has counted; without `metrics` where that is not given, as in lists."""
     measured = {} if counted is None else {"metrics": counted._asdict()}
     return {
-        "id": named(job.id),
+        "id": job_name(job.id),
         "pipeline_id": job.pipeline_id,
         "running_desired": job.state in LIVE - STOP_PENDING,
         "state": spelled(job.state, Dialect.PIPELINE),
@@ -79,7 +79,7 @@ def job_document(job: Job, counted: Counters | None = None) -> Document:
             "max_attempts": job.max_attempts,
         },
         "stop": None if job.stop is None else _stop_document(job.stop),
-        "restarted_from": None if job.restarted_from is None else named(job.restarted_from),
+        "restarted_from": None if job.restarted_from is None else job_name(job.restarted_from),
     }
 
 
@@ -126,7 +126,7 @@ def stop_document(result: StopResult) -> Document:
 
 def restart_document(restarted: Job) -> Document:
     """The job that restarts another one."""
-    return {"message": "Job restarted", "new_job_id": named(restarted.id)}
+    return {"message": "Job restarted", "new_job_id": job_name(restarted.id)}
 
 
 def rescale_document(job: Job) -> Document:
@@ -159,7 +159,7 @@ def _stop_document(stop: Stop) -> Document:
 def _checkpoint_head(checkpoint: Checkpoint) -> Document:
     return {
         "id": checkpoint.id,
-        "job_id": named(checkpoint.job_id),
+        "job_id": job_name(checkpoint.job_id),
         "epoch": checkpoint.epoch,
         "start_time": milliseconds(checkpoint.start_time),
         "finish_time": milliseconds(checkpoint.finish_time),

@@ -1,35 +1,49 @@
-"""Values whole, as they are stored, for a client that makes them again: the Python client of a server.
+"""Records: whole values as the store keeps them, from which the Python client of a server rebuilds the values.
 
-The documents of `jobstate.wire.amp` are for everybody, and leave out what only a store needs.
+The documents of `jobstate.wire.documents` are for every client, and omit what only a store needs.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
+from typing import Any, TypeVar
 
 from jobstate.domain import validation
+from jobstate.domain.checkpoints import Checkpoint, CheckpointState
 from jobstate.domain.event import Event
 from jobstate.domain.job import Job, row_of
 from jobstate.domain.job_row import JobRow
 from jobstate.domain.lifecycle import State
+from jobstate.domain.logs import LogEntry, LogLevel
+from jobstate.domain.metrics import (
+    Counters,
+    JobMetrics,
+    OperatorKind,
+    OperatorMetrics,
+    Sample,
+    SubtaskMetrics,
+)
+from jobstate.domain.output import OutputRow
 from jobstate.domain.progress import TableProgress
 from jobstate.domain.stop import StopMode, StopOutcome
 from jobstate.domain.stop_requests import StopResult
+from jobstate.ports.queries import LogPage, OutputPage, Slice
 from jobstate.ports.repository import WorkerInfo
-from jobstate.wire.instants import instant_in
+from jobstate.wire.text import parse_instant
 
 Record = dict[str, Any]
+Value = TypeVar("Value")
 
 
 def job_record(job: Job) -> Record:
-    """Every field of a job by its name, instants in microseconds."""
+    """Every field of a job by name, instants in microseconds since 1970 UTC."""
     return row_of(job)._asdict()
 
 
 def job_of(record: Mapping[str, Any]) -> Job:
-    """The job that `job_record` was made of. Fields that this version does not have are dropped."""
+    """The job of a `job_record`. Unknown fields are ignored."""
     fields = {name: record[name] for name in JobRow._fields if name in record}
     fields["state"] = State(fields["state"])
     for name, kind in (("stop_mode", StopMode), ("stop_outcome", StopOutcome)):
@@ -38,7 +52,7 @@ def job_of(record: Mapping[str, Any]) -> Job:
 
 
 def stop_record(result: StopResult) -> Record:
-    """What a request to stop came to."""
+    """The result of a request to stop."""
     expected = result.expected_finish_time
     return {
         "changed": result.changed,
@@ -48,7 +62,7 @@ def stop_record(result: StopResult) -> Record:
 
 
 def stop_of(record: Mapping[str, Any]) -> StopResult:
-    """The result that `stop_record` was made of."""
+    """The result of a `stop_record`."""
     expected = record["expected_finish_us"]
     return StopResult(
         record["changed"], job_of(record["job"]), None if expected is None else validation.instant(expected)
@@ -56,7 +70,7 @@ def stop_of(record: Mapping[str, Any]) -> StopResult:
 
 
 def progress_record(tables: Mapping[str, TableProgress]) -> Record:
-    """Progress by table, with what lies behind gaps."""
+    """Progress by table, with the ranges behind gaps."""
     return {
         "tables": {
             name: {
@@ -70,7 +84,7 @@ def progress_record(tables: Mapping[str, TableProgress]) -> Record:
 
 
 def progress_of(record: Mapping[str, Any]) -> dict[str, TableProgress]:
-    """The progress that `progress_record` was made of."""
+    """The progress of a `progress_record`."""
     return {
         name: TableProgress(
             table["files_count"], table["total_size_bytes"], tuple((first, last) for first, last in table["ranges"])
@@ -80,7 +94,7 @@ def progress_of(record: Mapping[str, Any]) -> dict[str, TableProgress]:
 
 
 def event_of(document: Mapping[str, Any]) -> Event:
-    """The history entry that `amp.event_document` was made of."""
+    """The history entry of a `documents.event_document`."""
     from_state = document["from"]
     return Event(
         id=document["id"],
@@ -95,13 +109,13 @@ def event_of(document: Mapping[str, Any]) -> Event:
         node=document["node_id"] or None,
         attempt=document["attempt"],
         token=document["token"],
-        # Spelled as the history is written, so that the entry is equal to the one in the store.
+        # Spelled as the store spells it, so that the entry equals the stored one.
         detail_json=json.dumps(document["detail"], ensure_ascii=False) if document["detail"] else None,
     )
 
 
 def worker_of(document: Mapping[str, Any]) -> WorkerInfo:
-    """The worker that `amp.worker_document` was made of."""
+    """The worker of a `documents.worker_document`."""
     kinds = document["kinds"]
     return WorkerInfo(
         document["node_id"],
@@ -114,5 +128,72 @@ def worker_of(document: Mapping[str, Any]) -> WorkerInfo:
     )
 
 
+def record_of(report: Checkpoint | JobMetrics | LogPage | OutputPage) -> Record:
+    """Every field of a report by name, instants in microseconds since 1970 UTC."""
+    return asdict(report)
+
+
+def checkpoints_record(found: Slice[Checkpoint]) -> Record:
+    """Part of the checkpoints of a job."""
+    return {"data": [record_of(checkpoint) for checkpoint in found], "has_more": found.has_more}
+
+
+def checkpoint_of(record: Mapping[str, Any]) -> Checkpoint:
+    """The checkpoint of a `record_of`."""
+    return _built(Checkpoint, record, status=CheckpointState)
+
+
+def checkpoints_of(record: Mapping[str, Any]) -> Slice[Checkpoint]:
+    """The checkpoints of a `checkpoints_record`."""
+    return Slice([checkpoint_of(one) for one in record["data"]], record["has_more"])
+
+
+def metrics_of(record: Mapping[str, Any]) -> JobMetrics:
+    """The metrics of a `record_of`."""
+    return _built(JobMetrics, record, operators=_each(_operator_of))
+
+
+def logs_of(record: Mapping[str, Any]) -> LogPage:
+    """The page of a log of a `record_of`."""
+    return _built(
+        LogPage, record, entries=lambda entries: [_built(LogEntry, entry, level=LogLevel) for entry in entries]
+    )
+
+
+def output_of(record: Mapping[str, Any]) -> OutputPage:
+    """The page of output of a `record_of`."""
+    return _built(OutputPage, record, rows=lambda rows: [_built(OutputRow, row) for row in rows])
+
+
+def _operator_of(record: Mapping[str, Any]) -> OperatorMetrics:
+    return _built(
+        OperatorMetrics,
+        record,
+        kind=OperatorKind,
+        counters=_counters_of,
+        subtasks=_each(_subtask_of),
+    )
+
+
+def _subtask_of(record: Mapping[str, Any]) -> SubtaskMetrics:
+    return _built(
+        SubtaskMetrics, record, kind=OperatorKind, counters=_counters_of, samples=_each(lambda values: Sample(*values))
+    )
+
+
+def _counters_of(values: list[int]) -> Counters:
+    return Counters(*values)
+
+
+def _each(make: Callable[[Any], Value]) -> Callable[[Any], tuple[Value, ...]]:
+    return lambda parts: tuple(make(part) for part in parts)
+
+
+def _built(kind: Callable[..., Value], record: Mapping[str, Any], /, **makers: Callable[[Any], Any]) -> Value:
+    """A value of this class with the fields of the record, some built by `makers`. Unknown fields are ignored."""
+    known = {field.name: record[field.name] for field in fields(kind) if field.name in record}  # type: ignore[arg-type]
+    return kind(**{name: makers[name](value) if name in makers else value for name, value in known.items()})
+
+
 def _instant_us(text: str) -> int:
-    return validation.instant_us("instant", instant_in("instant", text))
+    return validation.instant_us("instant", parse_instant("instant", text))

@@ -20,7 +20,7 @@ from jobstate.cli.session import DONE
 from jobstate.http import Settings
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.situations import Entry, everything
-from jobstate.wire.vocabulary import Dialect
+from jobstate.wire.states import Dialect
 from tests.adapters.expectations import AGE, by_id
 from tests.adapters.jobs_in_states import emptied, one_per_state
 from tests.adapters.server import Answer, Server, serving

@@ -10,7 +10,7 @@ from jobstate import State
 from jobstate.domain.errors import TransitionNotAllowed
 from jobstate.domain.lifecycle import LIFECYCLE, LIVE, STATE_WORDS, STOP_PENDING, TERMINAL, Trigger
 from jobstate.testing.contract.situations import Entry, everything
-from jobstate.wire.vocabulary import Dialect, spelled
+from jobstate.wire.states import Dialect, spelled
 
 AGE: Final = timedelta(minutes=2)
 """How much older half of the jobs are; no stop is past its deadline by then."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import schemathesis
 
-from jobstate.wire import labels
+from jobstate.wire.text import parse_labels
 
 
 def _printable(value: Any) -> bool:
@@ -31,6 +31,6 @@ def filter_query(_context: Any, query: dict[str, Any]) -> bool:
     if not _printable(query or {}):
         return False
     try:
-        return _printable(labels.read("label", str((query or {}).get("label", "a=b"))))
+        return _printable(parse_labels("label", str((query or {}).get("label", "a=b"))))
     except ValueError:
         return True

@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.adapters.server import Server
 
-_SERVE = "import json, sys; from jobstate.http.serving import serve; serve(sys.argv[1], **json.loads(sys.argv[2]))"
+_SERVE = "import json, sys; from jobstate.http.server import serve; serve(sys.argv[1], **json.loads(sys.argv[2]))"
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ import uvicorn
 
 import jobstate
 from jobstate.http import Settings, create_app
-from jobstate.http.protocol import Protocol
-from jobstate.http.serving import listen
+from jobstate.http.server import Protocol, listen
 
 SOON = Settings(sweep_every=0.05)
 

@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 import jobstate
 from jobstate import JobStore, OperatorState, Run
 from jobstate.cli.commands import cli
-from jobstate.wire import amp, pipeline
-from jobstate.wire.vocabulary import Dialect
+from jobstate.wire import documents, pipeline
+from jobstate.wire.states import Dialect
 from tests.adapters.test_completion import offered
 
 
@@ -64,7 +64,7 @@ def test_a_restart_begins_where_it_is_told(desk: Desk) -> None:
     desk.run.fail("disk gone", retryable=False)
     document = desk.json("restart", 1, "--checkpoint", "chk_1")
     (copied,) = desk.store.checkpoints(2)
-    assert document == {**amp.job_document(desk.store.get(2), Dialect.AMPCTL), "restored_checkpoint": copied.id}
+    assert document == {**documents.job_document(desk.store.get(2), Dialect.AMPCTL), "restored_checkpoint": copied.id}
     assert (copied.state, document["restarted_from"]) == ({"offset": 10}, 1)
 
 

@@ -20,9 +20,7 @@ from click.testing import CliRunner, Result
 import jobstate
 from jobstate import JobStore, Run
 from jobstate.cli.commands import cli
-from jobstate.wire import logs as log_wire
-from jobstate.wire import metrics as metrics_wire
-from jobstate.wire import output as output_wire
+from jobstate.wire import telemetry
 from tests.adapters.test_completion import offered
 
 JOBSTATE = [sys.executable, "-m", "jobstate"]
@@ -157,19 +155,19 @@ def test_the_documents_are_those_of_the_pipeline_dialect(desk: Desk) -> None:
     desk.run.emit("out", {"id": 1})
     desk.run.flush()
     store = desk.store
-    assert desk.json("logs", 1) == log_wire.logs_document(store.logs(1))
-    assert desk.json("errors", 1) == log_wire.errors_document(store.errors(1))
-    assert desk.json("output", 1) == output_wire.output_document(store.output(1), None)
-    assert desk.json("output", 1, "--operator", "out") == output_wire.output_document(
+    assert desk.json("logs", 1) == telemetry.logs_document(store.logs(1))
+    assert desk.json("errors", 1) == telemetry.errors_document(store.errors(1))
+    assert desk.json("output", 1) == telemetry.output_document(store.output(1), None)
+    assert desk.json("output", 1, "--operator", "out") == telemetry.output_document(
         store.output(1, operator_id="out"), "out"
     )
     assert json.loads(desk("output", 1, "--format", "json").stdout) == desk.json("output", 1)
     document, groups = desk.json("metrics", 1), desk.json("metrics", 1, "--groups")
     one = desk.json("metrics", 1, "--operator", "in")
     metrics = store.metrics(1)
-    assert timeless(document) == timeless(metrics_wire.metrics_document(metrics))
-    assert timeless(groups) == timeless(metrics_wire.groups_document(metrics))
-    assert timeless(one) == timeless(metrics_wire.operator_document(metrics.operators[0]))
+    assert timeless(document) == timeless(telemetry.metrics_document(metrics))
+    assert timeless(groups) == timeless(telemetry.groups_document(metrics))
+    assert timeless(one) == timeless(telemetry.operator_document(metrics.operators[0]))
 
 
 def timeless(document: Any) -> Any:
@@ -228,7 +226,7 @@ def test_following_a_log_goes_on_until_the_job_has_ended(desk: Desk) -> None:
     assert [json.loads(process.stdout.readline())["message"] for _ in range(2)] == ["entry 2", "entry 3"]
     desk.run.log.warning("entry %d", 4)
     desk.run.flush()
-    assert json.loads(process.stdout.readline()) == log_wire.log_document(desk.store.logs(1).entries[0])
+    assert json.loads(process.stdout.readline()) == telemetry.log_document(desk.store.logs(1).entries[0])
     desk.run.log.info("last")
     desk.run.complete()
     rest, err = process.communicate(timeout=30)

@@ -24,7 +24,7 @@ from jobstate import State
 from jobstate.cli.commands import cli
 from jobstate.domain.lifecycle import LIVE, TERMINAL
 from jobstate.http import create_app
-from jobstate.wire.vocabulary import Dialect, spelled
+from jobstate.wire.states import Dialect, spelled
 from tests.adapters.jobs_in_states import LEASE, brought, next_id, one_per_state
 
 NAMED: Final = {456: State.FAILED, 499: State.RUNNING, 500: State.STOPPED, 12345: State.RUNNING}

@@ -33,7 +33,7 @@ from jobstate.domain.event import Actor
 from jobstate.domain.job import Job
 from jobstate.http import Settings
 from jobstate.system import SystemClock
-from jobstate.wire import amp, records
+from jobstate.wire import documents, records
 from tests.adapters.scripted import Step, answer, half_an_answer, hang_up, no_http, problem, scripted
 from tests.adapters.server import serving
 from tests.unit.building import one_per_state
@@ -286,7 +286,7 @@ def test_a_stream_may_be_cut_anywhere_and_nothing_is_told_twice_or_lost(tmp_path
         for _ in range(3):
             store.submit("lötet")
         told = list(store.watch(timeout=0))
-    documents = [json.dumps(amp.event_document(event), ensure_ascii=False) for event in told]
+    documents = [json.dumps(documents.event_document(event), ensure_ascii=False) for event in told]
     blocks = [f"id: {number}\nevent: x\ndata: {document}\n\n" for number, document in enumerate(documents, 1)]
 
     def stream(after: int) -> str:

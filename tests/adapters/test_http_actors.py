@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from jobstate import State
-from jobstate.wire.vocabulary import Dialect
+from jobstate.wire.states import Dialect
 from tests.adapters.conftest import Api
 from tests.adapters.jobs_in_states import brought
 

@@ -8,7 +8,7 @@ import pytest
 
 import jobstate
 from jobstate.testing.contract.situations import everything
-from jobstate.wire.vocabulary import Dialect
+from jobstate.wire.states import Dialect
 from tests.adapters.conftest import Api
 from tests.adapters.refusing import assert_refused, raw, request
 

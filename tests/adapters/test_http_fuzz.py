@@ -11,7 +11,7 @@ import pytest
 
 import jobstate
 from jobstate.http import Settings
-from jobstate.wire.vocabulary import Dialect
+from jobstate.wire.states import Dialect
 from tests.adapters.server import serving
 
 ROOT = Path(__file__).parents[2]

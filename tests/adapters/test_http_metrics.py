@@ -15,9 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 import jobstate
 from jobstate import State
 from jobstate.domain.job import row_of
-from jobstate.http.keeper import Keeper
-from jobstate.http.measuring import Meters
-from jobstate.http.upkeep import Upkeep
+from jobstate.http.maintenance import MaintenanceThread
+from jobstate.http.metrics import ServerMetrics
+from jobstate.http.store_provider import StoreProvider
 from jobstate.testing import ManualClock, Stage
 from tests.adapters.server import Answer, Server, serving
 from tests.processes.team import eventually, together
@@ -63,7 +63,7 @@ def of(samples: Samples, name: str, **labels: str) -> float:
 
 
 def counted(server: Server) -> Samples:
-    """The metrics, after a round of upkeep that began later than this call."""
+    """The metrics, after a round of maintenance that began later than this call."""
     begun = of(scraped(server), "sweeps_total", result="done")
     eventually(lambda: of(scraped(server), "sweeps_total", result="done") >= begun + 2)
     return scraped(server)
@@ -109,21 +109,21 @@ def test_notes_are_no_transitions(store: jobstate.JobStore, server: Server) -> N
     assert sum(value for (name, _), value in samples.items() if name == "jobstate_transitions_total") == 3
 
 
-# Latencies by hand: the clock of the store is turned, the server's upkeep is called.
+# Latencies by hand: the clock of the store is turned, the server's maintenance is called.
 
 
 class Observed:
-    """The metrics over a store whose upkeep is called by hand."""
+    """The metrics over a store whose maintenance is called by hand."""
 
     def __init__(self, store: jobstate.JobStore) -> None:
-        keeper = Keeper(store)
-        self.meters = Meters(keeper)
-        self.upkeep = Upkeep(keeper, self.meters, 1.0)
-        self.upkeep.round()
+        provider = StoreProvider(store)
+        self.metrics = ServerMetrics(provider)
+        self.maintenance = MaintenanceThread(provider, self.metrics, 1.0)
+        self.maintenance.round()
 
     def samples(self) -> Samples:
-        self.upkeep.round()
-        return parsed(generate_latest(self.meters.registry).decode())
+        self.maintenance.round()
+        return parsed(generate_latest(self.metrics.registry).decode())
 
     def latency(self, name: str) -> tuple[float, float]:
         """How many, and how many seconds together."""
@@ -262,7 +262,7 @@ def test_an_event_is_counted_once_though_the_store_fails_in_the_middle(
 
     monkeypatch.setattr(rows, "find", find)
     with pytest.raises(jobstate.StoreBusy):
-        observed.upkeep.round()
+        observed.maintenance.round()
     samples = observed.samples()
     assert of(samples, "transitions_total", from_state="Scheduled", to_state="Running", trigger="claim") == 3
     assert observed.latency("claim") == (3, 15)
@@ -287,15 +287,15 @@ def test_a_defect_does_not_end_the_sweeping(
     store: jobstate.JobStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     failing = {"left": 2}
-    real = Upkeep.round
+    real = MaintenanceThread.round
 
-    def broken(self: Upkeep) -> None:
+    def broken(self: MaintenanceThread) -> None:
         if failing["left"]:
             failing["left"] -= 1
             raise ZeroDivisionError
         real(self)
 
-    monkeypatch.setattr(Upkeep, "round", broken)
+    monkeypatch.setattr(MaintenanceThread, "round", broken)
     with serving(store) as server:
         eventually(lambda: of(scraped(server), "sweeps_total", result="done") > 0)
         assert of(scraped(server), "sweeps_total", result="failed") == 2

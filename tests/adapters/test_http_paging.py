@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 import pytest
 
 import jobstate
-from jobstate.wire.vocabulary import Dialect
+from jobstate.wire.states import Dialect
 from tests.adapters.conftest import Api
 from tests.adapters.jobs_in_states import LEASE
 

@@ -12,7 +12,7 @@ import pytest
 
 from jobstate import State
 from jobstate.domain.lifecycle import LIVE
-from jobstate.wire.vocabulary import Dialect
+from jobstate.wire.states import Dialect
 from tests.adapters.conftest import Api
 from tests.adapters.expectations import NO_WORDS, known_words, spellings, wanted
 from tests.adapters.jobs_in_states import brought, one_per_state

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from jobstate.wire.vocabulary import Dialect
+from jobstate.wire.states import Dialect
 from tests.adapters.conftest import Api
 from tests.adapters.refusing import assert_refused, raw, request
 from tests.adapters.test_http_refusals import NO_IDS
@@ -77,7 +77,7 @@ def test_a_checkpoint_that_is_none_or_not_there_or_of_another_job_is_refused(unt
         ("limit=1001", "LIMIT_TOO_LARGE", "limit: must be at most 1000"),
         ("limit=ten", INVALID, "limit: must be an integer"),
         ("offset=-1", INVALID, "offset: must be at least 0"),
-        ("offset=10001", INVALID, "offset: must be at most 10000; go on with `after`, or narrow the list"),
+        ("offset=10001", INVALID, "offset: must be at most 10000; continue with `after`, or narrow the list"),
         (f"offset={'9' * 5000}", INVALID, "offset: must be at most 10000"),
         ("offset=", INVALID, "offset: must be an integer"),
         ("offset=1.0", INVALID, "offset: must be an integer"),

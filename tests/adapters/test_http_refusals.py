@@ -8,9 +8,9 @@ from typing import Final
 import pytest
 
 from jobstate import State
-from jobstate.http.problems import FIELDS_HEADER
-from jobstate.wire.errors import made_again
-from jobstate.wire.vocabulary import Dialect
+from jobstate.http.errors import FIELDS_HEADER
+from jobstate.wire.errors import error_of
+from jobstate.wire.states import Dialect
 from tests.adapters.conftest import Api
 from tests.adapters.refusing import assert_refused, raw, request
 from tests.adapters.server import Answer
@@ -227,7 +227,7 @@ def test_the_fields_of_an_error_make_it_again(untouched: Api, method: str, path:
     job_id = next(job.id for job in untouched.store.iterate("all") if job.state is state)
     for chosen in (job_id, 10**6) if method == "PUT" else (job_id,):
         answer = untouched.server.ask(method, path.format(chosen), headers=WHY)
-        error = made_again(answer.json["error_code"], Answer(0, {}, answer.headers[FIELDS_HEADER]).json)
+        error = error_of(answer.json["error_code"], Answer(0, {}, answer.headers[FIELDS_HEADER]).json)
         assert str(error) == answer.json["error_message"]
 
 

@@ -19,7 +19,7 @@ import jobstate
 from jobstate.domain.lifecycle import State
 from jobstate.http import Settings
 from jobstate.testing.clock import ManualClock
-from jobstate.wire.vocabulary import Dialect
+from jobstate.wire.states import Dialect
 from tests.adapters.jobs_in_states import LEASE, brought, next_id
 from tests.adapters.server import Answer, Server, serving
 

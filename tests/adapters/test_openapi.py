@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobstate.wire.vocabulary import Dialect
+from jobstate.wire.states import Dialect
 from tests.adapters.golden_openapi import content, kept
 
 

@@ -13,9 +13,9 @@ from jobstate.domain.lifecycle import LIFECYCLE, TERMINAL, Trigger
 from jobstate.domain.operator_actions import PRUNE_WORDS
 from jobstate.testing.contract.situations import everything
 from jobstate.testing.paths import WHY
-from jobstate.wire import amp
+from jobstate.wire import documents
 from jobstate.wire.errors import code_of
-from jobstate.wire.vocabulary import spelled
+from jobstate.wire.states import spelled
 from tests.adapters.conftest import Api
 from tests.adapters.expectations import (
     AGE,
@@ -42,7 +42,7 @@ def test_a_job_in_any_state_is_shown_as_the_dialect_spells_it(api: Api, state: S
     before = everything(api.store)
     answer = api.ask("GET", f"/jobs/{job_id}")
     assert answer.status == 200
-    assert answer.json == amp.job_document(api.store.get(job_id), api.dialect)
+    assert answer.json == documents.job_document(api.store.get(job_id), api.dialect)
     assert (answer.json["status"], answer.json["state"]) == (spelled(state, api.dialect), state.value)
     assert everything(api.store) == before
 
@@ -93,7 +93,7 @@ def test_a_schedule_releases_a_held_job_leaves_a_queued_one_and_is_refused_elsew
     answer = api.ask("PUT", f"/jobs/{job_id}/schedule")
     if Trigger.SCHEDULE in LIFECYCLE[state] or state is QUEUED:
         assert answer.status == 200
-        assert answer.json == amp.job_document(api.store.get(job_id), api.dialect)
+        assert answer.json == documents.job_document(api.store.get(job_id), api.dialect)
         assert answer.json["state"] == QUEUED.value
         assert (by_id(api.store) == before) is (state is QUEUED)
     else:
@@ -107,7 +107,7 @@ def test_an_operator_fails_a_job_wherever_the_table_lets_one_fail(api: Api, stat
     before = by_id(api.store)
     answer = api.server.ask("PUT", f"/jobs/{job_id}/fail", headers={"X-Jobstate-Reason": "hopeless"})
     if Trigger.FAIL in LIFECYCLE[state]:
-        assert (answer.status, answer.json) == (200, amp.job_document(api.store.get(job_id), api.dialect))
+        assert (answer.status, answer.json) == (200, documents.job_document(api.store.get(job_id), api.dialect))
         assert answer.json["state"] == LIFECYCLE[state][Trigger.FAIL].value
         assert answer.json["failure"]["message"] == "hopeless"
     else:

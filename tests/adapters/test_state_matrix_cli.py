@@ -14,9 +14,9 @@ from jobstate.domain.lifecycle import LEASED, LIFECYCLE, TERMINAL, Trigger
 from jobstate.domain.operator_actions import PRUNE_WORDS, Action, allowed_actions
 from jobstate.testing import paths
 from jobstate.testing.contract.situations import Entry
-from jobstate.wire import amp
+from jobstate.wire import documents
 from jobstate.wire.errors import code_of
-from jobstate.wire.vocabulary import Dialect, spelled
+from jobstate.wire.states import Dialect, spelled
 from tests.adapters.conftest import Shell
 from tests.adapters.expectations import GROUPS, LIVE_WORDS, NO_WORDS, QUEUED, after_stop, not_allowed, wanted
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 
 def document_of(entry: Entry) -> dict[str, Any]:
-    return amp.job_document(entry.job, Dialect.AMPCTL)
+    return documents.job_document(entry.job, Dialect.AMPCTL)
 
 
 def refused_in(document: Any, job_id: int, error: jobstate.JobStateError) -> None:

@@ -12,7 +12,7 @@ from jobstate.domain.metrics import Counters
 from jobstate.domain.operator_actions import Action, allowed_actions
 from jobstate.testing.contract.situations import everything
 from jobstate.wire import pipeline
-from jobstate.wire.vocabulary import Dialect, spelled
+from jobstate.wire.states import Dialect, spelled
 from tests.adapters.conftest import Api
 from tests.adapters.expectations import after_stop, by_id, not_allowed
 from tests.adapters.jobs_in_states import brought

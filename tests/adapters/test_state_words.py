@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from jobstate import State
 from jobstate.cli.session import USAGE
-from jobstate.wire.vocabulary import Dialect
+from jobstate.wire.states import Dialect
 from tests.adapters.conftest import Api, Shell
 from tests.adapters.expectations import NO_WORDS, known_words, spellings, wanted
 from tests.adapters.jobs_in_states import one_per_state

@@ -6,7 +6,7 @@ import pytest
 
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.lifecycle import LIVE, TERMINAL, State
-from jobstate.wire.vocabulary import Dialect, selected, spelled
+from jobstate.wire.states import Dialect, selected, spelled
 
 TABLE = {
     State.CREATED: ("Scheduled", "SCHEDULED", "SCHEDULED", "Created"),

@@ -14,7 +14,16 @@ from jobstate.domain.event import Event
 from jobstate.domain.job import Job, row_of
 from jobstate.domain.lifecycle import State
 from jobstate.ports.repository import WorkerInfo
-from jobstate.wire import amp, durations, errors, instants, labels, records
+from jobstate.wire import documents, errors, records
+from jobstate.wire.text import (
+    LABELS_PATTERN,
+    format_instant,
+    format_labels,
+    parse_age,
+    parse_duration,
+    parse_instant,
+    parse_labels,
+)
 from tests.unit.building import one_per_state
 from tests.unit.test_errors import FIELDS
 
@@ -31,7 +40,7 @@ def through_json(value: object) -> object:
 def test_an_error_is_made_again_from_its_code_and_fields(error: JobStateError) -> None:
     fields = through_json(errors.fields_of(error))
     assert isinstance(fields, list)
-    again = errors.made_again(errors.code_of(error), fields)
+    again = errors.error_of(errors.code_of(error), fields)
     assert again is not None
     assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
 
@@ -42,7 +51,7 @@ def test_an_error_without_a_code_of_its_own_has_that_of_its_parent() -> None:
 
 @pytest.mark.parametrize(("code", "fields"), [("FROM_TOMORROW", []), ("JOB_NOT_FOUND", []), ("JOB_CONFLICT", [1, "?"])])
 def test_an_error_that_this_version_does_not_know_is_none(code: str, fields: list[object]) -> None:
-    assert errors.made_again(code, fields) is None
+    assert errors.error_of(code, fields) is None
 
 
 @pytest.mark.parametrize("state", State)
@@ -59,11 +68,11 @@ def test_a_history_entry_and_a_worker_are_made_again_from_their_documents() -> N
     event = Event(9, 7, 2, 1_700_000_000_000_001, State.SCHEDULED, State.RUNNING, "claim", "w", None, "w", 1, 1, None)
     noted = Event(10, 7, 3, 0, None, State.RUNNING, "note", "w", "why", None, 1, 1, '{"mode": "force"}')
     for entry in (event, noted):
-        document = through_json(amp.event_document(entry))
+        document = through_json(documents.event_document(entry))
         assert isinstance(document, dict)
         assert records.event_of(document) == entry
     for worker in (WorkerInfo("w", 5, 6, "h", 7, ("extract",), 2), WorkerInfo("w", 5, 6, "h", 7, None, 1)):
-        document = through_json(amp.worker_document(worker))
+        document = through_json(documents.worker_document(worker))
         assert isinstance(document, dict)
         assert records.worker_of(document) == worker
 
@@ -73,24 +82,24 @@ def test_a_history_entry_and_a_worker_are_made_again_from_their_documents() -> N
     [("0", 0), ("45", 45), ("1.5h", 5400), (" 7D ", 604800), ("2w", 1209600), ("90s", 90), ("999999999w", 1e12)],
 )
 def test_durations_as_people_write_them(text: str, seconds: float) -> None:
-    assert durations.seconds_in("older_than", text) == seconds
+    assert parse_duration("older_than", text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "d", "-1", "nan", "1e13", "1_0", "7 days", "1e3", "1h30m", "\u0663d"])
 def test_what_is_no_duration_is_refused_by_name(text: str) -> None:
     with pytest.raises(InvalidRequest, match="older_than"):
-        durations.seconds_in("older_than", text)
+        parse_duration("older_than", text)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("0", 0), ("00.0", 0), ("0d", 0), ("7s", 7), (" 7D ", 604800)])
 def test_an_age_has_a_unit(text: str, seconds: float) -> None:
-    assert durations.age_in("older_than", text) == seconds
+    assert parse_age("older_than", text) == seconds
 
 
 @pytest.mark.parametrize("text", ["7", " 1.5 ", "45", "1e3", "00.01"])
 def test_an_age_without_a_unit_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequest, match="older_than"):
-        durations.age_in("older_than", text)
+        parse_age("older_than", text)
 
 
 @pytest.mark.parametrize(
@@ -103,24 +112,24 @@ def test_an_age_without_a_unit_is_refused(text: str) -> None:
     ],
 )
 def test_labels_are_read_from_one_text(text: str, named: dict[str, str]) -> None:
-    assert labels.read("label", text) == named
-    assert labels.read("label", labels.written(named)) == named
-    assert re.match(labels.PATTERN, text)
+    assert parse_labels("label", text) == named
+    assert parse_labels("label", format_labels(named)) == named
+    assert re.match(LABELS_PATTERN, text)
 
 
 @pytest.mark.parametrize("text", ["", "a", "=b", "a=b,", ",", "a=b,,c=d", r"a\=b", "a=b,c"])
 def test_what_is_no_label_is_refused_by_name(text: str) -> None:
     with pytest.raises(InvalidRequest, match="label"):
-        labels.read("label", text)
-    assert not re.match(labels.PATTERN, text)
+        parse_labels("label", text)
+    assert not re.match(LABELS_PATTERN, text)
 
 
 def test_instants_are_written_with_four_digits_of_year_and_read_with_any_offset() -> None:
-    early = instants.instant_in("at", "0165-09-03t11:22:47.9-07:38")
-    assert instants.written(early) == "0165-09-03T19:00:47.900000Z"
+    early = parse_instant("at", "0165-09-03t11:22:47.9-07:38")
+    assert format_instant(early) == "0165-09-03T19:00:47.900000Z"
     for text in ("2026-01-31", "2026-01-31T12:00:00", "yesterday", "0", ""):
         with pytest.raises(InvalidRequest, match="at"):
-            instants.instant_in("at", text)
+            parse_instant("at", text)
 
 
 def test_progress_is_made_again_from_its_record_gaps_and_all() -> None:

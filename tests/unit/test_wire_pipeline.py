@@ -31,7 +31,7 @@ from tests.values import replace
     ],
 )
 def test_an_order_is_read_in_each_way_of_writing_it(text: str, order: str) -> None:
-    assert pipeline.sort_in(text) == order
+    assert pipeline.parse_sort(text) == order
     assert re.match(pipeline.SORT_PATTERN, text)
 
 
@@ -44,7 +44,7 @@ def test_an_order_is_read_in_each_way_of_writing_it(text: str, order: str) -> No
 )
 def test_what_is_no_order_is_refused_by_name(text: str) -> None:
     with pytest.raises(InvalidRequest, match="sort: must be FIELD, -FIELD or FIELD:desc, of created_at, start_time"):
-        pipeline.sort_in(text)
+        pipeline.parse_sort(text)
     assert not re.match(pipeline.SORT_PATTERN, text)
 
 

@@ -14,7 +14,7 @@ from jobstate.domain.logs import LogEntry, LogLevel
 from jobstate.domain.metrics import Counters, JobMetrics, OperatorKind, Sample, SubtaskMetrics, job_metrics
 from jobstate.domain.output import OutputRow
 from jobstate.ports.queries import LogPage, OutputPage
-from jobstate.wire import logs, metrics, output
+from jobstate.wire import telemetry
 
 NOON_US = 1_704_110_400_000_999
 NOON_MS = 1_704_110_400_000
@@ -69,13 +69,13 @@ def rows_of(*records: Any) -> list[OutputRow]:
 
 def table_of(*records: Any) -> list[list[str]]:
     """What a spreadsheet reads from the rows."""
-    text = output.output_csv(rows_of(*records))
-    assert text.startswith(output.MARK)
-    return list(csv.reader(io.StringIO(text.removeprefix(output.MARK), newline="")))
+    text = telemetry.output_csv(rows_of(*records))
+    assert text.startswith(telemetry.BOM)
+    return list(csv.reader(io.StringIO(text.removeprefix(telemetry.BOM), newline="")))
 
 
 def test_the_metrics_of_a_job_hold_its_totals_and_its_operators() -> None:
-    document = metrics.metrics_document(Known(counted().operators))
+    document = telemetry.metrics_document(Known(counted().operators))
     assert {name: value for name, value in document.items() if name != "operators"} == {
         "records_in": 20,
         "records_out": 17,
@@ -109,10 +109,10 @@ def test_the_metrics_of_a_job_hold_its_totals_and_its_operators() -> None:
 
 
 def test_what_nobody_reported_is_null_and_what_nobody_counted_is_zero() -> None:
-    document = metrics.metrics_document(JobMetrics(()))
+    document = telemetry.metrics_document(JobMetrics(()))
     assert [document[f"latency_{part}"] for part in ("p50", "p95", "p99")] == [None] * 3
     assert (document["throughput"], document["records_in"], document["operators"]) == (0, 0, [])
-    assert metrics.groups_document(JobMetrics(()))["transforms"] == {
+    assert telemetry.groups_document(JobMetrics(()))["transforms"] == {
         "total_records": 0,
         "throughput": 0,
         "operators": [],
@@ -120,7 +120,7 @@ def test_what_nobody_reported_is_null_and_what_nobody_counted_is_zero() -> None:
 
 
 def test_an_operator_holds_its_subtasks() -> None:
-    document = metrics.operator_document(counted().operators[0])
+    document = telemetry.operator_document(counted().operators[0])
     assert (document["operator_id"], document["subtasks"], len(document["subtask_metrics"])) == ("in", 2, 2)
     assert document["metrics"]["records_in"] == sum(part["records_in"] for part in document["subtask_metrics"])
     assert document["metrics"]["idle_time_percent"] == 5.2
@@ -129,7 +129,7 @@ def test_an_operator_holds_its_subtasks() -> None:
 
 
 def test_groups_are_those_of_each_kind() -> None:
-    document = metrics.groups_document(counted())
+    document = telemetry.groups_document(counted())
     assert list(document) == ["sources", "sinks", "transforms"]
     assert document["sources"] == {"total_records": 20, "throughput": 6.667, "operators": ["in"]}
     assert document["sinks"] == {"total_records": 17, "throughput": 5.667, "operators": ["out"]}
@@ -145,7 +145,7 @@ def test_groups_are_those_of_each_kind() -> None:
 )
 def test_details_are_an_object_in_a_log_and_a_text_among_errors(details: Any, in_log: Any, in_error: Any) -> None:
     failed = entry(LogLevel.ERROR, details, '{"bad json')
-    log, error = logs.log_document(failed), logs.error_document(failed)
+    log, error = telemetry.log_document(failed), telemetry.error_document(failed)
     assert (log["details"], error["details"]) == (in_log, in_error)
     assert (log["id"], error["id"]) == ("log_123", "err_123")
     assert log["timestamp"] == error["timestamp"] == NOON_MS
@@ -154,30 +154,30 @@ def test_details_are_an_object_in_a_log_and_a_text_among_errors(details: Any, in
 
 def test_each_list_spells_levels_in_its_own_way() -> None:
     warned = entry(LogLevel.WARN)
-    assert (logs.log_document(warned)["level"], logs.error_document(warned)["level"]) == ("warn", "warning")
-    assert (logs.log_document(entry())["level"], logs.error_document(entry(LogLevel.ERROR))["level"]) == (
+    assert (telemetry.log_document(warned)["level"], telemetry.error_document(warned)["level"]) == ("warn", "warning")
+    assert (telemetry.log_document(entry())["level"], telemetry.error_document(entry(LogLevel.ERROR))["level"]) == (
         "info",
         "error",
     )
 
 
 def test_a_page_of_a_log_says_how_much_there_was_and_is() -> None:
-    document = logs.logs_document(page_of(entry(), entry()))
+    document = telemetry.logs_document(page_of(entry(), entry()))
     assert {name: value for name, value in document.items() if name != "data"} == {
         "has_more": True,
         "total": 12,
         "retained": 11,
     }
     assert len(document["data"]) == 2
-    assert logs.errors_document(page_of(entry(LogLevel.ERROR)))["data"][0]["id"] == "err_123"
+    assert telemetry.errors_document(page_of(entry(LogLevel.ERROR)))["data"][0]["id"] == "err_123"
 
 
 def test_output_says_whose_it_is_and_how_much_there_was() -> None:
     page = OutputPage(rows_of({"id": 1}), False, 1000, 900)
     row = {"timestamp": NOON_MS, "operator_id": "sink_1", "record": {"id": 1}}
     told = {"total_records": 1000, "retained": 900, "has_more": False}
-    assert output.output_document(page, "sink_1") == {"data": [row], "operator_id": "sink_1", **told}
-    assert output.output_document(page, None)["operator_id"] is None
+    assert telemetry.output_document(page, "sink_1") == {"data": [row], "operator_id": "sink_1", **told}
+    assert telemetry.output_document(page, None)["operator_id"] is None
 
 
 def test_the_columns_of_a_table_are_the_keys_of_all_records() -> None:
@@ -229,8 +229,8 @@ def test_what_a_spreadsheet_would_take_for_a_formula_is_told_as_text(text: str) 
     titles, row = table_of({text: text})
     assert (titles[2], row[2]) == (f"'{text}", f"'{text}")
     (row_of_operator,) = [OutputRow(text.strip(), 1, NOON_US, "1")]
-    assert f",'{text.strip()}," in output.output_csv([row_of_operator])
+    assert f",'{text.strip()}," in telemetry.output_csv([row_of_operator])
 
 
 def test_lines_of_a_table_end_as_the_standard_has_it() -> None:
-    assert output.output_csv(rows_of({"id": 1})) == f"\ufefftimestamp,operator_id,id\r\n{NOON_MS},sink_1,1\r\n"
+    assert telemetry.output_csv(rows_of({"id": 1})) == f"\ufefftimestamp,operator_id,id\r\n{NOON_MS},sink_1,1\r\n"

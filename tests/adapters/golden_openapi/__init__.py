@@ -12,7 +12,7 @@ from typing import Final
 
 import jobstate
 from jobstate.http import Settings, create_app
-from jobstate.wire.vocabulary import Dialect
+from jobstate.wire.states import Dialect
 
 FOLDER: Final = Path(__file__).parent
 WHOLE: Final = Dialect.DOCS

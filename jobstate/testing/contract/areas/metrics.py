@@ -22,7 +22,7 @@ from jobstate.domain.metrics import THROUGHPUT_WINDOW_US, MetricGroup
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.kinds import OpenStore
 from jobstate.testing.contract.situations import AT_ONCE, LEASE, claimed, running, submitted
-from jobstate.wire.metrics import groups_document, metrics_document, operator_document
+from jobstate.wire.telemetry import groups_document, metrics_document, operator_document
 
 HOUR = 3600.0
 

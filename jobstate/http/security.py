@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from jobstate.http.problems import problem, too_large
+from jobstate.http.errors import problem, too_large
 from jobstate.http.settings import Settings
 
 OPEN_PATHS: Final = frozenset({"/healthz"})
@@ -24,7 +24,7 @@ _BODY_PAUSE: Final = 5.0
 """Seconds that a body may stand still: whoever announces one and does not send it would hold up the end of a server."""
 
 
-class Guard:
+class SecurityChecks:
     """Refuses foreign hosts and origins, requests without the token, and bodies that are not JSON.
 
     A web page can make a browser send requests to this machine. It cannot choose the Host of a name that is not its

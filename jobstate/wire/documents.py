@@ -15,8 +15,8 @@ from jobstate.domain.job import Job
 from jobstate.domain.progress import TableProgress
 from jobstate.domain.stop_requests import StopResult
 from jobstate.ports.repository import WorkerInfo
-from jobstate.wire.instants import written
-from jobstate.wire.vocabulary import Dialect, spelled
+from jobstate.wire.states import Dialect, spelled
+from jobstate.wire.text import format_instant
 
 Document = dict[str, Any]
 
@@ -26,8 +26,8 @@ def job_document(job: Job, dialect: Dialect) -> Document:
     stop, failure = job.stop, job.failure
     return {
         "id": job.id,
-        "created_at": written(job.created_at),
-        "updated_at": written(job.updated_at),
+        "created_at": format_instant(job.created_at),
+        "updated_at": format_instant(job.updated_at),
         "node_id": job.worker_id or job.node_id,
         "status": spelled(job.state, dialect),
         "descriptor": job.descriptor,
@@ -38,18 +38,18 @@ def job_document(job: Job, dialect: Dialect) -> Document:
         "run_id": job.run_id,
         "labels": job.labels,
         "priority": job.priority,
-        "available_at": written(job.available_at),
+        "available_at": format_instant(job.available_at),
         "parallelism": job.parallelism,
         "attempt": job.attempt,
         "failures": job.failures,
         "max_attempts": job.max_attempts,
-        "started_at": written(job.started_at),
-        "finished_at": written(job.finished_at),
+        "started_at": format_instant(job.started_at),
+        "finished_at": format_instant(job.finished_at),
         "stop": None
         if stop is None
         else {
             "mode": stop.mode.value,
-            "deadline": written(stop.deadline),
+            "deadline": format_instant(stop.deadline),
             "reason": stop.reason,
             "outcome": None if stop.outcome is None else stop.outcome.value,
         },
@@ -94,7 +94,7 @@ def event_document(event: Event) -> Document:
         "id": event.id,
         "job_id": event.job_id,
         "seq": event.seq,
-        "created_at": written(event.at),
+        "created_at": format_instant(event.at),
         "node_id": event.node or "",
         "event_type": event.trigger,
         "from": None if event.from_state is None else event.from_state.value,
@@ -111,8 +111,8 @@ def worker_document(worker: WorkerInfo) -> Document:
     """A worker that said it is there."""
     return {
         "node_id": worker.node_id,
-        "heartbeat_at": written(validation.instant(worker.heartbeat_us)),
-        "started_at": written(validation.instant(worker.started_us)),
+        "heartbeat_at": format_instant(validation.instant(worker.heartbeat_us)),
+        "started_at": format_instant(validation.instant(worker.started_us)),
         "host": worker.host,
         "pid": worker.pid,
         "kinds": None if worker.kinds is None else list(worker.kinds),
@@ -129,7 +129,7 @@ def stop_document(result: StopResult, dialect: Dialect) -> Document:
         "changed": result.changed,
         "status": spelled(result.job.state, dialect),
         "state": result.job.state.value,
-        "expected_finish_time": written(result.expected_finish_time),
+        "expected_finish_time": format_instant(result.expected_finish_time),
     }
 
 

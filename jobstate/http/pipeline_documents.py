@@ -1,4 +1,4 @@
-"""The documents of metrics, logs, errors and output."""
+"""The documents of the pipeline dialect, as models: `/openapi.json` describes the answers with them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,160 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from jobstate.domain.checkpoints import Checkpoint
+from jobstate.domain.checkpoints import Checkpoint, CheckpointState
+from jobstate.domain.lifecycle import State
 from jobstate.domain.logs import LogLevel
 from jobstate.domain.metrics import OperatorKind
-from jobstate.http.pipeline.schemas import CountersView, Milliseconds
-from jobstate.http.schemas import Exact
+from jobstate.domain.operator_actions import Action
+from jobstate.domain.stop import StopMode, StopOutcome
+from jobstate.http.documents import Exact
+from jobstate.wire.states import Dialect, spelling
 
+Milliseconds = Annotated[int, Field(description="Milliseconds since 1970 UTC.")]
+_Word = Annotated[str, Field(json_schema_extra={"enum": sorted(set(spelling(Dialect.PIPELINE).values()))})]
 Latency = Annotated[float | None, Field(description="Milliseconds; null before any was reported.")]
 PerSecond = Annotated[float, Field(description="Records per second, over the last reports.")]
 Backpressure = Annotated[float, Field(ge=0, le=1, description="How much of the time it is held up.")]
 Percent = Annotated[float, Field(ge=0, le=100)]
+
+
+class ConfigurationView(Exact):
+    """What the job was submitted as."""
+
+    kind: str
+    descriptor: dict[str, Any]
+    parallelism: int
+    max_attempts: int
+
+
+class StopOfJobView(Exact):
+    """The stop that was asked for."""
+
+    mode: StopMode
+    deadline: Milliseconds | None
+    reason: str | None
+    outcome: StopOutcome | None
+
+
+class CountersView(Exact):
+    """What a job has counted: what its sources read and its sinks wrote; errors and warnings of all operators."""
+
+    records_in: int
+    records_out: int
+    bytes_in: int
+    bytes_out: int
+    errors: int
+    warnings: int
+
+
+class PipelineJobInList(Exact):
+    """A job without its metrics."""
+
+    id: str
+    pipeline_id: str | None
+    running_desired: bool
+    state: _Word
+    run_id: int | None
+    start_time: Milliseconds | None
+    finish_time: Milliseconds | None
+    tasks: int
+    failure_message: str | None
+    created_at: Milliseconds
+    lifecycle: State
+    allowed_actions: list[Action]
+    configuration: ConfigurationView
+    stop: StopOfJobView | None
+    restarted_from: str | None
+
+
+class PipelineJob(PipelineJobInList):
+    """A job: one run of a pipeline, where it belongs to one. `lifecycle` is its exact state."""
+
+    metrics: CountersView
+
+
+class PipelineJobs(Exact):
+    """Part of a list of jobs."""
+
+    data: list[PipelineJobInList]
+    has_more: bool
+
+
+class OperatorSummary(Exact):
+    """How much an operator keeps in a checkpoint, in bytes."""
+
+    operator_id: str
+    state_size: int
+
+
+class SubtaskView(Exact):
+    """How much a subtask keeps in a checkpoint, in bytes."""
+
+    subtask_index: int
+    state_size: int
+
+
+class OperatorView(Exact):
+    """How much an operator and each of its subtasks keep in a checkpoint, in bytes."""
+
+    operator_id: str
+    operator_name: str | None
+    state_size: int
+    subtask_states: list[SubtaskView]
+
+
+class _Checkpoint(Exact):
+    id: str
+    job_id: str
+    epoch: int
+    start_time: Milliseconds
+    finish_time: Milliseconds | None
+    state: CheckpointState
+    size_bytes: int
+
+
+class CheckpointSummary(_Checkpoint):
+    """A checkpoint."""
+
+    operator_states: list[OperatorSummary]
+
+
+class CheckpointView(_Checkpoint):
+    """A checkpoint, with where it is kept and why it failed."""
+
+    backend: str | None
+    location: str | None
+    operator_states: list[OperatorView]
+    failure: str | None
+
+
+class CheckpointList(Exact):
+    """Part of the checkpoints of a job, newest epoch first."""
+
+    data: list[CheckpointSummary]
+    has_more: bool
+
+
+class StopAnswer(Exact):
+    """What a request to stop came to; a job that had ended says when."""
+
+    message: str
+    expected_finish_time: Milliseconds | None
+
+
+class RestartAnswer(Exact):
+    """The job that goes on."""
+
+    message: str
+    new_job_id: str
+
+
+class RescaleAnswer(Exact):
+    """How many tasks the job has, and how many it is to have."""
+
+    message: str
+    tasks: int
+    parallelism: int
 
 
 class OperatorSummaryView(CountersView):

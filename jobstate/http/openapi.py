@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from jobstate import __version__
-from jobstate.http.schemas import Problem
+from jobstate.http.documents import Problem
 
 _ALWAYS: Final = (400, 401, 403, 413, 415, 500, 503)
 _FRAMEWORKS_OWN: Final = "422"

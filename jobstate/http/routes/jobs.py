@@ -1,4 +1,4 @@
-"""The routes of jobs: list, look, submit, stop, schedule, fail, delete, prune."""
+"""The routes of jobs in the Amp dialects: list, get, submit, stop, schedule, fail, delete, prune."""
 
 # Annotations are values here: the framework reads them, and some are made for the dialect.
 
@@ -8,14 +8,14 @@ from urllib.parse import unquote
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from jobstate.core.change_notifier import ChangeNotifier
 from jobstate.domain.errors import StoreUnavailable
 from jobstate.domain.job import Job
 from jobstate.domain.stop import StopMode
-from jobstate.http.describing import answers
+from jobstate.http.dependencies import ActingStore, Store, changes_of
+from jobstate.http.documents import JobRecord, ProgressRecord, Views
+from jobstate.http.openapi import answers
 from jobstate.http.parameters import (
     RECORD,
-    ActingStore,
     Age,
     Cursor,
     Flag,
@@ -28,39 +28,36 @@ from jobstate.http.parameters import (
     PruneWord,
     RequiredReason,
     StopSeconds,
-    Store,
     View,
     states_parameter,
 )
-from jobstate.http.schemas import JobRecord, ProgressRecord, Submission, Views
-from jobstate.wire import amp, labels, records
-from jobstate.wire.durations import age_in
-from jobstate.wire.vocabulary import Dialect, selected
+from jobstate.http.requests import Submission
+from jobstate.wire import documents, records
+from jobstate.wire.states import Dialect, selected
+from jobstate.wire.text import parse_age, parse_labels
 
-DELETION: Final = answers({204: None}, 400, 409, headers={"X-Deleted-Count": "1; 0 where it was absent."})
+DELETION: Final = answers({204: None}, 400, 409, headers={"X-Deleted-Count": "1; 0 where there was no such job."})
 
 
 def job_answer(job: Job, dialect: Dialect, view: str, status: int = 200) -> JSONResponse:
-    """A job, as its document or whole."""
-    return JSONResponse(records.job_record(job) if view == RECORD else amp.job_document(job, dialect), status)
+    """A job, as document or record."""
+    return JSONResponse(records.job_record(job) if view == RECORD else documents.job_document(job, dialect), status)
 
 
 def submitted_status(job: Job) -> int:
-    """200 where a live job stood in for the submission."""
+    """201; 200 when the answer is the live job that already holds the key."""
     return 200 if job.deduplicated else 201
 
 
 def deletion_answer(removed: bool) -> Response:
-    """What the deletion of one job is answered with."""
+    """The answer to the deletion of one job."""
     return Response(status_code=204, headers={"X-Deleted-Count": str(int(removed))})
 
 
 def add_job_routes(app: FastAPI, dialect: Dialect, views: Views) -> None:
     """Add the routes, with states as the dialect spells them."""
     a_job = views.job | JobRecord
-    states = Annotated[
-        str, states_parameter(dialect, "Words for states, with commas; case, `-` and `_` do not matter.")
-    ]
+    states = Annotated[str, states_parameter(dialect, "States, with commas; case, `-` and `_` are ignored.")]
 
     @app.get("/jobs", tags=["jobs"], responses=answers({200: views.page | views.record_page}, 400))
     def list_jobs(
@@ -82,16 +79,16 @@ def add_job_routes(app: FastAPI, dialect: Dialect, views: Views) -> None:
             kind=kind,
             node_id=node_id,
             pipeline_id=pipeline_id,
-            labels=None if label is None else labels.read("label", label),
+            labels=None if label is None else parse_labels("label", label),
         )
         if view == RECORD:
             found = [records.job_record(job) for job in page.jobs]
             return JSONResponse({"jobs": found, "next_cursor": page.next_cursor})
-        return JSONResponse(amp.page_document(page.jobs, page.next_cursor, dialect))
+        return JSONResponse(documents.page_document(page.jobs, page.next_cursor, dialect))
 
     @app.post("/jobs", tags=["jobs"], status_code=201, responses=answers({201: a_job, 200: a_job}, 400, 409, 413, 415))
     def submit_job(store: ActingStore, submission: Submission, view: View = "document") -> Response:
-        """Add a job to the queue. The live job that holds its key, if it is the same one, is answered with 200."""
+        """Submit a job. When a live job holds its key and is the same job, that one is the answer, with 200."""
         job = store.submit(**submission.arguments())
         answer = job_answer(job, dialect, view, submitted_status(job))
         answer.headers["Location"] = f"/jobs/{job.id}"
@@ -101,7 +98,7 @@ def add_job_routes(app: FastAPI, dialect: Dialect, views: Views) -> None:
         "/jobs",
         tags=["jobs"],
         status_code=204,
-        responses=answers({204: None}, 400, headers={"X-Deleted-Count": "How many were removed, or would be."}),
+        responses=answers({204: None}, 400, headers={"X-Deleted-Count": "How many jobs were removed, or would be."}),
     )
     def prune_jobs(
         request: Request,
@@ -110,20 +107,22 @@ def add_job_routes(app: FastAPI, dialect: Dialect, views: Views) -> None:
         older_than: Age = None,
         dry_run: Flag = False,
     ) -> Response:
-        """Remove all jobs that have ended, or those of one sort."""
-        age = None if older_than is None else age_in("older_than", older_than)
-        changes: ChangeNotifier = request.app.state.changes
+        """Delete jobs that have ended: all of them, or those in one state."""
+        age = None if older_than is None else parse_age("older_than", older_than)
+        changes = changes_of(request)
 
-        def unless_ended(done: int, total: int) -> None:
+        def unless_server_stops(done: int, total: int) -> None:
             if changes.ended and done < total:
-                raise StoreUnavailable(store.path, "the server is about to end; ask again, it goes on where it was")
+                raise StoreUnavailable(
+                    store.path, "the server is stopping; repeat the call, it continues where it stopped"
+                )
 
-        removed = store.prune(status, older_than=age, dry_run=dry_run, progress=unless_ended)
+        removed = store.prune(status, older_than=age, dry_run=dry_run, progress=unless_server_stops)
         return Response(status_code=204, headers={"X-Deleted-Count": str(removed)})
 
     @app.get("/jobs/{job_id}", tags=["jobs"], responses=answers({200: a_job}, 400, 404))
     def get_job(store: Store, job_id: JobId, view: View = "document") -> Response:
-        """Look at one job."""
+        """Get one job."""
         return job_answer(store.get(job_id), dialect, view)
 
     @app.delete(
@@ -133,34 +132,34 @@ def add_job_routes(app: FastAPI, dialect: Dialect, views: Views) -> None:
         responses=DELETION,
     )
     def delete_job(store: ActingStore, job_id: JobId) -> Response:
-        """Remove a job that has ended; one that is absent is no error."""
+        """Delete a job that has ended; a missing job is not an error."""
         return deletion_answer(store.delete(job_id))
 
     @app.get(
         "/jobs/{job_id}/progress", tags=["jobs"], responses=answers({200: views.progress | ProgressRecord}, 400, 404)
     )
     def get_progress(store: Store, job_id: JobId, view: View = "document") -> Response:
-        """See how far a job got, per table that it writes."""
+        """Get the progress of a job, by table."""
         if view == RECORD:
             return JSONResponse(records.progress_record(store.progress(job_id)))
         job = store.get(job_id)
-        return JSONResponse(amp.progress_document(job, store.progress(job), dialect))
+        return JSONResponse(documents.progress_document(job, store.progress(job), dialect))
 
     @app.put("/jobs/{job_id}/stop", tags=["jobs"], response_class=Response, responses=answers({200: None}, 400, 404))
     def stop_job(
         store: ActingStore,
         job_id: JobId,
-        mode: Annotated[StopMode, Query(description="How hard.")] = StopMode.CHECKPOINT,
+        mode: Annotated[StopMode, Query(description="How the worker stops.")] = StopMode.CHECKPOINT,
         timeout_seconds: StopSeconds = None,
         view: View = "document",
     ) -> Response:
-        """Ask a job to stop; the answer is empty. One that is stopping or has ended stays as it is."""
+        """Request a stop; the answer is empty. A job that is stopping or has ended does not change."""
         result = store.stop(job_id, mode=mode, timeout=timeout_seconds)
         return JSONResponse(records.stop_record(result)) if view == RECORD else Response()
 
     @app.put("/jobs/{job_id}/schedule", tags=["jobs"], responses=answers({200: a_job}, 400, 404, 409))
     def schedule_job(store: ActingStore, job_id: JobId, view: View = "document") -> Response:
-        """Let a held job into the queue."""
+        """Schedule a held job."""
         return job_answer(store.schedule(job_id), dialect, view)
 
     @app.put("/jobs/{job_id}/fail", tags=["jobs"], responses=answers({200: a_job}, 400, 404, 409))
@@ -170,5 +169,5 @@ def add_job_routes(app: FastAPI, dialect: Dialect, views: Views) -> None:
         reason: RequiredReason,
         view: View = "document",
     ) -> Response:
-        """Fail a job for good, and fence the worker that has it. The reason is required here."""
+        """Fail a job for good, and fence its worker. The reason is required."""
         return job_answer(store.fail(job_id, unquote(reason)), dialect, view)

@@ -8,8 +8,8 @@ from itertools import islice
 from typing import Final
 
 from jobstate.domain.errors import StoreError
-from jobstate.http.keeper import Keeper
-from jobstate.http.measuring import Meters, Observer
+from jobstate.http.metrics import Observer, ServerMetrics
+from jobstate.http.store_provider import StoreProvider
 from jobstate.ports.repository import Repository
 from jobstate.store.store import JobStore
 
@@ -20,19 +20,19 @@ _PATIENCE: Final = 2.0
 _log: Final = logging.getLogger(__name__)
 
 
-class Upkeep:
+class MaintenanceThread:
     """One thread, once a second. A store that is locked or away is tried again the next time."""
 
-    def __init__(self, keeper: Keeper, meters: Meters, every: float) -> None:
-        self._keeper = keeper
-        self._meters = meters
+    def __init__(self, provider: StoreProvider, metrics: ServerMetrics, every: float) -> None:
+        self._provider = provider
+        self._metrics = metrics
         self._every = every
-        self._observer = Observer(meters)
+        self._observer = Observer(metrics)
         self._observed: Repository | None = None
         self._cursor = 0
         self._ending = threading.Event()
         self._well = True
-        self._thread = threading.Thread(target=self._run, name="jobstate-upkeep", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="jobstate-maintenance", daemon=True)
 
     def start(self) -> None:
         """Begin."""
@@ -45,14 +45,14 @@ class Upkeep:
 
     def round(self) -> None:
         """Sweep once, and count what happened since the last round."""
-        store = self._keeper.store()
+        store = self._provider.store()
         if self._observed is not store.repository:  # the first one, or another file
             self._cursor, self._observed = store.newest_event(), store.repository
-            self._observer = Observer(self._meters)
+            self._observer = Observer(self._metrics)
         try:
             settled = store.acting("server").sweep()
-            self._meters.swept.inc(len(settled))
-            self._meters.sweeps.labels("done").inc()
+            self._metrics.swept.inc(len(settled))
+            self._metrics.sweeps.labels("done").inc()
         finally:  # a store that cannot be swept may be read
             self._count(store)
 
@@ -71,7 +71,7 @@ class Upkeep:
                 self.round()
             except Exception as error:  # noqa: BLE001  (it is logged, unless it is an ordinary one)
                 # Also a defect does not end this thread: jobs whose workers died are settled by it.
-                self._meters.sweeps.labels("failed").inc()
+                self._metrics.sweeps.labels("failed").inc()
                 if self._well:
                     unknown = None if isinstance(error, StoreError) else error
                     _log.exception(

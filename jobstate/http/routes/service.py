@@ -1,4 +1,4 @@
-"""The routes about the server and its workers: who works, health, metrics."""
+"""The routes about workers and the server itself: workers, health, metrics."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from jobstate import __version__
-from jobstate.http.describing import answers
-from jobstate.http.measuring import Meters
-from jobstate.http.parameters import NodeId, Store
-from jobstate.http.schemas import Health, WorkersView, WorkerView
-from jobstate.wire import amp
+from jobstate.http.dependencies import Store
+from jobstate.http.documents import Health, WorkersView, WorkerView
+from jobstate.http.metrics import ServerMetrics
+from jobstate.http.openapi import answers
+from jobstate.http.parameters import NodeId
+from jobstate.wire import documents
 
 
 def add_service_routes(app: FastAPI) -> None:
@@ -19,21 +20,21 @@ def add_service_routes(app: FastAPI) -> None:
 
     @app.get("/workers", tags=["service"], responses=answers({200: WorkersView}, 400))
     def list_workers(store: Store) -> Response:
-        """See who works."""
-        return JSONResponse({"workers": [amp.worker_document(worker) for worker in store.workers()]})
+        """List the workers."""
+        return JSONResponse({"workers": [documents.worker_document(worker) for worker in store.workers()]})
 
     @app.get("/workers/{node_id:path}", tags=["service"], responses=answers({200: WorkerView}, 400, 404))
     def get_worker(store: Store, node_id: NodeId) -> Response:
-        """See one worker."""
-        return JSONResponse(amp.worker_document(store.worker_info(node_id)))
+        """Get one worker."""
+        return JSONResponse(documents.worker_document(store.worker_info(node_id)))
 
     @app.get("/healthz", tags=["service"], responses=answers({200: Health}, 400))
     def get_health(store: Store) -> Response:
-        """Whether the server and its store answer. Needs no token."""
+        """Check that the server and its store answer. Needs no token."""
         return JSONResponse({"status": "ok", "version": __version__, "schema_version": store.schema_version})
 
     @app.get("/metrics", tags=["service"], response_class=PlainTextResponse, responses=answers({200: None}, 400))
     def get_metrics(request: Request) -> Response:
-        """What Prometheus scrapes."""
-        meters: Meters = request.app.state.meters
-        return Response(generate_latest(meters.registry), media_type=CONTENT_TYPE_LATEST)
+        """Get the metrics that Prometheus scrapes."""
+        metrics: ServerMetrics = request.app.state.metrics
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)

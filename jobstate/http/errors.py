@@ -97,7 +97,7 @@ def too_large() -> JSONResponse:
     return problem(413, *_OF_FRAMEWORK[413])
 
 
-def answer_problems(app: FastAPI) -> None:
+def add_error_handlers(app: FastAPI) -> None:
     """Have the application answer every error with our body."""
     app.add_exception_handler(JobStateError, _of_library)
     app.add_exception_handler(RequestValidationError, _of_validation)

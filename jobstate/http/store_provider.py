@@ -20,7 +20,7 @@ _log: Final = logging.getLogger(__name__)
 Identity = tuple[int, int]
 
 
-class Keeper:
+class StoreProvider:
     """Hands out the store for one call. A file that was taken away is missed at once, and opened again when it is back.
 
     Without this a server would go on writing into a file that no longer has a name.

@@ -6,14 +6,17 @@ is removed within a second of its end, that end may be missing.
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
+from http import HTTPStatus
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobstate.domain.event import Event
 from jobstate.domain.lifecycle import STOP_PENDING, TERMINAL, State, Trigger
-from jobstate.http.keeper import Keeper
+from jobstate.http.store_provider import StoreProvider
 from jobstate.store.store import JobStore
 from jobstate.telemetry.prometheus import SECONDS, JobsByState, is_lease_loss
 
@@ -23,12 +26,16 @@ _SHORT_WAIT: Final = 10_000
 """Microseconds; what waited longer may have been told to, so the job itself is asked since when it was due."""
 
 
-class Meters:
+_NO_ROUTE: Final = "none"
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class ServerMetrics:
     """The metrics of one server, in a registry of their own."""
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, provider: StoreProvider) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(JobsByState(lambda: keeper.store().counts()))
+        self.registry.register(JobsByState(lambda: provider.store().counts()))
         self.transitions = self._counter("transitions", "Changes of state.", "from_state", "to_state", "trigger")
         self.claim_latency = self._histogram("claim_latency_seconds", "From when a job was due to its claim.")
         self.stop_latency = self._histogram("stop_latency_seconds", "From the request to stop to the end of the job.")
@@ -48,8 +55,8 @@ class Meters:
 class Observer:
     """Reads the history as it grows, and counts."""
 
-    def __init__(self, meters: Meters) -> None:
-        self._meters = meters
+    def __init__(self, metrics: ServerMetrics) -> None:
+        self._metrics = metrics
         self._last: OrderedDict[int, int] = OrderedDict()
         self._stops: OrderedDict[int, int] = OrderedDict()
 
@@ -57,19 +64,19 @@ class Observer:
         """Count what this event says; they come in order, each once. When the store fails, nothing was counted."""
         if event.is_note:
             return
-        meters = self._meters
+        metrics = self._metrics
         waited = self._waited(store, event)
         came_from = "" if event.from_state is None else event.from_state.value
-        meters.transitions.labels(came_from, event.to_state.value, event.trigger).inc()
+        metrics.transitions.labels(came_from, event.to_state.value, event.trigger).inc()
         if event.trigger == Trigger.CLAIM:
-            meters.claim_latency.observe(waited)
+            metrics.claim_latency.observe(waited)
         elif event.trigger == Trigger.REQUEST_STOP:
             _remember(self._stops, event.job_id, event.at_us)
         elif event.to_state in TERMINAL and (event.job_id in self._stops or event.to_state is State.STOPPED):
-            meters.stop_latency.observe(waited)
+            metrics.stop_latency.observe(waited)
             self._stops.pop(event.job_id, None)
         if is_lease_loss(event):
-            meters.lease_losses.inc()
+            metrics.lease_losses.inc()
         _remember(self._last, event.job_id, event.at_us)
 
     def _waited(self, store: JobStore, event: Event) -> float:
@@ -103,3 +110,40 @@ def _remember(times: OrderedDict[int, int], job_id: int, at: int) -> None:
     times.move_to_end(job_id)
     if len(times) > _REMEMBERED:
         times.popitem(last=False)
+
+
+class RequestMetrics:
+    """Counts each request with its route and status, and measures how long its answer took to begin."""
+
+    def __init__(self, app: ASGIApp, metrics: ServerMetrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and watch its answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        answered = False
+
+        async def watched(message: Message) -> None:
+            nonlocal answered
+            if message["type"] == "http.response.start":
+                answered = True
+                self._count(scope, message["status"], time.perf_counter() - began)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception:
+            if not answered:  # the framework answers, outside of everything
+                self._count(scope, HTTPStatus.INTERNAL_SERVER_ERROR, time.perf_counter() - began)
+            raise
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        # Paths and methods are the sender's to choose; only those that we know become labels.
+        route = getattr(scope.get("route"), "path", _NO_ROUTE)
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.requests.labels(method, route, str(int(status))).inc()
+        self._metrics.request_seconds.labels(method, route).observe(seconds)

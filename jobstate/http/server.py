@@ -11,22 +11,40 @@ from functools import partial
 from types import FrameType
 from typing import Final
 
+import h11
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 import jobstate
 from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest
-from jobstate.http.application import create_app
-from jobstate.http.protocol import Protocol
+from jobstate.http.app import create_app
+from jobstate.http.errors import problem
 from jobstate.http.settings import DEFAULT_HOST, DEFAULT_PORT, Settings
-from jobstate.wire.vocabulary import Dialect
+from jobstate.wire.states import Dialect
 
 _PROFILES: Final = {dialect.value: dialect for dialect in (Dialect.DOCS, Dialect.SDK)}
 _GRACE: Final = 10
 """Seconds that requests under way have when the server ends."""
 _BACKLOG: Final = 128
 _LAST_PORT: Final = 65535
+
+
+class Protocol(H11Protocol):
+    """HTTP/1.1 as uvicorn has it, but for the words of its refusal."""
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer, and close: nobody knows where the next request would begin."""
+        answer = problem(400, "INVALID_REQUEST", "this is no valid HTTP/1.1 request")
+        headers = [*answer.raw_headers, (b"connection", b"close")]
+        for event in (
+            h11.Response(status_code=answer.status_code, headers=headers, reason=b"Bad Request"),
+            h11.Data(data=bytes(answer.body)),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
 
 class _Server(uvicorn.Server):
