@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 import jobstate
+from jobstate.cli.session import exit_code
 from jobstate.client import errors as client_errors
 from jobstate.domain.errors import JobStateError
 from jobstate.domain.lifecycle import LIFECYCLE, State, Trigger
 from jobstate.domain.state_machine import mermaid
 from jobstate.http import create_app
 from tests.architecture.documents import DOCUMENTS, ROOT
+from tests.unit.test_errors import FIELDS
 
 _EVERYWHERE: Final = {"400", "401", "403", "413", "415", "500", "503"}
 
@@ -38,12 +40,16 @@ def diagram() -> str:
 
 
 def error_table() -> str:
-    """Every error, what it says, and whether the same call may succeed later."""
-    lines = ["| error | meaning | repeat? |", "|---|---|---|"]
+    """Every error, what it says, whether the same call may succeed later, and how a command ends with it."""
+    lines = ["| error | meaning | retry? | exit code |", "|---|---|---|---|"]
     assert client_errors.ServerUnreachable in _below(JobStateError)  # a tree is as complete as what was imported
     for kind in sorted(_below(JobStateError), key=lambda kind: kind.__name__):
+        example = kind.__new__(kind)
+        vars(example).update(FIELDS.get(kind, {}))
         meaning = (kind.__doc__ or "").split("\n")[0]
-        lines.append(f"| `{kind.__name__}` | {meaning} | {'yes' if kind.retryable else 'no'} |")
+        lines.append(
+            f"| `{kind.__name__}` | {meaning} | {'yes' if example.retryable else 'no'} | {exit_code(example)} |"
+        )
     return "\n".join(lines) + "\n"
 
 
