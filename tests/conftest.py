@@ -35,6 +35,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Run a whole suite on two processes, where pytest-xdist is there and the command line does not say otherwise."""
     option = config.option
+    if hasattr(config, "workerinput"):  # one of those processes
+        return
     whole = config.args_source is not pytest.Config.ArgsSource.ARGS
     if whole and not option.collectonly and not option.usepdb and getattr(option, "numprocesses", 0) is None:
         option.numprocesses = WORKERS
