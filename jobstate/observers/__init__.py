@@ -1,1 +1,1 @@
-"""Telling others what happened to jobs, once it is committed."""
+"""Observers: called for each transition, claim, heartbeat, lost lease and sweep of this process, after the commit."""

@@ -1,7 +1,7 @@
-"""Taking turns: one thread at a time speaks, in the order in which the threads drew their numbers.
+"""An ordered delivery queue, built as a ticket lock: one thread delivers at a time, in the order of the tickets.
 
-A signal may raise an exception anywhere. Who is interrupted between drawing a number and coming with it is waited for a
-short while only; and who is interrupted while speaking has the floor no longer than the `_Floor` in its frame lives.
+A signal may raise an exception anywhere. So a ticket whose holder never comes is skipped after `TICKET_TIMEOUT`, and a
+thread that is interrupted while it delivers owns the queue no longer than the `_Owner` in its frame lives.
 """
 
 from __future__ import annotations
@@ -12,129 +12,130 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-PATIENCE: Final = 1.0
-"""Seconds to wait for one who drew a number and does not come."""
+TICKET_TIMEOUT: Final = 1.0
+"""Seconds to wait for the holder of the next ticket."""
 
-Speech = Callable[[], None]
+Deliver = Callable[[], None]
 
 
-class _Delivery:
-    """What the one who speaks has, and nobody else."""
+class _Owner:
+    """The thread that delivers now. Only that thread changes it."""
 
-    __slots__ = ("__weakref__", "caused", "number", "thread")
+    __slots__ = ("__weakref__", "nested", "thread", "ticket")
 
-    def __init__(self, number: int | None) -> None:
-        self.number = number
+    def __init__(self, ticket: int | None) -> None:
+        self.ticket = ticket
         self.thread = threading.get_ident()
-        self.caused: deque[tuple[int, Speech]] = deque()
-        """What the speaker has to say because of its own speech, with the numbers that it drew meanwhile."""
+        self.nested: deque[tuple[int, Deliver]] = deque()
+        """Deliveries that its own delivery caused, with their tickets."""
 
 
 class DeliveryQueue:
-    """Numbers are drawn under the write lock of a store, so that they follow its commits.
+    """Delivers in the order of the tickets.
 
-    Whoever drew one comes with it a few instructions later, or gives it up.
+    A store takes a ticket under its write lock, so tickets follow the commits. Its holder delivers a few instructions
+    later, or cancels.
     """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._drawn = 0
-        self._next = 0
-        self._given_up: set[int] = set()
+        self._next_ticket = 0
+        self._now_serving = 0
+        self._finished: set[int] = set()
+        """Tickets that were finished before their turn came."""
         self._waiting: set[int] = set()
-        self._held: Callable[[], _Delivery | None] | None = None
-        """A weak reference to the floor of the one who speaks."""
-        self._left: deque[Speech] = deque()
-        """What others left to be said by the speaker."""
+        self._owner: Callable[[], _Owner | None] | None = None
+        """A weak reference."""
+        self._unordered: deque[Deliver] = deque()
+        """Deliveries without a ticket that other threads left to the owner."""
 
-    def draw(self) -> int:
-        """The next number."""
+    def take_ticket(self) -> int:
+        """The next ticket."""
         with self._lock:
-            number = self._drawn
-            self._drawn += 1
-            return number
+            ticket = self._next_ticket
+            self._next_ticket += 1
+            return ticket
 
-    def give_up(self, number: int) -> None:
-        """Nobody comes with this number."""
+    def cancel(self, ticket: int) -> None:
+        """Let later tickets pass: nothing is delivered with this one."""
         with self._lock:
-            self._move_on_past(number)
+            self._finish(ticket)
 
-    def speak(self, number: int, speech: Speech) -> None:
-        """Wait for the turn of this number and speak; what this causes on the same thread is said afterwards."""
-        held = self._floor()
-        if held is not None and held.thread == threading.get_ident():
-            held.caused.append((number, speech))
+    def deliver(self, ticket: int, deliver: Deliver) -> None:
+        """Deliver in the turn of the ticket. A delivery that this causes on the same thread comes after it."""
+        owner = self._current_owner()
+        if owner is not None and owner.thread == threading.get_ident():
+            owner.nested.append((ticket, deliver))
             return
-        self._speak(_Delivery(number), speech)
+        self._deliver_all(_Owner(ticket), deliver)
 
-    def interject(self, speech: Speech) -> None:
-        """Speak without a number and without waiting: now, or whoever is speaking says it too."""
+    def deliver_unordered(self, deliver: Deliver) -> None:
+        """Deliver without a ticket and without waiting: now, or on the thread that delivers at this moment."""
         with self._lock:
-            if self._floor() is not None:
-                self._left.append(speech)
+            if self._current_owner() is not None:
+                self._unordered.append(deliver)
                 return
-            floor = _Delivery(None)
-            self._held = weakref.ref(floor)
-        self._speak(floor, speech)
+            owner = _Owner(None)
+            self._owner = weakref.ref(owner)
+        self._deliver_all(owner, deliver)
 
-    def _speak(self, floor: _Delivery, speech: Speech) -> None:
-        """Speak as soon as the floor is ours, then say what that caused, each in its turn."""
-        coming = floor.caused
+    def _deliver_all(self, owner: _Owner, deliver: Deliver) -> None:
+        """Deliver as soon as the queue is ours, then the deliveries that this caused, each in its turn."""
+        nested = owner.nested
         while True:
             try:
-                if floor.number is not None:
-                    self._wait(floor)
+                if owner.ticket is not None:
+                    self._acquire(owner)
                 while True:
-                    speech()
+                    deliver()
                     with self._lock:
-                        if not self._left:
-                            self._end(floor)
+                        if not self._unordered:
+                            self._release(owner)
                             break
-                        speech = self._left.popleft()
+                        deliver = self._unordered.popleft()
             except BaseException:
                 with self._lock:
-                    self._end(floor)
-                    for number, _ in coming:
-                        self._move_on_past(number)
+                    self._release(owner)
+                    for ticket, _ in nested:
+                        self._finish(ticket)
                 raise
-            if not coming:
+            if not nested:
                 return
-            number, speech = coming.popleft()
-            floor = _Delivery(number)
-            floor.caused = coming
+            ticket, deliver = nested.popleft()
+            owner = _Owner(ticket)
+            owner.nested = nested
 
-    def _floor(self) -> _Delivery | None:
-        """That of the one who speaks, where there is one."""
-        return None if self._held is None else self._held()
+    def _current_owner(self) -> _Owner | None:
+        return None if self._owner is None else self._owner()
 
-    def _wait(self, floor: _Delivery) -> None:
-        number = floor.number
-        assert number is not None
+    def _acquire(self, owner: _Owner) -> None:
+        ticket = owner.ticket
+        assert ticket is not None
         with self._lock:
-            self._waiting.add(number)
+            self._waiting.add(ticket)
             try:
-                while self._floor() is not None or number > self._next:
-                    somebody_is_missing = self._floor() is None
-                    if self._changed.wait(PATIENCE) or not somebody_is_missing:
+                while self._current_owner() is not None or ticket > self._now_serving:
+                    holder_is_missing = self._current_owner() is None
+                    if self._changed.wait(TICKET_TIMEOUT) or not holder_is_missing:
                         continue
-                    if self._floor() is None and number == min(self._waiting):
-                        self._next = max(self._next, number)
+                    if self._current_owner() is None and ticket == min(self._waiting):
+                        self._now_serving = max(self._now_serving, ticket)
             finally:
-                self._waiting.discard(number)
-            self._held = weakref.ref(floor)
+                self._waiting.discard(ticket)
+            self._owner = weakref.ref(owner)
 
-    def _end(self, floor: _Delivery) -> None:
-        """This floor is free, with the lock in hand."""
-        if self._floor() is floor:
-            self._held = None
-        if floor.number is not None:
-            self._move_on_past(floor.number)
+    def _release(self, owner: _Owner) -> None:
+        """Free the queue if it is this owner's; the caller holds the lock."""
+        if self._current_owner() is owner:
+            self._owner = None
+        if owner.ticket is not None:
+            self._finish(owner.ticket)
         self._changed.notify_all()
 
-    def _move_on_past(self, number: int) -> None:
-        self._given_up.add(number)
-        while self._next in self._given_up:
-            self._next += 1
-        self._given_up = {later for later in self._given_up if later > self._next}
+    def _finish(self, ticket: int) -> None:
+        self._finished.add(ticket)
+        while self._now_serving in self._finished:
+            self._now_serving += 1
+        self._finished = {later for later in self._finished if later > self._now_serving}
         self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""All observers of a store: told in turn, each guarded from the failures of the others."""
+"""Calls the observers of a store in order, and logs what they raise."""
 
 from __future__ import annotations
 
@@ -33,45 +33,45 @@ class Dispatcher:
         for place, observer in enumerate(self._observers):
             if not isinstance(observer, Observer):
                 raise InvalidRequest(f"observers[{place}]", f"must be an instance of Observer, not {observer!r}")
-        self._turns = DeliveryQueue()
+        self._queue = DeliveryQueue()
         self._closed = False
 
-    def draw(self) -> int:
-        """A number for `tell`, drawn under the write lock; for `give_up` when the commit fails."""
-        return self._turns.draw()
+    def take_ticket(self) -> int:
+        """A ticket for `deliver`, taken under the write lock; `cancel` it when the commit fails."""
+        return self._queue.take_ticket()
 
-    def give_up(self, number: int) -> None:
-        """Nothing is told with this number."""
-        self._turns.give_up(number)
+    def cancel(self, ticket: int) -> None:
+        """Let later tickets pass: nothing is delivered with this one."""
+        self._queue.cancel(ticket)
 
-    def tell(self, number: int, news: Sequence[Notice]) -> None:
-        """Tell what was committed, when the turn of the number has come. What observers cause is told afterwards."""
-        self._turns.speak(number, partial(self._deliver, news))
+    def deliver(self, ticket: int, notices: Sequence[Notice]) -> None:
+        """Call the observers for what was committed, in the turn of the ticket; what they cause comes after it."""
+        self._queue.deliver(ticket, partial(self._call_observers, notices))
 
-    def interject(self, news: Notice) -> None:
-        """Tell what has no place in that order, without waiting: another thread may do it."""
-        self._turns.interject(partial(self._deliver, [news]))
+    def deliver_unordered(self, notice: Notice) -> None:
+        """Call the observers for something outside the order of commits, without waiting; another thread may do it."""
+        self._queue.deliver_unordered(partial(self._call_observers, [notice]))
 
-    def within(self, job: Job) -> Within:
-        """What the observers want the block of a run to be within."""
-        return Within(self._observers, job)
+    def within(self, job: Job) -> ObserverBlock:
+        """The context managers of the observers for the block of a run."""
+        return ObserverBlock(self._observers, job)
 
     def close(self) -> None:
-        """Say that the store was closed; once."""
+        """Call `closed` of each observer, once."""
         if not self._closed:
             self._closed = True
-            self._turns.interject(self._close)
+            self._queue.deliver_unordered(self._call_closed)
 
-    def _deliver(self, news: Sequence[Notice]) -> None:
-        for one in news:
-            call = _CALLS[type(one)]
+    def _call_observers(self, notices: Sequence[Notice]) -> None:
+        for notice in notices:
+            call = _CALLS[type(notice)]
             for observer in self._observers:
                 try:
-                    getattr(observer, call)(one)
+                    getattr(observer, call)(notice)
                 except Exception:  # noqa: BLE001  (a stranger's; it must not harm the job, nor be hidden)
                     _log_failure(observer, call)
 
-    def _close(self) -> None:
+    def _call_closed(self) -> None:
         for observer in self._observers:
             try:
                 observer.closed()
@@ -79,8 +79,8 @@ class Dispatcher:
                 _log_failure(observer, "closed")
 
 
-class Within:
-    """The context managers of all observers around one block; entering and leaving it never fails."""
+class ObserverBlock:
+    """The context managers of all observers around the block of one run; entering and leaving never fails."""
 
     def __init__(self, observers: Sequence[Observer], job: Job) -> None:
         self._observers = observers

@@ -1,8 +1,8 @@
-"""What an observer is told: one call for each transition, claim, heartbeat, lost lease and sweep of this process.
+"""`Observer`, and what its methods receive.
 
-An observer is told of what was committed, in the order of the commits, once, by the process that did it. It is not told
-what a transaction undid, nor what was removed in the transaction that made it, which has no history; and not what
-another process did, which `JobStore.watch` has too.
+The process that commits a change calls its observers for it: once, in the order of the commits. There is no call for
+what a transaction undid, nor for a job that was removed by the transaction that submitted it, which leaves no history;
+and none for changes of other processes, which `JobStore.watch` has too.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from jobstate.domain.job_row import Lease
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A job came to another state, or was submitted (`event.from_state` is None then).
+    """A job changed its state, or was submitted (then `event.from_state` is None).
 
     Attributes:
-        event: The entry of the history: from, to, trigger, actor, reason, node, attempt, token, when, and details.
-        job: The job as the transaction left it, which may have taken it further than this entry.
+        event: The entry of the history: from, to, trigger, actor, reason, node, attempt, token, time, and details.
+        job: The job at the end of the transaction, which may have changed it again after this entry.
     """
 
     event: Event
@@ -30,11 +30,11 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A worker of this process took the lease on a job. The transition to Running is told just before.
+    """A worker of this process took the lease on a job. `transition` to Running is called just before.
 
     Attributes:
         event: The entry of the history; `token` is that of the lease, `node` the worker.
-        job: The job as the transaction left it.
+        job: The job at the end of the transaction.
     """
 
     event: Event
@@ -43,13 +43,13 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """A worker said that it lives, and prolonged the leases that it still holds.
+    """A worker reported that it is alive, and renewed the leases that it still holds.
 
     Attributes:
         node_id: The worker.
-        leases: Those that were prolonged; one that is idle has none.
+        leases: The renewed leases; empty for an idle worker.
         at_us: When, in microseconds since 1970 UTC.
-        until_us: When they run out now, likewise.
+        until_us: When the leases expire now, likewise.
     """
 
     node_id: str
@@ -60,11 +60,11 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class LeaseLoss:
-    """A run found that its lease is gone; whatever it still does is for nothing. Told once a run.
+    """A run noticed that its lease is lost; nothing that it does from here on is kept. Once per run.
 
     Attributes:
         job: The job as the run claimed it, with `attempt`, `lease_token` and `worker_id`.
-        at_us: When it was noticed, in microseconds since 1970 UTC.
+        at_us: When the run noticed, in microseconds since 1970 UTC.
     """
 
     job: Job
@@ -73,11 +73,11 @@ class LeaseLoss:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Overdue jobs were settled: lost leases, passed deadlines, stops that wait for nobody.
+    """Overdue jobs were settled: expired leases, passed stop deadlines, stops of jobs without a worker.
 
     Attributes:
-        actor: Who did it, as the history has it: `sweep:` and a name.
-        job_ids: The jobs that were settled, each once; none, where `JobStore.sweep` found nothing overdue.
+        actor: The actor in the history: `sweep:` and a name.
+        job_ids: The settled jobs, each once; empty when `JobStore.sweep` found nothing overdue.
     """
 
     actor: str
@@ -85,36 +85,36 @@ class Sweep:
 
 
 class Observer:
-    """Override what you want to be told, and give an instance to `jobstate.open(…, observers=[…])`.
+    """Override the methods that you need, and pass an instance to `jobstate.open(…, observers=[…])`.
 
-    The calls come after the commit, one at a time, before the call that caused them returns, on the thread that made
-    it: those of handlers and the one that heartbeats among them. So they should be quick. In a transaction of the
-    caller's own they come when the caller commits. What an observer raises is logged on `jobstate.observers`, and
-    harms neither the job nor other observers. It may call the store, and what it changes there is told afterwards;
-    but it must not wait for another thread that changes the store, which in turn waits for it.
+    A method is called after the commit and before the call that committed returns, on the same thread; that may be the
+    thread of a handler or of the heartbeats. One thread calls at a time, so be quick. In a transaction of the caller's
+    own the calls come when the caller commits. An exception of an observer is logged on `jobstate.observers`, and
+    harms neither the job nor other observers. An observer may change the store; the calls for that come afterwards.
+    But it must not wait for another thread that changes the store, because that thread waits for this observer.
     """
 
     def transition(self, transition: Transition) -> None:
-        """A job was submitted, or came to another state. Notes, which change no state, are not told."""
+        """A job was submitted, or changed its state. Notes in the history change no state and cause no call."""
 
     def claimed(self, claim: Claim) -> None:
-        """A run begins."""
+        """A run began."""
 
     def heartbeat(self, heartbeat: Heartbeat) -> None:
-        """A worker prolonged its leases. Told also where only a savepoint of the caller's own undid that."""
+        """A worker renewed its leases. Called also when a savepoint of the caller's own undid just that."""
 
     def lease_lost(self, loss: LeaseLoss) -> None:
-        """A run of this process found that its lease is gone, by a heartbeat or because a write was refused."""
+        """A run of this process lost its lease: a heartbeat noticed, or a write was refused."""
 
     def swept(self, sweep: Sweep) -> None:
-        """A sweep, also one on the way of a claim, a heartbeat or another call that met overdue jobs."""
+        """Overdue jobs were settled by a sweep, or by a claim, a heartbeat or another call that found them."""
 
     def within(self, job: Job) -> AbstractContextManager[object]:
-        """What the block of a run, `with run:`, is to be within; entered and left on the thread of its handler.
+        """A context manager around the block of a run, `with run:`; entered and left on the thread of its handler.
 
-        Unlike the other calls, those of several threads may come at once. What `__exit__` returns is not used.
+        Unlike the other methods, several threads may call this one at once. The result of `__exit__` is ignored.
         """
         return nullcontext()
 
     def closed(self) -> None:
-        """The store was closed: nothing more will be told."""
+        """The store was closed; no more calls come."""

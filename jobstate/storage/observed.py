@@ -82,9 +82,9 @@ class ObservedEngine(Engine):
         if begun is not None:
             begun.further.append(news)
         elif self.connection().in_transaction:
-            self.database.after_commit(partial(self.dispatcher.interject, news))
+            self.database.after_commit(partial(self.dispatcher.deliver_unordered, news))
         else:
-            self.dispatcher.interject(news)
+            self.dispatcher.deliver_unordered(news)
 
     def count(self, sql: str, values: object = ()) -> int:
         return self._written(sql, values, lambda cursor: cursor.rowcount)
@@ -123,7 +123,7 @@ class ObservedTransaction(Transaction):
             if self._outermost:
                 self._engine.observed.outermost = None
         if self._to_tell is not None:
-            self._engine.dispatcher.tell(*self._to_tell)
+            self._engine.dispatcher.deliver(*self._to_tell)
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         super()._begin(connection)
@@ -154,13 +154,13 @@ class ObservedTransaction(Transaction):
         if not news:
             super()._commit()
             return
-        number = dispatcher.draw()
+        ticket = dispatcher.take_ticket()
         try:
             super()._commit()
         except BaseException:
-            dispatcher.give_up(number)
+            dispatcher.cancel(ticket)
             raise
-        self._to_tell = (number, news)
+        self._to_tell = (ticket, news)
 
     def _undo(self) -> None:
         if self._undo_to is not None:
@@ -183,7 +183,7 @@ class ObservedTransaction(Transaction):
             return
         news = [*_told([row for row in rows if row[:width] in standing], width), *self.further]
         if news:
-            self._engine.dispatcher.tell(self._engine.dispatcher.draw(), news)
+            self._engine.dispatcher.deliver(self._engine.dispatcher.take_ticket(), news)
 
 
 class ObservedLeases(SqlLeases):

@@ -28,7 +28,7 @@ class Upkeep(StorePart):
         validation.integer("limit", limit, 1, 100_000)
         settled = self._settle(limit, actor)
         if not settled and self._context.dispatcher is not None:
-            self._context.dispatcher.interject(Sweep(f"{SWEEPER}{self._acting(actor, None).name}", ()))
+            self._context.dispatcher.deliver_unordered(Sweep(f"{SWEEPER}{self._acting(actor, None).name}", ()))
         return [Job(row) for row in settled]
 
     def audit(self, *, progress: Callable[[int, int], None] | None = None) -> AuditReport:

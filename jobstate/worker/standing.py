@@ -206,7 +206,7 @@ class Standing(Checkpointing):
         finally:
             self._writing.release()
         if self._context.dispatcher is not None:
-            self._context.dispatcher.interject(LeaseLoss(self.job, self._context.clock.now()))
+            self._context.dispatcher.deliver_unordered(LeaseLoss(self.job, self._context.clock.now()))
         return True
 
     def _warn(self, message: str, *said: object, exc_info: BaseException | None = None) -> None:
