@@ -20,11 +20,11 @@ def measure(*, quick: bool) -> None:
         store.submit_many({"kind": "extract"} for _ in range(leases))
         runs = store.claim("w", limit=leases)
         repository = store.repository
-        settling = ExpiryPolicy(Actor("sweep:w"), chance)
+        expiry = ExpiryPolicy(Actor("sweep:w"), chance)
 
         def together() -> None:
             now = jobstate.SystemClock().now()
-            repository.leases.renew([run.lease for run in runs], 30_000_000, now, settling)
+            repository.leases.renew([run.lease for run in runs], 30_000_000, now, expiry)
 
         def one_by_one() -> None:
             for run in runs:

@@ -94,7 +94,7 @@ class Call(asyncio.Future[T]):
             return False
         if self._undecided.acquire(blocking=False):
             return super().cancel(msg)
-        self._hurry.ask()
+        self._hurry.cancel()
         return False
 
     def make(self) -> None:

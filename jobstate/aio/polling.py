@@ -9,8 +9,8 @@ from typing import Final
 
 from jobstate.aio.thread_pools import ThreadPools, running_loop
 from jobstate.core.change_notifier import ChangeNotifier
-from jobstate.core.context import Context, PollInterval
-from jobstate.core.watch import Idle, is_due
+from jobstate.core.context import Context
+from jobstate.core.watch import Idle, PollInterval, is_due
 from jobstate.domain.errors import InvalidRequest
 from jobstate.system import SystemClock
 
@@ -49,7 +49,7 @@ class Waiter:
     async def mark(self) -> Mark:
         """To be taken before a look, so that no change falls in between."""
         if isinstance(self._context.clock, SystemClock):
-            return self.changes.mark()
+            return self.changes.next_change()
         return await self._pools.turn(self._context.repository.version)
 
     async def rest(self, mark: Mark, rest: Idle) -> None:
@@ -58,7 +58,7 @@ class Waiter:
             await self._turn(mark, rest)
             return
         while (left := self._left(rest)) > 0:
-            if await self.changes.after(mark, min(left, _AT_MOST)):
+            if await self.changes.wait(mark, min(left, _AT_MOST)):
                 return
 
     def wake(self) -> None:
@@ -69,7 +69,7 @@ class Waiter:
     def end(self) -> None:
         """Let everybody look anew for the last time, and wait for the thread."""
         if self._changes is not None:
-            self._changes.end()
+            self._changes.stop()
             self._changes.join()
 
     async def _turn(self, seen: int, rest: Idle) -> None:

@@ -158,9 +158,9 @@ class AsyncJobStore(StoreFace):
     claim = _claiming(JobStore.claim)
     worker = _working(JobStore.worker)
 
-    wait = _waiting(JobStore.wait, JobStore._waiting)
-    watch = _streaming(JobStore.watch, JobStore._watching, lambda lanes: lanes.look)
-    follow_logs = _streaming(JobStore.follow_logs, JobStore._following_logs, lambda lanes: lanes.change)
+    wait = _waiting(JobStore.wait, JobStore._wait_steps)
+    watch = _streaming(JobStore.watch, JobStore._watch_steps, lambda lanes: lanes.look)
+    follow_logs = _streaming(JobStore.follow_logs, JobStore._log_steps, lambda lanes: lanes.change)
 
     sweep = changing(JobStore.sweep)
     audit = looking(giving_up(JobStore.audit))

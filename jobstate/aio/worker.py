@@ -129,14 +129,14 @@ class AsyncWorker(AsyncProxy[Worker]):
         """Claim some runs; wait for the first. Empty when the worker shall end; an idle one is not `busy`."""
         changes = self._rests.changes
         while not self.sync._ending:
-            mark = changes.mark()
+            change = changes.next_change()
             attempt = await self._pools.change(partial(shift.attempt, kinds, limit()), undo=_return)
             if attempt.runs or (attempt.idle and self.sync._until_idle and not busy()):
                 return attempt.runs
             if attempt.seen is None:
                 await asyncio.sleep(BUSY_PAUSE)
             else:
-                await changes.after(mark, LOOK_AGAIN)
+                await changes.wait(change, LOOK_AGAIN)
         return []
 
     async def _serve(

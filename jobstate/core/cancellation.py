@@ -1,4 +1,7 @@
-"""How long a thread waits for other writers: shorter, once nobody waits for its answer any more."""
+"""A token that another thread cancels, so that the calls under it stop waiting for other writers.
+
+`jobstate.aio` cancels it when the task that awaits a call is cancelled; the storage asks before it waits once more.
+"""
 
 from __future__ import annotations
 
@@ -6,35 +9,35 @@ import threading
 from types import TracebackType
 
 
-class _Thread(threading.local):
-    hurry: CancelToken | None = None
+class _Current(threading.local):
+    token: CancelToken | None = None
 
 
-_thread = _Thread()
+_current = _Current()
 
 
 class CancelToken:
-    """A block of calls on one thread, which other threads may ask to wait for nobody."""
+    """Covers the calls that one thread makes in its `with` block."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.cancelled = False
         self._outer: CancelToken | None = None
 
-    def ask(self) -> None:
-        """What the block still has to wait for is given up, with the error that comes of waiting too long."""
-        self.asked = True
+    def cancel(self) -> None:
+        """Let the calls wait no longer: each raises the error of a wait that took too long."""
+        self.cancelled = True
 
     def __enter__(self) -> CancelToken:
-        self._outer, _thread.hurry = _thread.hurry, self
+        self._outer, _current.token = _current.token, self
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _thread.hurry = self._outer
+        _current.token = self._outer
 
 
 def is_cancelled() -> bool:
-    """Whether the calling thread should wait for nobody."""
-    hurry = _thread.hurry
-    return hurry is not None and hurry.asked
+    """Whether the token of the calling thread was cancelled."""
+    token = _current.token
+    return token is not None and token.cancelled

@@ -1,4 +1,4 @@
-"""Tasks that wait for a change: one thread looks at the change counter of the store and wakes all of them."""
+"""`ChangeNotifier`: one thread polls the change counter of a store and wakes all tasks that wait for a change."""
 
 from __future__ import annotations
 
@@ -10,115 +10,115 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from jobstate.core.context import PollInterval
+from jobstate.core.watch import PollInterval
 from jobstate.domain.errors import StoreError
 from jobstate.ports.repository import Repository
 from jobstate.system import chance
 
-_STORE_AWAY: Final = 1.0
-"""Seconds between two looks while the store cannot be read."""
-_REST: Final = 0.0005
-"""Seconds that each of those who wait adds to the time between two looks of each: all of them together look some two
-thousand times a second at most, however fast the store changes."""
+_RETRY: Final = 1.0
+"""Seconds between two polls while the store cannot be read."""
+_SPREAD: Final = 0.0005
+"""Seconds that each waiting task adds to the mean delay of all after a change: together they read the store some two
+thousand times a second at most, however fast it changes."""
 _log: Final = logging.getLogger(__name__)
 
 
 class ChangeNotifier:
-    """Tells the tasks that wait when the store changed, or that they should wait no longer.
+    """Wakes waiting tasks when the store changed, or when the notifier is stopping.
 
-    Nobody looks while nobody waits.
+    It does not poll while no task waits.
 
     Args:
-        current: The store as it is now.
+        current: Returns the store, which may be another one after its file was replaced.
     """
 
     def __init__(self, current: Callable[[], Repository]) -> None:
         self._current = current
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._next = asyncio.Event()
+        self._change = asyncio.Event()
         self._waiting = 0
-        self._wanted: queue.SimpleQueue[None] = queue.SimpleQueue()
-        """Something in it ends a pause. A signal handler may put it there."""
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="jobstate-changes", daemon=True)
+        self._wake_up: queue.SimpleQueue[None] = queue.SimpleQueue()
+        """An item ends a pause of the thread. A signal handler may put one."""
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._poll, name="jobstate-changes", daemon=True)
 
     @property
-    def ended(self) -> bool:
-        """Whether those who wait are about to be sent away, so that nobody should wait any longer."""
-        return self._ending.is_set()
+    def stopping(self) -> bool:
+        """Whether `stop` was called; a task should wait no longer then."""
+        return self._stopping.is_set()
 
     def start(self) -> None:
-        """Begin to look; called on the event loop that the tasks run on."""
+        """Start the thread; called on the event loop of the waiting tasks."""
         self._loop = asyncio.get_running_loop()
         self._thread.start()
 
-    def end(self) -> None:
-        """Wake everybody for the last time. May be called from any thread, more than once, and by a signal handler."""
-        if not self._ending.is_set():  # a second signal may come while the first one sets it
-            self._ending.set()
-        self._wanted.put(None)
+    def stop(self) -> None:
+        """Wake all tasks for the last time. May be called from any thread, more than once, and by a signal handler."""
+        if not self._stopping.is_set():  # a second signal may come while the first one sets it
+            self._stopping.set()
+        self._wake_up.put(None)
         self.wake()
 
     def join(self) -> None:
-        """Wait until nobody looks any more."""
+        """Wait until the thread has ended."""
         self._thread.join()
 
     def wake(self) -> None:
-        """Let everybody look anew, as if the store had changed. May be called from any thread."""
+        """Wake all tasks as if the store had changed. May be called from any thread."""
         if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits on it
-                self._loop.call_soon_threadsafe(self._turn)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: no task waits
+                self._loop.call_soon_threadsafe(self._notify)
 
-    def mark(self) -> asyncio.Event:
-        """What `after` waits for; to be taken before the store is read, so that no change falls in between."""
-        return self._next
+    def next_change(self) -> asyncio.Event:
+        """What `wait` waits for. Take it before you read the store, so that no change falls in between."""
+        return self._change
 
-    async def after(self, mark: asyncio.Event, seconds: float) -> bool:
-        """Wait for a change since the mark was taken, at most so long; where many wait, not all look at once.
+    async def wait(self, change: asyncio.Event, timeout: float) -> bool:
+        """Wait for the change, at most `timeout` seconds. Many tasks wake spread over time, not all at once.
 
         Returns:
-            Whether there was one.
+            Whether the store changed.
         """
         self._waiting += 1
         if self._waiting == 1:
-            self._wanted.put(None)
+            self._wake_up.put(None)
         try:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await mark.wait()
-                    await asyncio.sleep(self._waiting * _REST * 2 * chance())
+                async with asyncio.timeout(timeout):
+                    await change.wait()
+                    await asyncio.sleep(self._waiting * _SPREAD * 2 * chance())
         finally:
             self._waiting -= 1
-        return mark.is_set()
+        return change.is_set()
 
-    def _turn(self) -> None:
-        over, self._next = self._next, asyncio.Event()
-        over.set()
+    def _notify(self) -> None:
+        change, self._change = self._change, asyncio.Event()
+        change.set()
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         pauses = PollInterval()
         seen: tuple[Repository, int] | None = None
-        well = True
-        while not self._ending.is_set():
+        readable = True
+        while not self._stopping.is_set():
             if not self._waiting:
-                self._wanted.get()
+                self._wake_up.get()
                 continue
             try:
                 repository = self._current()
-                version = (repository, repository.version())  # a file that was replaced counts from anew
-            except Exception as error:  # noqa: BLE001  (it is logged, unless it is an ordinary one)
-                # Those who wait find out by themselves, and say so. Whatever it is, they wait for this thread.
-                if well and not isinstance(error, StoreError):
-                    _log.exception("the store cannot be watched; it is tried again every second")
-                well = False
-                self._ending.wait(_STORE_AWAY)
+                version = (repository, repository.version())  # a replaced file counts from the beginning again
+            except Exception as error:  # noqa: BLE001  (logged, unless it is an error of the store)
+                # Waiting tasks read the store themselves and raise its error; they all depend on this thread.
+                if readable and not isinstance(error, StoreError):
+                    _log.exception("the store cannot be polled for changes; trying again every second")
+                readable = False
+                self._stopping.wait(_RETRY)
                 continue
-            well = True
+            readable = True
             if version != seen:
                 seen = version
-                pauses.restart()
+                pauses.reset()
                 self.wake()
             with contextlib.suppress(queue.Empty):
-                self._wanted.get(timeout=pauses.next())
+                self._wake_up.get(timeout=pauses.next())
         if seen is not None:
             seen[0].close_thread()

@@ -1,4 +1,4 @@
-"""What a store's methods and its workers share: the repository, the clock, chance, and who acts."""
+"""`Context`: what a store passes to its workers and runs."""
 
 from __future__ import annotations
 
@@ -20,85 +20,62 @@ if TYPE_CHECKING:
     from jobstate.observers.dispatcher import Dispatcher
 
 DEFAULT_LEASE: Final = 30.0
-SHORTEST_PAUSE: Final = 0.004
-LONGEST_PAUSE: Final = 0.04
-_GROWTH: Final = 1.1
 _TOLERATED_JUMP: Final = 2.0
 _TOLERATED_DRIFT: Final = 0.001
 
 
-class PollInterval:
-    """Seconds between two looks at the change counter of a store.
-
-    Short while things happen, so that the next one is noticed in milliseconds; longer when they do not, so that an
-    idle process stays under 1 % of a core.
-    """
-
-    def __init__(self) -> None:
-        self._next = SHORTEST_PAUSE
-
-    def next(self) -> float:
-        """How long to pause now."""
-        pause = self._next
-        self._next = min(LONGEST_PAUSE, pause * _GROWTH)
-        return pause
-
-    def restart(self) -> None:
-        """Something happened."""
-        self._next = SHORTEST_PAUSE
-
-
 class JumpGuard:
-    """Remembers both clocks from one settling to the next, to notice a jump."""
+    """Compares both clocks from one call to the next, to notice that the wall clock jumped forward."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._watch = ClockWatch(clock.now(), clock.monotonic())
 
     def in_grace(self, lease: float) -> bool:
-        """Whether the clock jumped forward less than one lease ago."""
+        """Whether the clock jumped forward less than one lease (seconds) ago."""
         monotonic = self._clock.monotonic()
         tolerated = _TOLERATED_JUMP + _TOLERATED_DRIFT * (monotonic - self._watch.monotonic)
         self._watch = self._watch.observed(self._clock.now(), monotonic, tolerated, lease)
         return self._watch.in_grace
 
 
-class _HowToSettle(Protocol):
-    def __call__(self, who: str, lease: float = DEFAULT_LEASE, limit: int = 100) -> ExpiryPolicy: ...
+class _MakeExpiryPolicy(Protocol):
+    def __call__(self, name: str, lease: float = DEFAULT_LEASE, limit: int = 100) -> ExpiryPolicy: ...
 
 
-class Tentative(Protocol):
-    """A run that was claimed inside a transaction which may yet be undone."""
+class TentativeRun(Protocol):
+    """A run that was claimed inside a transaction which may still be undone."""
 
     def claim_undone(self) -> None:
-        """It was: the lease is lost."""
+        """Treat the lease as lost: the transaction was undone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Passed from the store to its workers and runs."""
+    """Everything that a store shares with its workers and runs."""
 
     repository: Repository
     clock: Clock
     chance: Callable[[], float]
-    rest: Callable[[float], None]
-    """Really sleep, also where the clock is turned by hand: for threads that wait for others."""
+    real_sleep: Callable[[float], None]
+    """Sleep by the clock of the machine, for threads that wait for others; a `ManualClock` does not shorten it."""
     descriptor_limit: int
     keep_checkpoints: int = KEEP_CHECKPOINTS
     bounds: Bounds = DEFAULT_BOUNDS
-    """How much of what jobs say is kept."""
+    """How much of the logs, errors and output of a job is kept."""
     dispatcher: Dispatcher | None = None
-    """Who is told what happens; None: nobody."""
-    tentative: WeakValueDictionary[Lease, Tentative] = field(default_factory=WeakValueDictionary)
-    """The runs claimed inside transactions: where a lease is given out once more, the claim before was undone."""
-    jumps: JumpGuard = field(init=False)
+    """Calls the observers; None without any."""
+    tentative_runs: WeakValueDictionary[Lease, TentativeRun] = field(default_factory=WeakValueDictionary)
+    """Runs claimed inside transactions. When the same lease is claimed again, the first claim was undone."""
+    jump_guard: JumpGuard = field(init=False)
 
-    settling: _HowToSettle = field(init=False)
-    """How someone settles what is overdue; remembered, because every claim says it."""
+    expiry_policy: _MakeExpiryPolicy = field(init=False)
+    """The policy of a sweeper of that name, for leases of that length; cached, because every claim asks for it."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "jumps", JumpGuard(self.clock))
-        object.__setattr__(self, "settling", lru_cache(maxsize=64)(self._settling))
+        object.__setattr__(self, "jump_guard", JumpGuard(self.clock))
+        object.__setattr__(self, "expiry_policy", lru_cache(maxsize=64)(self._make_expiry_policy))
 
-    def _settling(self, who: str, lease: float = DEFAULT_LEASE, limit: int = 100) -> ExpiryPolicy:
-        return ExpiryPolicy(Actor(f"{SWEEPER}{who}"), self.chance, limit, partial(self.jumps.in_grace, lease))
+    def _make_expiry_policy(self, name: str, lease: float = DEFAULT_LEASE, limit: int = 100) -> ExpiryPolicy:
+        actor = Actor(f"{SWEEPER}{name}")
+        return ExpiryPolicy(actor, self.chance, limit, partial(self.jump_guard.in_grace, lease))

@@ -1,7 +1,7 @@
-"""Waiting for a job, and watching what happens: both look at the change counter of the store, not at the jobs.
+"""The steps of `wait`, `watch` and `follow_logs`: each reads the store, or yields `Idle` when there is nothing new.
 
-What is looked at is one thing, how the time between two looks passes another: here it is slept, in `jobstate.aio` it is
-awaited. So each of them is a series of steps, which are looks at the store, with a `Rest` wherever nothing was found.
+A step does not wait. `run_steps` sleeps between the steps, `jobstate.aio` awaits; both poll the change counter of the
+store, not the jobs.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple, TypeVar
 
-from jobstate.core.context import Context, PollInterval
+from jobstate.core.context import Context
 from jobstate.domain import leases
 from jobstate.domain.errors import JobNotFound, WaitTimeout
 from jobstate.domain.event import Actor, Event
@@ -19,41 +19,65 @@ from jobstate.domain.lifecycle import State
 from jobstate.domain.logs import LogEntry, LogFilter
 from jobstate.ports.queries import LogRange
 
+SHORTEST_PAUSE: Final = 0.004
+LONGEST_PAUSE: Final = 0.04
+_GROWTH: Final = 1.1
 _WATCH_BATCH: Final = 500
 _SETTLE_BATCH: Final = 1000
 
 T = TypeVar("T")
 
 
+class PollInterval:
+    """Seconds between two polls of the change counter of a store.
+
+    Short after a change, so that the next one is noticed within milliseconds; then longer, so that an idle process
+    stays under 1 % of a core.
+    """
+
+    def __init__(self) -> None:
+        self._next = SHORTEST_PAUSE
+
+    def next(self) -> float:
+        """How long to pause now."""
+        pause = self._next
+        self._next = min(LONGEST_PAUSE, pause * _GROWTH)
+        return pause
+
+    def reset(self) -> None:
+        """Poll often again, after a change."""
+        self._next = SHORTEST_PAUSE
+
+
 class Idle(NamedTuple):
-    """Nothing more is to be found until the store changes, this job is overdue, or the time has come to give up."""
+    """Nothing new until the store changes, this job is overdue, or the timeout is reached."""
 
     job: JobRow | None
     give_up: float | None
-    """By the monotonic clock of the store; None: never."""
+    """When the timeout is reached, by the monotonic clock of the store; None: never."""
 
 
-def follow(context: Context, steps: Iterator[Sequence[T] | Idle]) -> Iterator[T]:
-    """All that the steps find, one after the other."""
+def run_steps(context: Context, steps: Iterator[Sequence[T] | Idle]) -> Iterator[T]:
+    """Everything that the steps find, one by one; sleeps while they are idle."""
     while True:
-        seen = context.repository.version()  # before the look, so that no change falls in between
+        version = context.repository.version()  # read before the step, so that no change falls in between
         found = next(steps, None)
         if found is None:
             return
         if isinstance(found, Idle):
-            _rest(context, found, seen)
+            _sleep_while(context, found, version)
         else:
             yield from found
 
 
-def is_due(rest: Idle, clock_now: int, monotonic: float) -> bool:
-    """Whether to look again, though the store did not change."""
-    if rest.give_up is not None and monotonic >= rest.give_up:
+def is_due(idle: Idle, now: int, monotonic: float) -> bool:
+    """Whether the next step is due although the store did not change."""
+    if idle.give_up is not None and monotonic >= idle.give_up:
         return True
-    return rest.job is not None and leases.is_overdue(rest.job, clock_now)
+    return idle.job is not None and leases.is_overdue(idle.job, now)
 
 
-def waiting(
+def wait_steps(
     context: Context, job_id: int, wanted: frozenset[State], timeout: float | None, by: Actor
 ) -> Iterator[Sequence[Job] | Idle]:
     """The job, once it is in one of the wanted states; see `JobStore.wait`."""
@@ -66,7 +90,7 @@ def waiting(
         if job.state in wanted:
             yield (Job(job),)
             return
-        if _settled(context, job, by):
+        if _settle_overdue(context, job, by):
             continue
         waited = clock.monotonic() - began
         if job.is_terminal or (timeout is not None and waited >= timeout):
@@ -74,10 +98,10 @@ def waiting(
         yield Idle(job, None if timeout is None else began + timeout)
 
 
-def watching(
+def watch_steps(
     context: Context, after: int, job_id: int | None, timeout: float | None
 ) -> Iterator[Sequence[Event] | Idle]:
-    """Every history entry after that one, then each new one; see `JobStore.watch`."""
+    """Every history entry with an id above `after`, then each new one; see `JobStore.watch`."""
     clock, history = context.clock, context.repository.history
     quiet_since: float | None = None
     while True:
@@ -94,47 +118,47 @@ def watching(
         yield Idle(None, give_up)
 
 
-def following_logs(
+def log_steps(
     context: Context, job_id: int, wanted: LogFilter, after: int, by: Actor
 ) -> Iterator[Sequence[LogEntry] | Idle]:
-    """Every entry of a job after that one, then each new one, until it has ended; see `JobStore.follow_logs`."""
+    """Every log entry numbered above `after`, then each new one until the job has ended; see `JobStore.follow_logs`."""
     repository = context.repository
     while True:
         job = repository.jobs.find(job_id)
-        entries, after = _looked_through(context, job_id, wanted, after)
+        entries, after = _next_entries(context, job_id, wanted, after)
         if entries:
             yield entries
             continue
         if job is None or job.is_terminal:
             return
-        if not _settled(context, job, by):
+        if not _settle_overdue(context, job, by):
             yield Idle(job, None)
 
 
-def _settled(context: Context, job: JobRow, by: Actor) -> bool:
-    """Whether the job was overdue, and something was settled."""
+def _settle_overdue(context: Context, job: JobRow, by: Actor) -> bool:
+    """Settle overdue jobs if this one is overdue; whether any was settled."""
     now = context.clock.now()
     return leases.is_overdue(job, now) and bool(
-        context.repository.leases.settle(now, context.settling(by.name, limit=_SETTLE_BATCH))
+        context.repository.leases.settle(now, context.expiry_policy(by.name, limit=_SETTLE_BATCH))
     )
 
 
-def _rest(context: Context, rest: Idle, seen: int) -> None:
+def _sleep_while(context: Context, idle: Idle, version: int) -> None:
     clock, pauses = context.clock, PollInterval()
-    while rest.give_up is None or clock.monotonic() < rest.give_up:
+    while idle.give_up is None or clock.monotonic() < idle.give_up:
         clock.sleep(pauses.next())
-        if context.repository.version() != seen or is_due(rest, clock.now(), clock.monotonic()):
+        if context.repository.version() != version or is_due(idle, clock.now(), clock.monotonic()):
             return
 
 
-def _looked_through(context: Context, job_id: int, wanted: LogFilter, after: int) -> tuple[list[LogEntry], int]:
-    """What is wanted of the entries after that one, and the number of the last one that was looked at."""
+def _next_entries(context: Context, job_id: int, wanted: LogFilter, after: int) -> tuple[list[LogEntry], int]:
+    """Wanted entries numbered above `after`, and the number up to which the log was read."""
     telemetry = context.repository.telemetry
-    newest = telemetry.newest_log(job_id)  # before the look, so that nothing that comes in between is passed over
+    newest = telemetry.newest_log(job_id)  # read before the entries, so that none written in between is skipped
     if newest <= after:
         return [], after
     entries = telemetry.logs(job_id, wanted, LogRange(_WATCH_BATCH, after=after))
-    looked_at = [entry.number for entry in entries[-1:]]
+    numbers = [entry.number for entry in entries[-1:]]
     if len(entries) < _WATCH_BATCH:
-        looked_at.append(newest)
-    return entries, max(looked_at)
+        numbers.append(newest)
+    return entries, max(numbers)

@@ -52,7 +52,7 @@ def create_app(
         changes.start()
         maintenance.start()
         yield
-        changes.end()
+        changes.stop()
         await run_in_threadpool(maintenance.end)
         await run_in_threadpool(changes.join)
         provider.close()

@@ -63,7 +63,7 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal came."""
-        self._app.state.changes.end()
+        self._app.state.changes.stop()
         super().handle_exit(sig, frame)
 
     @contextmanager

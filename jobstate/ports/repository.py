@@ -95,7 +95,7 @@ class Jobs(Protocol):
     def change(self, job_id: int, decide: Decide) -> Decision:
         """Let `decide` judge the job under the write lock and write what it decided; JobNotFound without a row."""
 
-    def restart(self, job_id: int, wish: RestartRequest, now: int, settling: ExpiryPolicy, by: Actor) -> JobRow:
+    def restart(self, job_id: int, wish: RestartRequest, now: int, expiry: ExpiryPolicy, by: Actor) -> JobRow:
         """Settle the job, then add the one that restarts it, with a copy of the checkpoint that it restores."""
 
     def delete(self, job_id: int, now: int, by: Actor) -> bool:
@@ -126,11 +126,11 @@ class Leases(Protocol):
     """What workers hold."""
 
     def claim(
-        self, node_id: str, kinds: Sequence[str] | None, lease: int, limit: int, now: int, settling: ExpiryPolicy
+        self, node_id: str, kinds: Sequence[str] | None, lease: int, limit: int, now: int, expiry: ExpiryPolicy
     ) -> list[Claimed]:
         """Settle what is overdue, then lease up to `limit` due jobs for `lease` microseconds, in claim order."""
 
-    def renew(self, leases: Sequence[Lease], lease: int, now: int, settling: ExpiryPolicy) -> list[Renewal]:
+    def renew(self, leases: Sequence[Lease], lease: int, now: int, expiry: ExpiryPolicy) -> list[Renewal]:
         """Prolong these leases by one statement and settle what is overdue; one answer a lease, in their order."""
 
     def look(self, leases: Sequence[Lease]) -> list[Renewal]:
@@ -142,8 +142,8 @@ class Leases(Protocol):
     def complete(self, leases: Sequence[Lease], now: int, by: Actor) -> list[Lease]:
         """Complete these runs in one transaction; those that could not be, which `change` can say more about."""
 
-    def settle(self, now: int, settling: ExpiryPolicy) -> list[JobRow]:
-        """Settle up to `settling.limit` overdue jobs; the jobs that were, as they are now."""
+    def settle(self, now: int, expiry: ExpiryPolicy) -> list[JobRow]:
+        """Settle up to `expiry.limit` overdue jobs; the jobs that were, as they are now."""
 
 
 class Reports(Protocol):

@@ -95,10 +95,10 @@ class SqlJobs:
         if connection.execute(statement, values).rowcount != 1:
             raise GuardViolation(self._engine.path, f"job {values[0]} changed under the write lock")
 
-    def restart(self, job_id: int, wish: RestartRequest, now: int, settling: ExpiryPolicy, by: Actor) -> JobRow:
+    def restart(self, job_id: int, wish: RestartRequest, now: int, expiry: ExpiryPolicy, by: Actor) -> JobRow:
         with self._engine.transaction() as connection:
             job = self.change_within(
-                connection, job_id, lambda found: settle(found, now, settling.by, settling.chance(), unheld_too=False)
+                connection, job_id, lambda found: settle(found, now, expiry.by, expiry.chance(), unheld_too=False)
             ).job
             successors = connection.execute(self._sql.live_successors, {"id": job_id}).fetchone()
             check_restartable(job, None if successors is None else successors[0])

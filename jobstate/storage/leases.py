@@ -41,7 +41,7 @@ class SqlLeases:
         self._found_work = False
 
     def claim(
-        self, node_id: str, kinds: Sequence[str] | None, lease: int, limit: int, now: int, settling: ExpiryPolicy
+        self, node_id: str, kinds: Sequence[str] | None, lease: int, limit: int, now: int, expiry: ExpiryPolicy
     ) -> list[Claimed]:
         taker = (node_id, now + lease, now, f"worker:{node_id}")
         if limit == 1:
@@ -52,23 +52,23 @@ class SqlLeases:
         # An idle worker only reads: it does not take part in the contest for the write lock. One that found work the
         # last time looks under the lock at once.
         if not self._found_work:
-            self.settle(now, settling)
+            self.settle(now, expiry)
             if not self._due(self._engine.read, node_id, kinds, limit, now):
                 return []
         with self._engine.transaction() as connection:
-            self._settle_overdue(connection, now, settling)
+            self._settle_overdue(connection, now, expiry)
             due = self._due(connection.execute, node_id, kinds, limit, now)
             taken = [self._take(connection, job_id, taker) for job_id in due]
         self._found_work = bool(taken)
         return taken
 
-    def renew(self, leases: Sequence[Lease], lease: int, now: int, settling: ExpiryPolicy) -> list[Renewal]:
+    def renew(self, leases: Sequence[Lease], lease: int, now: int, expiry: ExpiryPolicy) -> list[Renewal]:
         values = {"leases": json.dumps(leases), "until": now + lease, "now": now}
         held = _renewals(self._engine.run(self._sql.renew, values)) if leases else {}
         for one in leases:
             if one not in held:
-                self._settle_own(one, now, settling)
-        self.settle(now, settling)
+                self._settle_own(one, now, expiry)
+        self.settle(now, expiry)
         return [held.get(one, Renewal(one.job_id, one.token, held=False)) for one in leases]
 
     def look(self, leases: Sequence[Lease]) -> list[Renewal]:
@@ -93,11 +93,11 @@ class SqlLeases:
         with self._engine.transaction() as connection:
             return [lease for lease in leases if connection.execute(complete, (*lease, *said)).rowcount != 1]
 
-    def settle(self, now: int, settling: ExpiryPolicy) -> list[JobRow]:
-        if not self._engine.read(self._sql.overdue, (now, settling.limit)):
+    def settle(self, now: int, expiry: ExpiryPolicy) -> list[JobRow]:
+        if not self._engine.read(self._sql.overdue, (now, expiry.limit)):
             return []
         with self._engine.transaction() as connection:
-            return self._settle_overdue(connection, now, settling)
+            return self._settle_overdue(connection, now, expiry)
 
     def _due(self, read: Read, node_id: str, kinds: Sequence[str] | None, limit: int, now: int) -> list[int]:
         """The ids of the next due jobs, in claim order."""
@@ -158,24 +158,24 @@ class SqlLeases:
             return Claimed(job, None, {})
         return self._reports.restore(connection, job, checkpoint_id)
 
-    def _settle_overdue(self, connection: sqlite3.Connection, now: int, settling: ExpiryPolicy) -> list[JobRow]:
-        overdue = connection.execute(self._sql.overdue, (now, settling.limit)).fetchall()
-        decisions = [self._settle(connection, job_id, now, settling) for job_id, _ in overdue]
+    def _settle_overdue(self, connection: sqlite3.Connection, now: int, expiry: ExpiryPolicy) -> list[JobRow]:
+        overdue = connection.execute(self._sql.overdue, (now, expiry.limit)).fetchall()
+        decisions = [self._settle(connection, job_id, now, expiry) for job_id, _ in overdue]
         return [decision.job for decision in decisions if decision.steps]
 
-    def _settle(self, connection: sqlite3.Connection, job_id: int, now: int, settling: ExpiryPolicy) -> Decision:
+    def _settle(self, connection: sqlite3.Connection, job_id: int, now: int, expiry: ExpiryPolicy) -> Decision:
         def decide(job: JobRow) -> Decision:
-            if job.worker_id is not None and settling.in_grace():
+            if job.worker_id is not None and expiry.in_grace():
                 return Decision(job)
-            return rules.settle(job, now, settling.by, settling.chance())
+            return rules.settle(job, now, expiry.by, expiry.chance())
 
         return self._jobs.change_within(connection, job_id, decide)
 
-    def _settle_own(self, lease: Lease, now: int, settling: ExpiryPolicy) -> None:
+    def _settle_own(self, lease: Lease, now: int, expiry: ExpiryPolicy) -> None:
         """Settle a lease that was not renewed, unless it already is someone else's."""
         with self._engine.transaction() as connection:
             if self._reports.is_held(connection, lease):
-                self._settle(connection, lease.job_id, now, settling)
+                self._settle(connection, lease.job_id, now, expiry)
 
 
 def _renewals(rows: Iterable[Row]) -> dict[Lease, Renewal]:

@@ -191,10 +191,10 @@ class ObservedLeases(SqlLeases):
 
     _engine: ObservedEngine
 
-    def renew(self, leases: Sequence[Lease], lease: int, now: int, settling: ExpiryPolicy) -> list[Renewal]:
-        renewals = super().renew(leases, lease, now, settling)
+    def renew(self, leases: Sequence[Lease], lease: int, now: int, expiry: ExpiryPolicy) -> list[Renewal]:
+        renewals = super().renew(leases, lease, now, expiry)
         held = tuple(Lease(renewal.job_id, renewal.token) for renewal in renewals if renewal.held)
-        node = settling.by.name.removeprefix(SWEEPER)
+        node = expiry.by.name.removeprefix(SWEEPER)
         self._engine.tell(Heartbeat(node, held, now, now + lease))
         return renewals
 

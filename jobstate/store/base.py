@@ -21,8 +21,8 @@ class StorePart:
         """The port below; for tools that build on it."""
 
     def _settle(self, limit: int, actor: str | None = None) -> Sequence[JobRow]:
-        settling = self._context.settling(self._acting(actor, None).name, limit=limit)
-        return self.repository.leases.settle(self._now(), settling)
+        expiry = self._context.expiry_policy(self._acting(actor, None).name, limit=limit)
+        return self.repository.leases.settle(self._now(), expiry)
 
     def _now(self) -> int:
         return self._context.clock.now()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from jobstate.core import arguments
 from jobstate.core.arguments import Duration, JobRef, LevelFilter, StateFilter
-from jobstate.core.watch import Idle, follow, following_logs, waiting, watching
+from jobstate.core.watch import Idle, log_steps, run_steps, wait_steps, watch_steps
 from jobstate.domain import validation
 from jobstate.domain.event import Event
 from jobstate.domain.job import Job
@@ -36,7 +36,7 @@ class Following(Looking):
             JobNotFound: There is no such job, or it was removed meanwhile.
             WaitTimeout: It did not get there in time, or has ended elsewhere (also a `TimeoutError`).
         """
-        return next(follow(self._context, self._waiting(job, until=until, timeout=timeout)))
+        return next(run_steps(self._context, self._wait_steps(job, until=until, timeout=timeout)))
 
     def watch(
         self, *, after: int | None = 0, job: JobRef | None = None, timeout: Duration | None = None
@@ -50,7 +50,7 @@ class Following(Looking):
             job: Only the events of this job.
             timeout: End after so long without a new event; None: never.
         """
-        return follow(self._context, self._watching(after=after, job=job, timeout=timeout))
+        return run_steps(self._context, self._watch_steps(after=after, job=job, timeout=timeout))
 
     def follow_logs(
         self,
@@ -76,26 +76,26 @@ class Following(Looking):
         Raises:
             JobNotFound: There is no such job.
         """
-        steps = self._following_logs(job, level=level, operator_id=operator_id, task_index=task_index, after=after)
-        return follow(self._context, steps)
+        steps = self._log_steps(job, level=level, operator_id=operator_id, task_index=task_index, after=after)
+        return run_steps(self._context, steps)
 
-    # The steps of each, for whoever lets the time between them pass in another way.
+    # The steps of each, for `jobstate.aio`, which awaits the time between them.
 
-    def _waiting(
+    def _wait_steps(
         self, job: JobRef, *, until: StateFilter = TERMINAL, timeout: Duration | None = None
     ) -> Iterator[Sequence[Job] | Idle]:
         limit = None if timeout is None else validation.seconds_of("timeout", timeout)
-        return waiting(self._context, arguments.job_id(job), arguments.states("until", until), limit, self._by)
+        return wait_steps(self._context, arguments.job_id(job), arguments.states("until", until), limit, self._by)
 
-    def _watching(
+    def _watch_steps(
         self, *, after: int | None = 0, job: JobRef | None = None, timeout: Duration | None = None
     ) -> Iterator[Sequence[Event] | Idle]:
         after = self.newest_event() if after is None else validation.integer("after", after, 0, validation.MAX_ID)
         only = None if job is None else arguments.job_id(job)
         limit = None if timeout is None else validation.seconds_of("timeout", timeout)
-        return watching(self._context, after, only, limit)
+        return watch_steps(self._context, after, only, limit)
 
-    def _following_logs(
+    def _log_steps(
         self,
         job: JobRef,
         *,
@@ -106,4 +106,4 @@ class Following(Looking):
     ) -> Iterator[Sequence[LogEntry] | Idle]:
         wanted = arguments.log_filter(level, operator_id, task_index)
         validation.integer("after", after, 0, validation.MAX_ID)
-        return following_logs(self._context, self.get(job).id, wanted, after, self._by)
+        return log_steps(self._context, self.get(job).id, wanted, after, self._by)

@@ -143,8 +143,8 @@ class Operating(StorePart):
             None if parallelism is None else arguments.tasks("parallelism", parallelism),
         )
         by = self._acting(actor, reason)
-        settling = self._context.settling(by.name, limit=1)
-        return Job(self.repository.jobs.restart(arguments.job_id(job), wish, self._now(), settling, by))
+        expiry = self._context.expiry_policy(by.name, limit=1)
+        return Job(self.repository.jobs.restart(arguments.job_id(job), wish, self._now(), expiry, by))
 
     def delete(self, job: JobRef, *, actor: str | None = None, reason: str | None = None) -> bool:
         """Remove a job that has ended, with all that belongs to it; a short record of the deletion remains.

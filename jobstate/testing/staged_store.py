@@ -64,7 +64,7 @@ class Stage:
 
     def context(self) -> Context:
         """What runs that are stepped through stand on: their pauses turn the clock."""
-        return replace(self.store._context, rest=self.clock.sleep)
+        return replace(self.store._context, real_sleep=self.clock.sleep)
 
     def look(self) -> None:
         """Let the runs in hand see a stop, a new parallelism or a lost lease, which heartbeats would show them."""

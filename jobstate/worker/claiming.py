@@ -17,12 +17,12 @@ def claim_runs(context: Context, node_id: str, kinds: Sequence[str] | None, leas
         round(lease * 1_000_000),
         limit,
         context.clock.now(),
-        context.settling(node_id, lease),
+        context.expiry_policy(node_id, lease),
     )
     runs = [Run(context, one, lease, began) for one in claimed]
-    if context.tentative:
+    if context.tentative_runs:
         for run in runs:
-            before = context.tentative.pop(run.lease, None)
+            before = context.tentative_runs.pop(run.lease, None)
             if before is not None:
                 before.claim_undone()
     if runs and context.repository.in_transaction():

@@ -153,9 +153,9 @@ class HeartbeatThread:
         context = self._context
         now = context.clock.now()
         runs = [run for run in self._snapshot() if not run.settled]
-        settling = context.settling(self._info.node_id, self._lease)
+        expiry = context.expiry_policy(self._info.node_id, self._lease)
         lease = round(self._lease * 1_000_000)
-        renewals = context.repository.leases.renew([run.lease for run in runs], lease, now, settling)
+        renewals = context.repository.leases.renew([run.lease for run in runs], lease, now, expiry)
         for run, renewal in zip(runs, renewals, strict=True):
             run.notice(renewal, began + self._lease)
         context.repository.workers.register(replace(self._info, heartbeat_us=now))

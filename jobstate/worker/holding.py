@@ -63,7 +63,7 @@ class Holding:
     def doubt_claim(self) -> None:
         """The claim was made inside a transaction that may yet be undone: ask before anything is written."""
         self._tentative = True
-        self._context.tentative[self.lease] = self
+        self._context.tentative_runs[self.lease] = self
 
     def claim_undone(self) -> None:
         """The transaction that the claim was made in was undone, and with it the lease."""

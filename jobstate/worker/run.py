@@ -130,6 +130,6 @@ class Run(Verbs):
                 if not told:
                     self._warn("job %d: %s; trying again", error)
                     told = True
-                self._context.rest(_RETRY_PAUSE)
+                self._context.real_sleep(_RETRY_PAUSE)
             else:
                 return

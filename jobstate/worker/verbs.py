@@ -39,10 +39,10 @@ class Verbs(Standing):
         if self._tentative:
             self._check_claim()
         began = self._context.clock.monotonic()
-        settling = self._context.settling(str(self.job.worker_id), self._lease_seconds)
+        expiry = self._context.expiry_policy(str(self.job.worker_id), self._lease_seconds)
         lease = round(self._lease_seconds * 1_000_000)
         now = self._context.clock.now()
-        (renewal,) = self._context.repository.leases.renew([self.lease], lease, now, settling)
+        (renewal,) = self._context.repository.leases.renew([self.lease], lease, now, expiry)
         self.notice(renewal, began + self._lease_seconds)
         if not renewal.held:
             raise LeaseLost(self.id, self.token)

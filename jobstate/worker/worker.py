@@ -11,7 +11,8 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Final
 
-from jobstate.core.context import Context, PollInterval
+from jobstate.core.context import Context
+from jobstate.core.watch import PollInterval
 from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest, JobStateError
 from jobstate.ports.repository import WorkerInfo
@@ -164,12 +165,12 @@ class Worker:
             busy = bool(active)
             attempt = shift.attempt(kinds, limit)
             if attempt.runs:
-                self._pauses.restart()
+                self._pauses.reset()
                 return attempt.runs
             if attempt.idle and self._until_idle and not active:
                 return []
             if attempt.seen is None:
-                self._context.rest(BUSY_PAUSE)
+                self._context.real_sleep(BUSY_PAUSE)
             else:
                 self._wait_for_work(attempt.seen, active, busy=busy)
         return []
@@ -184,7 +185,7 @@ class Worker:
             and self._context.repository.version() == seen
         ):
             pause = self._pauses.next()
-            self._context.rest(pause)
+            self._context.real_sleep(pause)
             waited += pause
 
     def _serve(

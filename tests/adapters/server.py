@@ -79,6 +79,6 @@ def serving(store: jobstate.JobStore, settings: Settings = SOON, *, port: int = 
                 time.sleep(0.005)
             yield Server(f"http://127.0.0.1:{port}", port)
         finally:
-            app.state.changes.end()
+            app.state.changes.stop()
             server.should_exit = True
             thread.join()

@@ -117,16 +117,16 @@ def add_history_routes(app: FastAPI, settings: Settings, views: Views) -> None:
         provider, changes = provider_of(request), changes_of(request)
         began = time.monotonic()
         while True:
-            mark = changes.mark()
+            change = changes.next_change()
             job = await run_in_threadpool(lambda: provider.store().get(job_id))
             if job.state in wanted:
                 return job_answer(job, settings.dialect, view)
             waited = time.monotonic() - began
             if job.is_terminal or waited >= timeout:
                 raise WaitTimeout(job_id, job.state, waited)
-            if changes.ended:
+            if changes.stopping:
                 raise StoreUnavailable(provider.path, "the server is stopping; repeat the call")
-            await changes.after(mark, timeout - waited)
+            await changes.wait(change, timeout - waited)
 
     @app.get("/events", tags=["history"], response_class=_Stream, responses=answers({200: _EVENTS}, 400))
     async def stream_events(
@@ -144,15 +144,15 @@ async def _parts(
     seen, caught_up = start.seen, False
     yield ": connected\n\n"
     ends = time.monotonic() + seconds
-    while (left := ends - time.monotonic()) > 0 and not changes.ended:
-        mark = changes.mark()
+    while (left := ends - time.monotonic()) > 0 and not changes.stopping:
+        change = changes.next_change()
         try:
             store = await run_in_threadpool(provider.store)
             if store.repository is not start.repository:  # another file has other ids
                 return
             events = await run_in_threadpool(_read, store, seen, job_id)
         except StoreError:  # locked or missing: the reader does not need to know
-            await changes.after(mark, min(left, _RETRY_AFTER))
+            await changes.wait(change, min(left, _RETRY_AFTER))
             continue
         if events:
             seen = events[-1].id
@@ -162,7 +162,7 @@ async def _parts(
             caught_up = True
             # The reader has every earlier event now, and may reconnect from here.
             yield f"id: {seen}\n\n"
-        if not await changes.after(mark, min(left, _KEEP_ALIVE)):
+        if not await changes.wait(change, min(left, _KEEP_ALIVE)):
             yield ": still here\n\n"
 
 

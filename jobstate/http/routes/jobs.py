@@ -112,7 +112,7 @@ def add_job_routes(app: FastAPI, dialect: Dialect, views: Views) -> None:
         changes = changes_of(request)
 
         def unless_server_stops(done: int, total: int) -> None:
-            if changes.ended and done < total:
+            if changes.stopping and done < total:
                 raise StoreUnavailable(
                     store.path, "the server is stopping; repeat the call, it continues where it stopped"
                 )
