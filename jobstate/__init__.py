@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from jobstate._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from jobstate.client.connect import connect as connect
     from jobstate.client.errors import ServerUnreachable as ServerUnreachable
@@ -130,7 +132,6 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
-__version__ = "0.1.0"
 __all__ = sorted(_HOME_OF)  # noqa: PLE0605  (a test holds it against the names above)
 
 

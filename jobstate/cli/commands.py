@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from jobstate import __version__
+from jobstate._version import __version__
 from jobstate.cli.session import INTERRUPTED, NO_ADMIN_URL, exit_code, refuse_url
 from jobstate.domain.errors import JobStateError
 

@@ -21,7 +21,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from jobstate import __version__
+from jobstate._version import __version__
 from jobstate.client.errors import ServerUnreachable, UnexpectedAnswer
 from jobstate.domain.errors import JobStateError, StoreClosed
 from jobstate.domain.event import Actor

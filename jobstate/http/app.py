@@ -9,7 +9,7 @@ from typing import Final
 from fastapi import Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
 
-from jobstate import __version__
+from jobstate._version import __version__
 from jobstate.core.change_notifier import ChangeNotifier
 from jobstate.http.dependencies import WriteLimit, refuse_repeated
 from jobstate.http.documents import Views

@@ -9,7 +9,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from jobstate import __version__
+from jobstate._version import __version__
 from jobstate.http.documents import Problem
 
 _ALWAYS: Final = (400, 401, 403, 413, 415, 500, 503)

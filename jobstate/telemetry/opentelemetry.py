@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from jobstate import __version__
+from jobstate._version import __version__
 from jobstate.core.installation import install_command
 from jobstate.domain.event import Event
 from jobstate.domain.job import Job

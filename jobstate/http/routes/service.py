@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from jobstate import __version__
+from jobstate._version import __version__
 from jobstate.http.dependencies import Store
 from jobstate.http.documents import Health, WorkersView, WorkerView
 from jobstate.http.metrics import ServerMetrics
