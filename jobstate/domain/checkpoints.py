@@ -47,7 +47,7 @@ class OperatorState:
 class Checkpoint:
     """A point from which a job can go on. `epoch` grows through the job and those that restart it.
 
-    It is begun, which fixes the progress that it stands for, and then completed or failed. One that was begun and not
+    It is begun, which fixes the progress that it covers, and then completed or failed. One that was begun and not
     completed when its lease ended is failed.
     """
 
@@ -106,7 +106,7 @@ class Checkpoint:
 
 
 def operators_to_json(operators: Iterable[OperatorState]) -> str | None:
-    """The states of operators as they are stored; InvalidRequest for what is none."""
+    """The states of operators in their stored form; InvalidRequest for anything else."""
     stored = [_operator_json(f"operators[{number}]", operator) for number, operator in enumerate(operators)]
     return json.dumps(stored, ensure_ascii=False) if stored else None
 
@@ -137,7 +137,7 @@ def _operator_json(place: str, operator: OperatorState) -> list[Any]:
 
 
 def check_open(checkpoint: Checkpoint, token: int, wanted: CheckpointState) -> None:
-    """InvalidRequest unless the checkpoint is under way in this lease, or has come to the wanted end already."""
+    """Raise InvalidRequest unless this lease has the checkpoint in progress, or it has the wanted end already."""
     if checkpoint.token != token:
         raise InvalidRequest(
             "checkpoint", f"{checkpoint.id} was begun by another run of the job; begin one of this run"
@@ -147,7 +147,7 @@ def check_open(checkpoint: Checkpoint, token: int, wanted: CheckpointState) -> N
 
 
 class CheckpointDetails(NamedTuple):
-    """What a worker says of a checkpoint, in its stored form; None: as it was said before, or nothing."""
+    """The details of a checkpoint in their stored form; None: as given before, or absent."""
 
     state_json: str | None = None
     size_bytes: int | None = None
@@ -164,7 +164,7 @@ def point(
     location: str | None = None,
     operators: Iterable[OperatorState] = (),
 ) -> CheckpointDetails:
-    """What is said of a checkpoint, checked; InvalidRequest names what is not as `Run.checkpoint` describes it."""
+    """Checked details of a checkpoint; InvalidRequest names an argument that is not as `Run.checkpoint` describes."""
     told = validation.several("operators", operators, "OperatorState")
     state_json = None if state is None else validation.json_text("state", state, limit)
     operators_json = operators_to_json(told)

@@ -11,13 +11,13 @@ from jobstate.domain.lifecycle import TERMINAL, State
 
 
 class JobStateError(Exception):
-    """The root of the tree. `retryable` says whether the same call may succeed later."""
+    """The root of all errors. `retryable`: whether the same call may succeed later."""
 
     retryable: bool = False
 
 
 class InvalidRequest(JobStateError, ValueError):
-    """An argument was refused before anything was written. `field` names it, `problem` says what to do."""
+    """An argument was refused before anything was written. `field` names the argument, `problem` what to do."""
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(field, problem)
@@ -60,7 +60,7 @@ class JobNotTerminal(JobStateError):
 
 
 class RestartNotAllowed(JobStateError):
-    """The job cannot be restarted, or not from that checkpoint: `why` says it. Nothing was changed."""
+    """The job cannot be restarted, or not from that checkpoint; `why` is the reason. Nothing was changed."""
 
     def __init__(self, job_id: int, state: State, why: str) -> None:
         super().__init__(job_id, state, why)
@@ -140,7 +140,7 @@ class EventNotFound(JobStateError, LookupError):
 
 
 class WorkerNotFound(JobStateError, LookupError):
-    """No worker of this name said that it is there."""
+    """No worker of this name is registered."""
 
     def __init__(self, node_id: str) -> None:
         super().__init__(node_id)
@@ -151,7 +151,7 @@ class WorkerNotFound(JobStateError, LookupError):
 
 
 class DuplicateJob(JobStateError):
-    """A live job holds the key, and it is not the same job: `why` says how it differs."""
+    """A live job holds the key and is another job; `why` is how it differs."""
 
     def __init__(self, key: str, job_id: int, why: str) -> None:
         super().__init__(key, job_id, why)
@@ -184,7 +184,7 @@ class WaitTimeout(JobStateError, TimeoutError):
 
 
 class StoreError(JobStateError):
-    """The store itself could not do the work. `path` names it, `problem` says what was wrong and what to do next."""
+    """The store could not do the work. `path` names it, `problem` what was wrong and what to do next."""
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(path, problem)

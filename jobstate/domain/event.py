@@ -11,9 +11,9 @@ from jobstate.domain import validation
 from jobstate.domain.lifecycle import State
 
 SUBMIT: Final = "submit"
-"""What stands as the trigger of a job's first history entry."""
+"""The trigger of a job's first history entry."""
 SWEEPER: Final = "sweep:"
-"""How the actor of what is settled begins in the history; the name of who met it follows."""
+"""The prefix of the actor that settles an overdue job; the name of the process that met the job follows."""
 
 
 class Actor(NamedTuple):
@@ -23,7 +23,7 @@ class Actor(NamedTuple):
     reason: str | None = None
 
     def overridden(self, actor: str | None, reason: str | None) -> Actor:
-        """Whoever is named here, for what is said here; where it is None, as before."""
+        """This actor with another name or reason; None keeps what it has."""
         if actor is None and reason is None:
             return self
         return Actor(
@@ -60,7 +60,7 @@ class Event:
 
     @property
     def detail(self) -> dict[str, Any]:
-        """What else is recorded with it."""
+        """Further facts about the change, by name."""
         loaded: dict[str, Any] = json.loads(self.detail_json) if self.detail_json else {}
         return loaded
 

@@ -27,7 +27,7 @@ def _stored(field: T) -> T:
 
 @final
 class Job:
-    """A job as it stood when it was read: a snapshot that does not change.
+    """A snapshot of a job at the moment of reading: it does not change.
 
     Two snapshots are equal when everything in them is. `descriptor` and `labels` are read from their JSON at every
     access, so that nobody can change a snapshot.
@@ -41,7 +41,7 @@ class Job:
     id = _stored(JobRow.id)
     """Its number in the store, never given twice."""
     state = _stored(JobRow.state)
-    """Where it stands in the lifecycle."""
+    """Its state in the lifecycle."""
     kind = _stored(JobRow.kind)
     """What sort of work it is; workers choose by it."""
     node_id = _stored(JobRow.node_id)
@@ -99,7 +99,7 @@ class Job:
 
     @property
     def detail(self) -> dict[str, Any]:
-        """What else the newest history entry records."""
+        """Further facts that the newest history entry records, by name."""
         loaded: dict[str, Any] = json.loads(self._row.detail_json) if self._row.detail_json else {}
         return loaded
 
@@ -160,7 +160,7 @@ class Job:
 
     @property
     def claimed_at(self) -> datetime | None:
-        """When the lease was taken; None while nobody holds it."""
+        """When the current lease began; None while no worker holds the job."""
         return validation.instant_or_none(self._row.claimed_us)
 
     def __eq__(self, other: object) -> bool:

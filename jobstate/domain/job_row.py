@@ -1,4 +1,4 @@
-"""A job as the store keeps it: one row, every field in its stored form. Decisions are made on it."""
+"""A job as the store keeps it: one row, every field in its stored form. Decisions work on rows."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ class Lease(NamedTuple):
 
 
 class JobRow(NamedTuple):
-    """A job as it stands in the store. `Job` is what callers see of it.
+    """A job in its stored form; callers see a `Job`.
 
-    Instants are microseconds since 1970 UTC (`..._us`); what is JSON in the store is the same text here (`..._json`).
-    It is a tuple because one is made at every claim, and a tuple of so many fields is made several times faster than
-    an object.
+    Instants are microseconds since 1970 UTC (`..._us`), JSON is text (`..._json`). It is a tuple because every claim
+    makes one, and a tuple of so many fields is made several times faster than an object.
     """
 
     id: int

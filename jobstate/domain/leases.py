@@ -1,7 +1,11 @@
-"""Who holds a job and for how long: the claim, the verbs of its holder, and what happens when the lease is lost.
+"""Leases: the claim, the verbs of the holder, and how a lost lease or a passed deadline is settled.
 
-Every verb of a worker names id and token. A stale token is `LeaseLost` before anything else is looked at. Until
-somebody has settled a lost lease the row decides, not the clock: a late write with the current token is accepted.
+Every verb of a worker names id and token. A stale token raises `LeaseLost` before anything else is checked. Until a
+claim, a sweep or another call settles a lost lease, the row decides and not the clock: a late write with the current
+token is accepted.
+
+`claim`, `renew` and `complete` exist a second time as single SQL statements in `jobstate.storage`, where the hot path
+runs; `jobstate/testing/contract/areas/agreement.py` holds the two against each other for every store. Change both.
 """
 
 from __future__ import annotations
@@ -42,16 +46,16 @@ def claim(job: JobRow, node_id: str, expires: int, now: int, by: Actor) -> Decis
 
 
 def check_lease(job: JobRow, token: int) -> None:
-    """LeaseLost unless `token` is the one that the present holder was given."""
+    """Raise LeaseLost unless `token` is the token of the current holder."""
     if job.lease_token != token or job.worker_id is None or job.state not in LEASED:
         raise LeaseLost(job.id, token)
 
 
 def is_undone(job: JobRow, claimed: JobRow) -> bool:
-    """Whether a claim was undone with the transaction that it was made in: then its token is given out once more.
+    """Whether a claim was rolled back with its transaction: then the store gives its token out once more.
 
     Args:
-        job: The job as it stands.
+        job: The job as it is now.
         claimed: The job as it was claimed.
     """
     if job.lease_token != claimed.lease_token:
@@ -60,7 +64,7 @@ def is_undone(job: JobRow, claimed: JobRow) -> bool:
 
 
 def renew(job: JobRow, token: int, expires: int, now: int) -> Decision:
-    """Prolong the lease, or end a stop that is past its deadline: a hung worker must not outlive it."""
+    """Renew the lease, or end a stop that is past its deadline: a hung worker must not outlive it."""
     check_lease(job, token)
     if deadline_passed(job, now):
         return settle(job, now, Actor(f"{SWEEPER}{job.worker_id}"), 0.0)
@@ -68,7 +72,7 @@ def renew(job: JobRow, token: int, expires: int, now: int) -> Decision:
 
 
 def complete(job: JobRow, token: int, now: int, by: Actor) -> Decision:
-    """The work is done. Completion beats a stop. Repeated with the same token: no change."""
+    """Complete the job. Completion beats a pending stop. Repeated with the same token: no change."""
     if _own_end(job, token) and job.state is State.COMPLETED:
         return Decision(job)
     check_holder(job, token, Trigger.COMPLETE)
@@ -76,9 +80,9 @@ def complete(job: JobRow, token: int, now: int, by: Actor) -> Decision:
 
 
 def fail(job: JobRow, token: int, failure: Failure, chance: float, now: int, by: Actor) -> Decision:
-    """The run failed: tried again, or failed for good; while a stop is pending, a retryable failure ends it.
+    """Fail the run: the job is retried, or fails for good. While a stop is pending, a retryable failure ends it.
 
-    Repeated with the same token after it ended the job: no change.
+    Repeated with the same token after the job ended this way: no change.
     """
     if _own_end(job, token) and (job.state is State.FAILED or job.stop_outcome is StopOutcome.WORKER_FAILED):
         return Decision(job)
@@ -91,7 +95,7 @@ def fail(job: JobRow, token: int, failure: Failure, chance: float, now: int, by:
 
 
 def release(job: JobRow, token: int, available: int, now: int, by: Actor) -> Decision:
-    """Hand the job back uncharged, to be claimed again from `available` on; while a stop is pending, this ends it."""
+    """Return the job uncharged to the queue, due from `available` on. While a stop is pending, this ends it."""
     check_holder(job, token, Trigger.RELEASE)
     if job.state in STOP_PENDING:
         return finish_pending_stop(job, worker_outcome(job), now, by)
@@ -99,7 +103,7 @@ def release(job: JobRow, token: int, available: int, now: int, by: Actor) -> Dec
 
 
 def begin_stop(job: JobRow, token: int, now: int, by: Actor) -> Decision:
-    """The worker agrees to stop. Repeated: no change."""
+    """Acknowledge the stop. Repeated: no change."""
     check_holder(job, token, Trigger.BEGIN_STOP)
     if job.state is State.STOPPING:
         return Decision(job)
@@ -107,7 +111,7 @@ def begin_stop(job: JobRow, token: int, now: int, by: Actor) -> Decision:
 
 
 def finish_stop(job: JobRow, token: int, now: int, by: Actor) -> Decision:
-    """The worker has stopped; from StopRequested it agrees in the same breath. Repeated: no change."""
+    """Finish the stop; from StopRequested it is acknowledged first. Repeated: no change."""
     if _own_end(job, token) and job.state is State.STOPPED:
         return Decision(job)
     check_holder(job, token, Trigger.FINISH_STOP)
@@ -119,7 +123,7 @@ def finish_stop(job: JobRow, token: int, now: int, by: Actor) -> Decision:
 def finish_pending_stop(
     job: JobRow, outcome: StopOutcome, now: int, by: Actor, failure_json: str | None = None
 ) -> Decision:
-    """Bring a job that is asked to stop through Stopping to Stopped."""
+    """Take a job with a pending stop through Stopping to Stopped."""
     steps = [job]
     if job.state is State.STOP_REQUESTED:
         steps.append(move(job, Trigger.BEGIN_STOP, now, by))
@@ -132,19 +136,19 @@ def finish_pending_stop(
 
 
 def worker_outcome(job: JobRow) -> StopOutcome:
-    """How a stop ended that the worker itself finished."""
+    """The outcome of a stop that the worker itself finished."""
     if job.stop_mode is StopMode.IMMEDIATE:
         return StopOutcome.IMMEDIATE
     return StopOutcome.CHECKPOINTED if job.clean else StopOutcome.NO_CHECKPOINT
 
 
 def unheld_outcome(job: JobRow) -> StopOutcome:
-    """How a stop ended that met no worker."""
+    """The outcome of a stop when no worker held the job."""
     return StopOutcome.NEVER_STARTED if job.attempt == 0 else StopOutcome.BETWEEN_RUNS
 
 
 def lease_lost(job: JobRow, now: int) -> bool:
-    """Whether the holder let its lease run out."""
+    """Whether the lease has expired."""
     return job.lease_expires_us is not None and job.lease_expires_us <= now
 
 
@@ -154,19 +158,19 @@ def deadline_passed(job: JobRow, now: int) -> bool:
 
 
 def is_overdue(job: JobRow, now: int) -> bool:
-    """Whether `settle` would do anything about the job."""
+    """Whether `settle` would change the job."""
     if job.state in STOP_PENDING and job.worker_id is None:
         return True
     return lease_lost(job, now) or deadline_passed(job, now)
 
 
 def settle(job: JobRow, now: int, by: Actor, chance: float, *, unheld_too: bool = True) -> Decision:
-    """Do what is overdue about the job: a lost lease, a passed deadline, a stop that waits for nobody.
+    """Settle what is overdue: an expired lease, a passed deadline, a stop of a job that no worker holds.
 
     Args:
         chance: A random number in 0..1, for the jitter of a retry.
-        unheld_too: Also end a stop that no worker holds before its deadline. A second stop does not: it keeps
-            StopRequested what it is.
+        unheld_too: Also end a stop of an unheld job before its deadline. A second stop passes False: the job stays
+            StopRequested.
     """
     if job.state in HELD and lease_lost(job, now):
         failure = Failure(f"the lease of {job.worker_id} ran out", FailureKind.ERROR, "lease")
@@ -183,7 +187,7 @@ def settle(job: JobRow, now: int, by: Actor, chance: float, *, unheld_too: bool 
 
 
 def halt(job: JobRow, outcome: StopOutcome, now: int, by: Actor, **changes: Any) -> JobRow:
-    """The job stopped without its worker, which is fenced if there was one."""
+    """Stop the job without its worker, and fence the worker if there is one."""
     return move(
         job,
         Trigger.HALT,
@@ -196,20 +200,20 @@ def halt(job: JobRow, outcome: StopOutcome, now: int, by: Actor, **changes: Any)
 
 
 def fail_by_operator(job: JobRow, message: str, now: int, by: Actor) -> Decision:
-    """Fail any job that the table lets fail, and fence its worker."""
+    """Fail any job that the lifecycle lets fail, and fence its worker."""
     failure = Failure(message, FailureKind.FATAL, "operator")
     return decided(_failed(job, failure, now, by, fenced=True))
 
 
 def schedule(job: JobRow, now: int, by: Actor) -> Decision:
-    """Let a held job into the queue. One that is there already stays as it is."""
+    """Move a held job into the queue. A job in the queue stays as it is."""
     if job.state is State.SCHEDULED:
         return Decision(job)
     return decided(move(job, Trigger.SCHEDULE, now, by, available_us=max(job.available_us, now)))
 
 
 def _overdue_outcome(job: JobRow, now: int) -> StopOutcome:
-    """Whichever came first: the end of the lease or the deadline of the stop."""
+    """The outcome by what came first: the end of the lease or the deadline of the stop."""
     if not lease_lost(job, now):
         return StopOutcome.TIMED_OUT
     if not deadline_passed(job, now):
@@ -219,21 +223,21 @@ def _overdue_outcome(job: JobRow, now: int) -> StopOutcome:
 
 
 def _own_end(job: JobRow, token: int) -> bool:
-    """Whether the holder of `token` ended the job itself: then the token did not rise."""
+    """Whether the holder of `token` ended the job itself: then the token has not risen."""
     return job.lease_token == token and job.worker_id is None and job.is_terminal
 
 
 def check_holder(job: JobRow, token: int, trigger: Trigger) -> None:
-    """LeaseLost for a stale token; TransitionNotAllowed when the holder itself has ended the job in another way."""
+    """Raise LeaseLost for a stale token, TransitionNotAllowed when the holder has ended the job in another way."""
     if _own_end(job, token):
         raise TransitionNotAllowed(job.id, job.state, trigger.value, ())
     check_lease(job, token)
 
 
 def _charged(job: JobRow, failure: Failure, chance: float, now: int, by: Actor, *, lost: bool) -> JobRow:
-    """A run counts against the job: tried again after a delay, or failed when the attempts are spent."""
+    """Charge the run to the job: retry after a delay, or fail when the attempts are spent."""
     lasted = now - job.claimed_us if job.claimed_us is not None else 0
-    # How long a lost run really lived is not known; a job that kills its worker must not pass for healthy.
+    # Nobody knows how long a lost run really worked; a job that kills its worker must not count as healthy.
     failures = 1 if not lost and job.retry.ran_healthily(lasted) else job.failures + 1
     if failures >= job.max_attempts:
         return _failed(job, failure, now, by, fenced=lost, failures=failures)
@@ -265,9 +269,9 @@ def _failed(job: JobRow, failure: Failure, now: int, by: Actor, *, fenced: bool,
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """What a heartbeat answers about one lease.
+    """The answer of a heartbeat for one lease.
 
-    `held` is False when the lease is gone; then the rest is empty. Times are microseconds since 1970 UTC.
+    `held` is False when the lease is lost; then the rest is empty. Times are microseconds since 1970 UTC.
     """
 
     job_id: int
@@ -282,9 +286,9 @@ class Renewal:
 
 @dataclass(frozen=True, slots=True)
 class ClockWatch:
-    """Notices that the clock of this process jumped forward (suspend, NTP), and grants one lease of grace.
+    """Detects that the clock of this process jumped forward (suspend, NTP), and grants one lease of grace.
 
-    Until `grace_until` (monotonic seconds) nobody is declared lost: the holders slept too and will heartbeat.
+    Until `grace_until` (monotonic seconds) no lease is settled as lost: the holders slept too and will heartbeat.
     """
 
     wall_us: int
@@ -292,7 +296,7 @@ class ClockWatch:
     grace_until: float = float("-inf")
 
     def observed(self, wall_us: int, monotonic: float, tolerated: float, grace: float) -> ClockWatch:
-        """The watch after another look at both clocks.
+        """The watch after reading both clocks again.
 
         Args:
             tolerated: Seconds by which the wall clock may run ahead of the monotonic one without notice.
@@ -304,5 +308,5 @@ class ClockWatch:
 
     @property
     def in_grace(self) -> bool:
-        """Whether lost leases are to be left alone at the moment of the last look."""
+        """Whether expired leases are left alone, as of the last reading."""
         return self.monotonic < self.grace_until

@@ -1,4 +1,4 @@
-"""The lifecycle of a job: the one place that says which state may follow which.
+"""The lifecycle of a job: the only place that defines which state may follow which.
 
 To know what can happen to a job in some state, read its row in `LIFECYCLE`. A terminal state is visible as `{}`.
 Everything else here is computed from that table and from `LEASE_EFFECT`, which says what each trigger does to the
@@ -19,7 +19,7 @@ from typing import Final
 
 
 class State(StrEnum):
-    """Where a job stands in its life. The value is the spelling that the database stores."""
+    """The state of a job. The value is the spelling that the database stores."""
 
     CREATED = "Created"
     """Held: not in the queue until an operator schedules it."""
@@ -82,7 +82,7 @@ LIFECYCLE: Final[Mapping[State, Mapping[Trigger, State]]] = MappingProxyType(
         State.SCHEDULED: {
             Trigger.CLAIM: State.RUNNING,  # a worker takes the lease
             Trigger.FAIL: State.FAILED,  # an operator gave it up
-            Trigger.REQUEST_STOP: State.STOP_REQUESTED,  # whoever looks next finishes it
+            Trigger.REQUEST_STOP: State.STOP_REQUESTED,  # the next claim, sweep, heartbeat or wait finishes it
             Trigger.HALT: State.STOPPED,  # stopped by force
         },
         State.RUNNING: {
@@ -144,7 +144,7 @@ LEASE_EFFECT: Final[Mapping[Trigger, LeaseEffect]] = MappingProxyType(
 )
 
 EITHER_WAY: Final = frozenset({Trigger.FAIL})
-"""Triggers that end the lease when its holder pulls them and lose it when anyone else does."""
+"""Triggers that end the lease when its holder fires them, and fence the holder when anyone else does."""
 
 INITIAL: Final = (State.CREATED, State.SCHEDULED)
 """A job is born held, or in the queue."""
@@ -179,7 +179,7 @@ CLAIMABLE: Final = sources(Trigger.CLAIM)
 LEASED: Final = _closure(_targets(LeaseEffect.TAKES), LeaseEffect.KEEPS)
 """States in which a worker may hold the lease, and in which alone the verbs of a worker apply."""
 HELD: Final = LEASED - _closure({*INITIAL, *_targets(LeaseEffect.LOSES)}, LeaseEffect.KEEPS)
-"""Leased states that cannot be reached without a holder: here there always is one."""
+"""Leased states that only a held job reaches: here there always is a holder."""
 STOP_PENDING: Final = frozenset(t for _, trigger, t in EDGES if trigger in (Trigger.REQUEST_STOP, Trigger.BEGIN_STOP))
 """A stop was asked for and has not ended yet."""
 

@@ -1,4 +1,4 @@
-"""What a job says while it runs: log entries, the errors among them."""
+"""The log of a job: entries, the errors among them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class LogEntry:
 
     @property
     def details(self) -> Any:
-        """What was said beside the message: an object, a text, or None."""
+        """Details beside the message: an object, a text, or None."""
         return None if self.details_json is None else json.loads(self.details_json)
 
 
@@ -83,12 +83,12 @@ def level_of(value: str) -> LogLevel:
 
 
 def shortened(text: object, longest: int) -> str:
-    """Any value as text that can be stored, cut where it is too long: what is logged never fails a job."""
+    """Any value as text that can be stored, cut if too long: logging never fails a job."""
     return validation.storable(text if isinstance(text, str) else repr(text), longest)
 
 
 def details_text(details: object) -> str | None:
-    """Details as they are stored: JSON. What JSON cannot say is told in words; what is too long is cut."""
+    """Details in their stored form, JSON. Values that JSON cannot hold become their `repr`; long text is cut."""
     if details is None:
         return None
     if isinstance(details, Mapping):

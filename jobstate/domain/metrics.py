@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from jobstate.domain.latency import Quantiles, quantiles
 
 THROUGHPUT_WINDOW_US: Final = 60_000_000
-"""The reports of the last minute say how fast a job is; so does the one before, where they are fewer than two."""
+"""Throughput is computed from the reports of the last minute, and the one before if they are fewer than two."""
 _SAMPLES: Final = 12
 """How many samples of the window are kept, beside the newest and the one before the window."""
 
@@ -54,7 +54,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SubtaskMetrics:
-    """What one subtask of one operator has counted; `at_us` is when it last said so."""
+    """The counters of one subtask of one operator; `at_us` is its last report."""
 
     operator_id: str
     index: int
@@ -63,7 +63,7 @@ class SubtaskMetrics:
     at_us: int
     counters: Counters
     backpressure: float
-    """How much of the time it was held up by what comes after it, 0..1, when it last said so."""
+    """The share of time in which downstream held it up, 0..1, as of its last report."""
     idle_us: int
     """How long it had nothing to do, in all."""
     observed_us: int
@@ -125,7 +125,7 @@ class MetricGroup:
 
 @dataclass(frozen=True, slots=True)
 class JobMetrics:
-    """What a job has counted: its operators, and what they come to."""
+    """The metrics of a job: its operators, and their totals."""
 
     operators: tuple[OperatorMetrics, ...]
     """Sources first, then transforms, then sinks, each by id."""
@@ -184,7 +184,7 @@ class JobMetrics:
 
 
 def job_metrics(reported: Sequence[SubtaskMetrics], running_at: int | None) -> JobMetrics:
-    """What these subtasks come to.
+    """The totals of these subtasks.
 
     Args:
         reported: The subtasks, those of one operator side by side.
@@ -217,7 +217,7 @@ def thinned(samples: tuple[Sample, ...], newest: Sample) -> tuple[Sample, ...]:
 
 
 def to_plain(reported: Iterable[SubtaskMetrics]) -> list[Any]:
-    """Cumulative numbers as a checkpoint keeps them: what is of the moment (backpressure, samples) is left out."""
+    """Cumulative numbers as a checkpoint keeps them, without backpressure and samples, which are momentary."""
     return [
         [told.operator_id, told.index, told.kind, told.name, *told.counters, told.idle_us, told.observed_us]
         + ([] if told.latency_json is None else [told.latency_json])

@@ -39,13 +39,13 @@ _WHERE: Final[Mapping[Action, frozenset[State]]] = {
 def allowed_actions(state: State) -> tuple[Action, ...]:
     """The verbs that do something to a job in this state, as far as its state decides.
 
-    What else there is decides too: a second restart is refused while the first one lives.
+    Other facts decide too: a second restart is refused while the first one is live.
     """
     return tuple(action for action, states in _WHERE.items() if state in states)
 
 
 def check_deletable(job: JobRow) -> None:
-    """JobNotTerminal for a live job. The row is judged as it stands: nothing is settled to make it deletable."""
+    """Raise JobNotTerminal for a live job. The row decides as it is: nothing is settled to make it deletable."""
     if not job.is_terminal:
         raise JobNotTerminal(job.id, job.state)
 

@@ -1,4 +1,4 @@
-"""Samples of what a job writes, for those who want to see it while it runs."""
+"""Samples of the output of a job, for a preview while it runs."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class OutputRow:
 
 
 def record_text(record: object) -> str:
-    """A row as it is stored. A sample that is too large is told by its beginning: it never fails a job for its size.
+    """A row in its stored form. A sample that is too large keeps its beginning: its size never fails a job.
 
     Raises:
-        InvalidRequest: It holds what JSON cannot say.
+        InvalidRequest: It holds a value that JSON cannot express.
     """
     stored = validation.json_text("record", record, validation.MAX_ID)
     size = len(stored.encode())

@@ -13,7 +13,7 @@ from jobstate.domain.output import KEEP_OUTPUT, OutputRow
 
 
 class Bounds(NamedTuple):
-    """How much of what a job says is kept, newest first."""
+    """How many log entries and output rows a job keeps, newest first."""
 
     logs: int = KEEP_LOGS
     errors: int = KEEP_ERRORS
@@ -37,7 +37,7 @@ class Report(NamedTuple):
 
     @property
     def counts_as_work(self) -> bool:
-        """Whether a checkpoint taken before no longer stands for everything; words and samples do not count."""
+        """Whether it makes the newest checkpoint outdated; log entries and samples do not."""
         return bool(self.progress or self.metrics)
 
 

@@ -1,4 +1,4 @@
-"""What a request for another parallelism does in each state, and how the worker answers it."""
+"""Rescale requests in each state, and the answer of the worker."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from jobstate.domain.lifecycle import LEASED, LIVE, STOP_PENDING, State, Trigger
 from jobstate.domain.transitions import Decision, decided, move, note
 
 RESCALABLE: Final = (LIVE - LEASED) | sources(Trigger.RESCALE) | {State.RESCALING}
-"""Nobody runs it and it may still run, or a worker can be asked; one that was asked can be asked for another number."""
+"""States in which parallelism can change: no worker runs the job yet, or its worker can be asked, also once more."""
 
 
 def rescale(job: JobRow, parallelism: int, chance: float, now: int, by: Actor) -> Decision:
-    """Decide a request for another parallelism, after settling a lost lease or a passed deadline of the job in hand.
+    """Decide a rescale request, after settling an expired lease or a passed deadline of the job.
 
-    A worker that holds the job is asked; it becomes Rescaling until the worker answers, or hands the job back. One that
-    nobody runs just gets the number. One that is asked for what it has stays as it is.
+    A held job becomes Rescaling until its worker answers or releases it. A job that no worker holds gets the number at
+    once. A job that has this parallelism already stays as it is.
 
     Args:
-        parallelism: How many tasks the job is to run with.
+        parallelism: The number of tasks to run with.
         chance: A random number in 0..1, for settling.
     """
     settled = settle(job, now, Actor(f"{SWEEPER}{by.name}", by.reason), chance, unheld_too=False)
@@ -29,10 +29,10 @@ def rescale(job: JobRow, parallelism: int, chance: float, now: int, by: Actor) -
 
 
 def resume(job: JobRow, token: int, parallelism: int, now: int, by: Actor) -> Decision:
-    """The worker says with how many tasks it runs. While a stop is pending, nothing changes. Repeated: no change.
+    """Record the number of tasks that the worker runs. While a stop is pending, nothing changes. Repeated: no change.
 
-    Where by now it is asked for another number, the job takes the one that the worker has, with a note, and stays
-    Rescaling until the worker answers that too.
+    If another number was requested meanwhile, the job takes the number of the worker, with a note, and stays Rescaling
+    until the worker answers that request too.
     """
     check_holder(job, token, Trigger.RESUME)
     if job.state in STOP_PENDING or job.state is State.RUNNING:

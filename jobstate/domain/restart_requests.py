@@ -1,4 +1,4 @@
-"""A restart: a new job that goes on where one that failed or was stopped had come to. The old one stays as it is."""
+"""Restart requests: a new job continues a failed or stopped one from a checkpoint. The old job stays as it is."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from jobstate.domain.lifecycle import State
 from jobstate.domain.submission import NewJob
 
 RESTARTABLE: Final = frozenset({State.FAILED, State.STOPPED})
-"""A job that completed has nothing left to do."""
+"""A completed job has nothing left to do."""
 
 
 class RestartRequest(NamedTuple):
-    """What a restart is asked for."""
+    """The options of a restart."""
 
     checkpoint: int | None = None
-    """The number of the checkpoint to restore; None: the newest completed one, or nothing where there is none."""
+    """The number of the checkpoint to restore; None: the newest completed one, or none at all."""
     parallelism: int | None = None
     """Another number of tasks; None: as before."""
 
 
 def check_restartable(job: JobRow, successor: int | None) -> None:
-    """RestartNotAllowed unless the job failed or was stopped, and no live job restarts it already.
+    """Raise RestartNotAllowed unless the job failed or was stopped, and no live job restarts it already.
 
     Args:
-        successor: The id of a live job that does, or None.
+        successor: The id of the live job that restarts it, or None.
     """
     if job.state not in RESTARTABLE:
-        why = "it completed, and has nothing left to do" if job.is_terminal else "it is live; stop it first"
+        why = "it completed and has nothing left to do" if job.is_terminal else "it is live; stop it first"
         raise RestartNotAllowed(job.id, job.state, why)
     if successor is not None:
-        raise RestartNotAllowed(job.id, job.state, f"job {successor} restarts it already, and lives")
+        raise RestartNotAllowed(job.id, job.state, f"job {successor} restarts it already and is live")
 
 
 def check_restorable(job: JobRow, checkpoint: Checkpoint) -> None:
-    """RestartNotAllowed for a checkpoint that was not completed."""
+    """Raise RestartNotAllowed for a checkpoint that was not completed."""
     if checkpoint.status is not CheckpointState.COMPLETED:
         raise RestartNotAllowed(job.id, job.state, f"checkpoint {checkpoint.id} is {checkpoint.status}, not completed")
 
 
-def successor(job: JobRow, wish: RestartRequest) -> NewJob:
-    """What is submitted in the place of the job: all that was asked of it, at once, in the queue."""
+def successor(job: JobRow, request: RestartRequest) -> NewJob:
+    """The submission that continues the job: the same request, due at once."""
     return NewJob(
         kind=job.kind,
         descriptor_json=job.descriptor_json,
@@ -52,7 +52,7 @@ def successor(job: JobRow, wish: RestartRequest) -> NewJob:
         pipeline_id=job.pipeline_id,
         labels_json=job.labels_json,
         priority=job.priority,
-        parallelism=job.parallelism if wish.parallelism is None else wish.parallelism,
+        parallelism=job.parallelism if request.parallelism is None else request.parallelism,
         max_attempts=job.max_attempts,
         retry_json=job.retry_json,
     )

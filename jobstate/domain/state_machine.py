@@ -30,7 +30,7 @@ def lifecycle_machine(model: object, initial: State = State.SCHEDULED, **options
 
 
 def mermaid() -> str:
-    """The lifecycle as a Mermaid state diagram, as it stands in the README."""
+    """The lifecycle as a Mermaid state diagram, as README shows it."""
     graph: Any = GraphMachine(**_definition(), initial=INITIAL[1].value, graph_engine="mermaid")
     drawn = graph.get_graph().source.splitlines()
     edges = [line.strip() for line in drawn if "-->" in line and "[*]" not in line]

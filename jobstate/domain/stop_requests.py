@@ -1,4 +1,4 @@
-"""What a request to stop does in each state: idempotent, never a step back, never an error for a job that exists."""
+"""Stop requests in each state: idempotent, never a step back, never an error for a job that exists."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from jobstate.domain.transitions import Decision, decided, move, note
 
 @dataclass(frozen=True, slots=True)
 class StopResult:
-    """What a request to stop came to.
+    """The result of a stop request.
 
     Attributes:
-        changed: Whether anything was written; False for a job that had ended, and for a repeated request.
+        changed: Whether anything was written. False for a job that had ended before, and for a repeated request.
         job: The job after the request.
-        expected_finish_time: When the job is stopped at the latest; its finish time when it has ended.
+        expected_finish_time: When the job stops at the latest; its finish time if it has ended.
     """
 
     changed: bool
@@ -32,11 +32,11 @@ class StopResult:
 
 
 def stop(job: JobRow, mode: StopMode, deadline: int, chance: float, now: int, by: Actor) -> Decision:
-    """Decide a request to stop, after settling a lost lease or a passed deadline of the job in hand.
+    """Decide a stop request, after settling an expired lease or a passed deadline of the job.
 
     Args:
         mode: How hard; see the table of stops in the guide to the store.
-        deadline: When the stop is over at the latest, microseconds since 1970 UTC.
+        deadline: When the stop ends at the latest, microseconds since 1970 UTC.
         chance: A random number in 0..1, for settling.
     """
     settled = settle(job, now, Actor(f"{SWEEPER}{by.name}", by.reason), chance, unheld_too=False)
@@ -76,5 +76,5 @@ def _again(job: JobRow, mode: StopMode, deadline: int, now: int, by: Actor) -> D
 
 
 def expected_finish_us(job: JobRow) -> int | None:
-    """When a job that was asked to stop has ended at the latest: its finish time, or the deadline of the stop."""
+    """When a job with a stop ends at the latest: its finish time, or the deadline of the stop."""
     return job.finished_us if job.is_terminal else job.stop_deadline_us

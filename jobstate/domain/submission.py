@@ -38,7 +38,7 @@ class NewJob(NamedTuple):
 
 
 def same_submission(job: JobRow, new: NewJob) -> str | None:
-    """None when `new` is the live job that holds its key, else how the two differ."""
+    """None if `new` equals the live job that holds its key, else how the two differ."""
     if job.stop_mode is not None:
         return "a stop is pending"
     if job.kind != new.kind:

@@ -1,7 +1,7 @@
-"""One step of a job along an edge of the lifecycle, and the decision that is made of such steps.
+"""Steps along the edges of the lifecycle, and decisions, which are sequences of such steps.
 
-This is the interpreter of the table. Whoever decides something about a job does it with `move` and `note`; they
-return the next version of the job and write nothing. The store writes each version with one guarded statement.
+This is the interpreter of the table. Every decision about a job is built with `move` and `note`, which return the next
+version of the job and write nothing. The store writes each version with one guarded statement.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from jobstate.domain.lifecycle import (
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What becomes of a job: the versions of it to write, in order, and the last of them.
+    """The versions of a job to write, in order, and the job after the last one.
 
-    No steps: no history is to be written, and the job stands as it was, but for a lease that was prolonged.
+    Without steps no history is written, and the job stays as it was, apart from a renewed lease.
     """
 
     job: JobRow
@@ -40,8 +40,8 @@ class Decision:
         return Decision(next_decision.job, self.steps + next_decision.steps)
 
 
-_GOES_ON: Final = CLAIMABLE | {State.RUNNING}
-"""Where a job that is Rescaling still runs, or will: with the parallelism that was asked for."""
+_KEEPS_REQUEST: Final = CLAIMABLE | {State.RUNNING}
+"""States in which a job that was Rescaling runs, or will run, with the requested parallelism."""
 
 
 def decided(*steps: JobRow) -> Decision:
@@ -50,7 +50,7 @@ def decided(*steps: JobRow) -> Decision:
 
 
 def target(job: JobRow, trigger: Trigger) -> State:
-    """Where `trigger` leads from the state of the job; TransitionNotAllowed where it leads nowhere."""
+    """The state that `trigger` leads to from the state of the job; raises TransitionNotAllowed without such an edge."""
     row = LIFECYCLE[job.state]
     if trigger not in row:
         raise TransitionNotAllowed(job.id, job.state, trigger.value, tuple(edge.value for edge in row))
@@ -67,12 +67,12 @@ def move(
     fenced: bool = False,
     **changes: Any,
 ) -> JobRow:
-    """The next version of the job, one edge on.
+    """The next version of the job, after one edge.
 
     Args:
         now: Microseconds since 1970 UTC.
         detail: What the history records with it.
-        fenced: Someone other than the holder ends the lease: its token rises.
+        fenced: An operator or a sweep ends the lease, not its holder: the token rises.
         changes: Further fields of the new version.
     """
     to = target(job, trigger)
@@ -85,7 +85,7 @@ def move(
         changes["finished_us"] = now
     if to is not State.RESCALING:
         changes["rescale_to"] = None
-        if job.rescale_to is not None and to in _GOES_ON:
+        if job.rescale_to is not None and to in _KEEPS_REQUEST:
             changes["parallelism"] = job.rescale_to
     return _next(job, trigger.value, now, by, detail, state=to, **changes)
 
@@ -93,7 +93,7 @@ def move(
 def note(
     job: JobRow, name: str, now: int, by: Actor, *, detail: dict[str, Any] | None = None, **changes: Any
 ) -> JobRow:
-    """The next version of the job, in the same state, with a history entry that says what changed."""
+    """The next version of the job, in the same state, with a history entry for the change."""
     return _next(job, name, now, by, detail, **changes)
 
 

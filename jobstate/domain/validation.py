@@ -1,4 +1,4 @@
-"""What a caller may pass in: each function returns the stored form of a value, or says which field is wrong and why."""
+"""Validation of arguments: each function returns the stored form of a value, or raises `InvalidRequest`."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def kinds(values: Iterable[str] | None) -> list[str] | None:
 
 
 def several(field: str, values: object, what: str) -> list[Any]:
-    """What may come as a list, a tuple or anything else that can be walked."""
+    """A list, a tuple or any other iterable."""
     if not isinstance(values, Iterable):
         raise InvalidRequest(field, f"must be a list of {what}, not {values!r}")
     return list(values)
@@ -157,7 +157,7 @@ def instant(stored_us: int) -> datetime:
 def json_text(field: str, value: object, limit: int) -> str:
     """`value` as JSON text that every JSON reader and every database takes.
 
-    Refused, with the place named: what JSON cannot say (NaN, sets, keys that are not text), NUL and lone surrogates
+    Refused, with the place named: values outside JSON (NaN, sets, keys that are not text), NUL and lone surrogates
     in text, more than 100 levels, more than `limit` bytes of UTF-8.
     """
     plain = _is_plain(value, 1)
@@ -214,7 +214,7 @@ def _plain(value: Json) -> Json:
 
 
 def _is_plain(value: object, depth: int) -> bool:
-    """Whether a quick look shows that JSON can say it, but for what its texts hold; so for nearly every descriptor."""
+    """Whether a quick check shows a JSON value, texts aside; true for nearly every descriptor."""
     kind = type(value)
     if kind in _LEAVES:
         return True
