@@ -32,7 +32,7 @@ def test_a_transaction_of_peewee_keeps_how_it_began() -> None:
 def test_peewee_builds_the_statement_that_creates_a_table() -> None:
     """`storage` compares the frozen SQL of the schema with what the models come to; take `SchemaManager` apart anew."""
 
-    class Some(peewee.Model):
+    class Some(peewee.Model):  # type: ignore[misc]
         name = peewee.TextField()
 
     text, values = peewee.SchemaManager(Some, peewee.SqliteDatabase(None))._create_table(safe=False).query()
