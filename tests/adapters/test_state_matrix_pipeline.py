@@ -74,11 +74,11 @@ def test_a_job_that_failed_or_was_stopped_is_restarted_once_and_no_other_ever(ap
         assert (answer.status, answer.json) == (200, {"message": "Job restarted", "new_job_id": f"job_{new_id}"})
         assert {job: entry for job, entry in by_id(api.store).items() if job != new_id} == before
         again = api.ask("POST", f"/api/v1/jobs/job_{job_id}/restart")
-        refused(again, RestartNotAllowed(job_id, state, f"job {new_id} restarts it already, and lives"))
+        refused(again, RestartNotAllowed(job_id, state, f"job {new_id} restarts it already and is live"))
         api.store.stop(new_id, mode="force")
         assert api.ask("POST", f"/api/v1/jobs/job_{job_id}/restart").status == 200
     else:
-        why = "it completed, and has nothing left to do" if state in TERMINAL else "it is live; stop it first"
+        why = "it completed and has nothing left to do" if state in TERMINAL else "it is live; stop it first"
         refused(answer, RestartNotAllowed(job_id, state, why))
         assert by_id(api.store) == before
 
