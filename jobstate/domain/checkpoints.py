@@ -113,7 +113,7 @@ def operators_to_json(operators: Iterable[OperatorState]) -> str | None:
 
 def operators_from_json(stored: str) -> tuple[OperatorState, ...]:
     """The states that `operators_to_json` stored."""
-    return tuple(OperatorState(name, size, told, dict(parts)) for name, size, told, parts in json.loads(stored))
+    return tuple(OperatorState(name, size, label, dict(parts)) for name, size, label, parts in json.loads(stored))
 
 
 def _operator_json(place: str, operator: OperatorState) -> list[Any]:
@@ -165,11 +165,11 @@ def point(
     operators: Iterable[OperatorState] = (),
 ) -> CheckpointDetails:
     """Checked details of a checkpoint; InvalidRequest names an argument that is not as `Run.checkpoint` describes."""
-    told = validation.several("operators", operators, "OperatorState")
+    states = validation.several("operators", operators, "OperatorState")
     state_json = None if state is None else validation.json_text("state", state, limit)
-    operators_json = operators_to_json(told)
-    if size_bytes is None and (state_json is not None or told):
-        size_bytes = len((state_json or "").encode()) + sum(operator.state_size for operator in told)
+    operators_json = operators_to_json(states)
+    if size_bytes is None and (state_json is not None or states):
+        size_bytes = len((state_json or "").encode()) + sum(operator.state_size for operator in states)
     return CheckpointDetails(
         state_json,
         None if size_bytes is None else validation.integer("size_bytes", size_bytes, 0, validation.MAX_ID),

@@ -219,9 +219,17 @@ def thinned(samples: tuple[Sample, ...], newest: Sample) -> tuple[Sample, ...]:
 def to_plain(reported: Iterable[SubtaskMetrics]) -> list[Any]:
     """Cumulative numbers as a checkpoint keeps them, without backpressure and samples, which are momentary."""
     return [
-        [told.operator_id, told.index, told.kind, told.name, *told.counters, told.idle_us, told.observed_us]
-        + ([] if told.latency_json is None else [told.latency_json])
-        for told in reported
+        [
+            subtask.operator_id,
+            subtask.index,
+            subtask.kind,
+            subtask.name,
+            *subtask.counters,
+            subtask.idle_us,
+            subtask.observed_us,
+        ]
+        + ([] if subtask.latency_json is None else [subtask.latency_json])
+        for subtask in reported
     ]
 
 
