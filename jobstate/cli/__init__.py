@@ -9,10 +9,10 @@ import sys
 def main() -> None:
     """Run the command that the arguments name."""
     try:
-        from jobstate.cli.commands import cli
+        from jobstate.cli.registry import cli
 
-        if "_JOBSTATE_COMPLETE" in os.environ:  # a shell asks
-            from jobstate.cli.completing import install
+        if "_JOBSTATE_COMPLETE" in os.environ:  # the shell completes a line
+            from jobstate.cli.completion import install
 
             install()
         cli.main(prog_name="jobstate")

@@ -7,6 +7,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+DEFAULT_STOP_TIMEOUT: Final = 300.0
+"""Seconds a worker may take to stop a job, unless the store or the request says otherwise."""
+
 
 class StopMode(StrEnum):
     """How hard a stop is, in rising severity."""

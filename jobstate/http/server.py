@@ -21,7 +21,8 @@ from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest
 from jobstate.http.app import create_app
 from jobstate.http.errors import problem
-from jobstate.http.settings import DEFAULT_HOST, DEFAULT_PORT, Settings
+from jobstate.http.settings import Settings
+from jobstate.wire.address import DEFAULT_HOST, DEFAULT_PORT
 from jobstate.wire.states import Dialect
 
 _PROFILES: Final = {dialect.value: dialect for dialect in (Dialect.DOCS, Dialect.SDK)}

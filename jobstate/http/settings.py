@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from jobstate.domain.errors import InvalidRequest
 from jobstate.wire.states import Dialect
-
-DEFAULT_HOST: Final = "127.0.0.1"
-DEFAULT_PORT: Final = 1610
 
 
 @dataclass(frozen=True, slots=True)

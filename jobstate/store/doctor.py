@@ -29,7 +29,7 @@ class Check:
 
     name: str
     ok: bool
-    told: str
+    result: str
     fix: str = ""
 
 

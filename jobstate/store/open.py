@@ -15,6 +15,7 @@ from jobstate.domain.event import Actor
 from jobstate.domain.logs import KEEP_LOGS
 from jobstate.domain.output import KEEP_OUTPUT
 from jobstate.domain.report import Bounds
+from jobstate.domain.stop import DEFAULT_STOP_TIMEOUT
 from jobstate.observers.observer import Observer
 from jobstate.ports import conformance
 from jobstate.ports.repository import Repository
@@ -23,7 +24,6 @@ from jobstate.storage.repository import EMBEDDED_PREFIX, open_file, open_within
 from jobstate.store.store import JobStore
 from jobstate.system import Clock, SystemClock, chance, user
 
-DEFAULT_STOP_TIMEOUT: Final = 300.0
 _DEFAULT_TIMEOUT: Final = 10.0
 _MACHINE: Final = SystemClock()
 """Waiting for other writers takes real time, also where the clock of the store is turned by hand."""

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 import jobstate
 from jobstate import State
-from jobstate.cli.commands import cli
+from jobstate.cli.registry import cli
 from jobstate.cli.session import DONE
 from jobstate.http import Settings
 from jobstate.testing.clock import ManualClock

@@ -1,11 +1,11 @@
-"""Workers of the demo that read from the beginning, whatever checkpoint they are given."""
+"""Workers of the demo that read from the beginning, and ignore their checkpoint."""
 
 from __future__ import annotations
 
 import sys
 
-from jobstate.cli.demo import work
+from jobstate.demo import worker
 
 if __name__ == "__main__":
-    work.start_of = lambda run: 0
-    work.serve(*sys.argv[1:])
+    worker.start_of = lambda run: 0
+    worker.serve(*sys.argv[1:])

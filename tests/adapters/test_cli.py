@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import jobstate
-from jobstate.cli.commands import cli
+from jobstate.cli.registry import cli
 from jobstate.domain.lifecycle import LIVE, TERMINAL, State
 from jobstate.testing.contract.situations import one_of_each
 
@@ -450,7 +450,7 @@ def test_the_doctor_names_what_is_wrong_and_the_fix(shell: Shell) -> None:
     document = shell.json("doctor", code=1)
     wrong = {check["name"]: check for check in document["checks"] if not check["ok"]}
     assert wrong.keys() == {"leases", "stops"}
-    assert wrong["leases"]["told"] == "job 1 of dead-worker"
+    assert wrong["leases"]["result"] == "job 1 of dead-worker"
     assert "jobstate sweep" in wrong["leases"]["fix"]
     assert "WRONG" in shell("doctor", code=1).stdout
     settled = shell.json("sweep")["settled"]

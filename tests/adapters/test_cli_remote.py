@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import jobstate
-from jobstate.cli.commands import cli
+from jobstate.cli.registry import cli
 from jobstate.http import Settings
 from jobstate.testing.contract.situations import one_of_each, running
 from tests.adapters.server import serving

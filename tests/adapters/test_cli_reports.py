@@ -19,7 +19,8 @@ from click.testing import CliRunner, Result
 
 import jobstate
 from jobstate import JobStore, Run
-from jobstate.cli.commands import cli
+from jobstate.cli.registry import cli
+from jobstate.cli.view.units import now
 from jobstate.wire import telemetry
 from tests.adapters.test_completion import offered
 
@@ -69,7 +70,7 @@ def test_the_newest_entries_are_shown_with_the_newest_at_the_bottom(desk: Desk) 
     desk.run.flush()
     shown = desk("logs", 1, "--limit", 2)
     assert [said(line) for line in shown.stdout.splitlines()] == [("info", "entry 4"), ("info", "entry 5")]
-    assert shown.stderr == "showing 2 of 5; older ones: --before 4\n"
+    assert shown.stderr == "showing 2 of 5; older entries: --before 4\n"
     before = desk("logs", 1, "--limit", 2, "--before", "log_4")
     assert [said(line) for line in before.stdout.splitlines()] == [("info", "entry 2"), ("info", "entry 3")]
     assert desk("logs", 1, "--before", 2).stdout.endswith("entry 1\n")
@@ -81,7 +82,7 @@ def test_a_log_that_was_cut_says_so(desk: Desk) -> None:
     desk.run.flush()
     assert desk("logs", 1).stderr == "showing 20 of 30; the newest 20 are kept\n"
     assert desk("logs", 1, "--level", "info", "--limit", 5).stderr == (
-        "showing 5 that match; of 30 entries the newest 20 are kept; older ones: --before 26\n"
+        "showing 5 that match; of 30 entries the newest 20 are kept; older entries: --before 26\n"
     )
     document = desk.json("logs", 1)
     assert (document["total"], document["retained"], document["has_more"]) == (30, 20, False)
@@ -106,7 +107,7 @@ def test_a_log_that_was_cut_says_so(desk: Desk) -> None:
 def test_a_log_is_filtered_as_the_store_filters_it(tmp_path: Path, options: str, found: str) -> None:
     from jobstate.testing.clock import ManualClock
 
-    clock = ManualClock(jobstate.cli.render.now() - timedelta(hours=4))
+    clock = ManualClock(now() - timedelta(hours=4))
     path = tmp_path / "jobs.db"
     with jobstate.open(path, clock=clock, durability="normal") as store:
         store.submit("extract")
@@ -204,7 +205,7 @@ def test_a_table_for_spreadsheets_is_written_byte_by_byte_as_the_standard_has_it
     assert raw.startswith(b"\xef\xbb\xbftimestamp,operator_id,id,text\r\n")
     rows = list(csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline="")))
     assert [row[2:] for row in rows[1:]] == [["2", "ü\n=1"], ["3", "ü\n=1"]]
-    assert hint == "showing 2 of 7; the newest 5 are kept; further ones: --offset 2\n"
+    assert hint == "showing 2 of 7; the newest 5 are kept; more rows: --offset 2\n"
     assert told
 
 
@@ -213,7 +214,7 @@ def test_rows_are_paged(desk: Desk) -> None:
         desk.run.emit("out", {"id": number})
     desk.run.flush()
     assert [row["record"]["id"] for row in desk.json("output", 1, "-l", 2, "--offset", 2)["data"]] == [2, 3]
-    assert desk("output", 1, "-l", 2, "--offset", 2).stderr == "showing 2 of 5; further ones: --offset 4\n"
+    assert desk("output", 1, "-l", 2, "--offset", 2).stderr == "showing 2 of 5; more rows: --offset 4\n"
     assert desk("output", 1, "-l", 2, "--offset", 4).stderr == ""
 
 
@@ -279,7 +280,7 @@ def test_a_command_is_the_same_behind_the_word_job(desk: Desk, command: str) -> 
         ("logs 1 --level loud", 2, "must be one of info, warn, error, not 'loud'"),
         ("logs 1 --level=", 2, "must be one of"),
         ("errors 1 --level info", 2, "must be one of error, warn, not 'info'"),
-        ("logs 1 --since noon", 2, "is not a time with a zone, such as 2026-01-31T12:00:00Z, nor how long ago"),
+        ("logs 1 --since noon", 2, "is not a time with a zone, such as 2026-01-31T12:00:00Z, nor an age such as 10m"),
         ("logs 1 --since 2026-01-31T12:00:00", 2, "is not a time with a zone"),
         ("logs 1 --task -1", 2, "-1 is not in the range"),
         ("logs 1 --limit 1001", 2, "1001 is not in the range"),

@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 
 import jobstate
 from jobstate import State
-from jobstate.cli.commands import cli
+from jobstate.cli.registry import cli
 from jobstate.domain.lifecycle import LIVE, TERMINAL
 from jobstate.http import create_app
 from jobstate.wire.states import Dialect, spelled

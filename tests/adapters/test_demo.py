@@ -16,10 +16,10 @@ import pytest
 
 import jobstate
 from jobstate import JobStore
-from jobstate.cli.demo.files import Tally, parts, read, table_of
-from jobstate.cli.demo.journal import Journal, Read, noted, read_again
-from jobstate.cli.demo.report import judge, walk
-from jobstate.cli.demo.work import COUNT, KIND, READ, count, descriptor, part_of
+from jobstate.demo.files import Tally, parts, read, table_of
+from jobstate.demo.reads import Journal, Read, noted, read_again
+from jobstate.demo.verdict import judge, walk
+from jobstate.demo.worker import COUNT, KIND, READ, count, descriptor, part_of
 from jobstate.domain.job_row import Lease
 from jobstate.testing import ManualClock, drain
 from tests.architecture.documents import README, block
@@ -112,8 +112,8 @@ def _unnumbered(line: str) -> str:
 
 @pytest.mark.slow
 def test_workers_that_ignore_the_checkpoint_are_found_out(folder: Path) -> None:
-    code = "import sys; from jobstate.cli import main; from jobstate.cli.demo import stage\n"
-    code += "stage.WORKER = 'tests.adapters.forgetful'; main()"
+    code = "import sys; from jobstate.cli import main; from jobstate.demo import scenario\n"
+    code += "scenario.WORKER = 'tests.adapters.forgetful'; main()"
     result = subprocess.run(
         [sys.executable, "-c", code, "demo", str(folder), "--pace", "0"],
         cwd=README.parent,

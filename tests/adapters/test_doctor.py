@@ -33,7 +33,7 @@ def test_a_worker_that_has_a_place_free_and_takes_nothing_is_named(jobs: JobStor
     there(jobs, clock)
     found = queue(jobs, clock)
     assert (found.ok, run.id) == (False, taken.id)
-    assert found.told == (
+    assert found.result == (
         f"worker-01 (process 7 on here) holds 0 of 1 jobs and takes no other, though job {due.id} is due for 95 s"
     )
     assert "start that worker again" in found.fix
@@ -45,7 +45,7 @@ def test_each_such_worker_is_named_once(jobs: JobStore, clock: ManualClock) -> N
     clock.advance("95s")
     for node_id in ("worker-01", "worker-02"):
         there(jobs, clock, node_id, kinds=None, concurrency=4)
-    assert queue(jobs, clock).told.count("takes no other") == 2
+    assert queue(jobs, clock).result.count("takes no other") == 2
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import jobstate
-from jobstate.cli.commands import cli
+from jobstate.cli.registry import cli
 from jobstate.http import Settings
 from jobstate.system import SystemClock
 from jobstate.testing.clock import ManualClock

@@ -61,6 +61,6 @@ def test_the_doctor_names_another_distribution_that_owns_the_package(monkeypatch
     assert installation.rivals() == ["jobstate"]
     check = doctor._installation()
     assert not check.ok
-    assert "jobstate owns the package jobstate too" in check.told
+    assert "jobstate owns the package jobstate too" in check.result
     monkeypatch.setattr(metadata, "packages_distributions", lambda: {"jobstate": ["jobstate-ledger"]})
     assert doctor._installation().ok

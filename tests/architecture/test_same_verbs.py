@@ -10,7 +10,7 @@ import pytest
 
 import jobstate
 from jobstate import JobClient, JobStore
-from jobstate.cli.looking import inspect_job, list_jobs
+from jobstate.cli.commands.jobs import inspect_job, list_jobs
 from jobstate.http import Settings, create_app
 from jobstate.ports.queries import Filter
 

@@ -22,8 +22,8 @@ import rich.progress
 from rich.cells import cell_len
 
 import jobstate.store.doctor
-from jobstate.cli import changing, checkpointing, continuing, looking, metering, sampling, saying, upkeep, waiting
-from jobstate.cli.commands import cli
+from jobstate.cli.commands import checkpoints, jobs, logs, maintenance, metrics, output, progress, restart, stop, watch
+from jobstate.cli.registry import cli
 from jobstate.system import SystemClock
 
 ENVIRONMENT: Final = {"TERM": "xterm-256color", "LANG": "C.UTF-8", "JOBSTATE_ACTOR": "cli:ana", "HOME": "/home/ana"}
@@ -31,15 +31,16 @@ PLACE: Final = "/srv/jobs"
 """What the folder in which a command runs is called, whatever it is called."""
 CRASHED: Final = 99
 _IMPORTED_BEFORE: Final = (
-    changing,
-    checkpointing,
-    continuing,
-    looking,
-    metering,
-    sampling,
-    saying,
-    upkeep,
-    waiting,
+    checkpoints,
+    jobs,
+    logs,
+    maintenance,
+    metrics,
+    output,
+    progress,
+    restart,
+    stop,
+    watch,
     rich.progress,
 )
 """So that not every child has to."""

@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 import jobstate
-from jobstate.cli.demo.report import Verdict
-from jobstate.cli.text import hanging
+from jobstate.cli.view.text import hanging
+from jobstate.demo.verdict import Verdict
 
 _NOTES_SHOWN: Final = 6
 _PLAIN_WIDTH: Final = 10_000

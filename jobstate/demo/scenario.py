@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Final
 
 import jobstate
-from jobstate.cli.demo.files import INSTALLED, default_folder, parts
-from jobstate.cli.demo.journal import noted
-from jobstate.cli.demo.report import Verdict, judge
-from jobstate.cli.demo.show import Board
-from jobstate.cli.demo.work import KIND, descriptor
+from jobstate.demo.board import Board
+from jobstate.demo.files import INSTALLED, default_folder, parts
+from jobstate.demo.reads import noted
+from jobstate.demo.verdict import Verdict, judge
+from jobstate.demo.worker import KIND, descriptor
 from jobstate.domain.errors import InvalidRequest
 
 WORKERS: Final = 4
-WORKER: Final = "jobstate.cli.demo.work"
+WORKER: Final = "jobstate.demo.worker"
 """The module that a worker process runs."""
 OPERATOR: Final = "demo:operator"
 _LOOK: Final = 0.05
@@ -47,7 +47,7 @@ class Cast:
     """The job that goes on with the stopped one."""
 
 
-def play(folder: Path | None, db: Path | None, pace: float, *, on_errors: bool = False) -> Verdict:
+def run_demo(folder: Path | None, db: Path | None, pace: float, *, on_errors: bool = False) -> Verdict:
     """The whole demo, and how it ended; shown on standard error instead of standard output with `on_errors`."""
     exclude = INSTALLED if folder is None else ()
     folder = (default_folder() if folder is None else folder).resolve()

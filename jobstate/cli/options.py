@@ -1,4 +1,4 @@
-"""What stands on a command line, as types: each reads one sort of word, and says what a shell may complete."""
+"""The types of arguments and options, with their completion, and the options that several commands share."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import click
 
-from jobstate.cli.render import now
-from jobstate.cli.session import DEFAULT_DB
+from jobstate.cli.session import DEFAULT_DB, Command
+from jobstate.cli.view.units import now
+from jobstate.core.arguments import MAX_PAGE
 from jobstate.domain.errors import InvalidRequest
 from jobstate.wire.text import DURATION_PATTERN, parse_age, parse_duration, parse_instant
 
@@ -19,12 +20,12 @@ _BEYOND: Final = 2**63
 
 
 class Number(click.ParamType):  # type: ignore[type-arg]
-    """A number from 1 on that names something; one of the prefixes may stand before it."""
+    """The id of something: a number from 1 on, with or without one of the prefixes."""
 
     name = "id"
 
-    def __init__(self, of_what: str, *prefixes: str) -> None:
-        self._of_what = of_what
+    def __init__(self, subject: str, *prefixes: str) -> None:
+        self._subject = subject
         self._prefixes = prefixes
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
@@ -33,20 +34,20 @@ class Number(click.ParamType):  # type: ignore[type-arg]
         for prefix in self._prefixes:
             text = text.removeprefix(prefix)
         if not text.isascii() or not text.isdigit() or not 0 < int(text[:_MOST_DIGITS]) < _BEYOND:
-            such = f", such as {self._prefixes[0]}7" if self._prefixes else ", which is a number from 1 on"
-            self.fail(f"{value!r} is not the id of {self._of_what}{such}", param, ctx)
+            example = f", such as {self._prefixes[0]}7" if self._prefixes else ", which is a number from 1 on"
+            self.fail(f"{value!r} is not the id of {self._subject}{example}", param, ctx)
         return int(text)
 
 
 class JobId(Number):
-    """A job's id, on the command line."""
+    """A job's id; a shell completes it from the store."""
 
     def __init__(self) -> None:
         super().__init__("a job")
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
         """The ids that a shell offers."""
-        from jobstate.cli.completing import job_ids
+        from jobstate.cli.completion import job_ids
 
         return job_ids(ctx, param, incomplete, DEFAULT_DB)
 
@@ -67,7 +68,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
 
 
 class Moment(click.ParamType):  # type: ignore[type-arg]
-    """An instant: RFC 3339 with a zone, or how long ago it was, such as `10m`."""
+    """An instant: RFC 3339 with a zone, or an age such as `10m`."""
 
     name = "time"
 
@@ -79,11 +80,11 @@ class Moment(click.ParamType):  # type: ignore[type-arg]
                 return present - timedelta(seconds=min(parse_duration(self.name, text), present.timestamp()))
             return parse_instant(self.name, text)
         except InvalidRequest as error:
-            self.fail(f"{error.problem}, nor how long ago, such as 10m or 2h", param, ctx)
+            self.fail(f"{error.problem}, nor an age such as 10m or 2h", param, ctx)
 
 
 class Words(click.ParamType):  # type: ignore[type-arg]
-    """Words with commas; which ones there are, a shell is told."""
+    """Words separated by commas; a shell completes them from a list."""
 
     name = "words"
 
@@ -92,7 +93,7 @@ class Words(click.ParamType):  # type: ignore[type-arg]
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
         """The words that a shell offers."""
-        from jobstate.cli.completing import words
+        from jobstate.cli.completion import words
 
         return words(self._known(), incomplete)
 
@@ -102,3 +103,37 @@ CHECKPOINT: Final = Number("a checkpoint", "chk_")
 DURATION: Final = Duration("duration", parse_duration)
 AGE: Final = Duration("age", parse_age)
 MOMENT: Final = Moment()
+
+REASON: Final = click.option("--reason", metavar="TEXT", help="Why, for the history.")
+
+
+def limit_option(things: str) -> Callable[[Command], Command]:
+    """`--limit N`: the most of these things to show."""
+    return click.option(
+        "-l",
+        "--limit",
+        default=50,
+        show_default=True,
+        type=click.IntRange(1, MAX_PAGE),
+        help=f"The most {things} to show.",
+    )
+
+
+def operator_option(text: str) -> Callable[[Command], Command]:
+    """`--operator ID`, as `operator_id`, with this help text."""
+    return click.option("--operator", "operator_id", metavar="ID", help=text)
+
+
+def labels_option(text: str) -> Callable[[Command], Command]:
+    """`--label NAME=VALUE`, repeatable, as the mapping `labels`, with this help text."""
+    return click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", callback=_labels, help=text)
+
+
+def _labels(_context: click.Context, _option: click.Parameter, pairs: tuple[str, ...]) -> dict[str, str]:
+    labels = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint="--label")
+        labels[name] = value
+    return labels

@@ -1,4 +1,4 @@
-"""The command that works: worker."""
+"""The command that runs jobs: worker."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 
 import click
 
-from jobstate.cli.parameters import DURATION
+from jobstate.cli.options import DURATION
 from jobstate.cli.session import Session, file_command
+from jobstate.core.context import DEFAULT_LEASE
 from jobstate.store.store import JobStore
 from jobstate.system import host, pid
 from jobstate.worker.worker import is_awaited
@@ -21,30 +22,38 @@ from jobstate.worker.worker import is_awaited
 @click.command("worker")
 @click.argument("handlers", metavar="MODULE:HANDLERS")
 @click.option("--node", help="The name of the worker.  [default: HOST-PID]")
-@click.option("--concurrency", default=1, show_default=True, type=click.IntRange(1, 1000), help="Jobs at a time.")
-@click.option("--lease", default="30s", show_default=True, type=DURATION, help="How long a dead worker keeps its jobs.")
-@click.option("--until-idle", is_flag=True, help="End when nothing is left to do.")
+@click.option(
+    "--concurrency", default=1, show_default=True, type=click.IntRange(1, 1000), help="How many jobs run at a time."
+)
+@click.option(
+    "--lease",
+    default=f"{DEFAULT_LEASE:g}s",
+    show_default=True,
+    type=DURATION,
+    help="How long the jobs of a worker that died stay with it.",
+)
+@click.option("--until-idle", is_flag=True, help="End when no job is left to run.")
 @file_command
 def worker(
     session: Session, handlers: str, node: str | None, concurrency: int, lease: float, *, until_idle: bool
 ) -> None:
-    """Run jobs until SIGINT or SIGTERM, then hand back the rest.
+    """Run jobs until SIGINT or SIGTERM, then release the rest.
 
-    MODULE:HANDLERS names a dict in a module that maps kinds of jobs to functions, which are called with the run; an
-    `async def` among them runs on an event loop. The module is looked for in the current folder too.
+    MODULE:HANDLERS names a dict in a module that maps kinds of jobs to functions. The worker calls a function with the
+    run of a job; an `async def` among them runs on an event loop. Modules in the current folder are found too.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    chosen = _handlers(handlers)
+    by_kind = _handlers(handlers)
     with session.open_file(create=True) as store:
         name = node or f"{host()}-{pid()}"
-        click.echo(f"worker {name} runs {', '.join(sorted(chosen))} from {store.path}", err=True)
-        if any(map(is_awaited, chosen.values())):
-            _serve_on_a_loop(store, name, chosen, concurrency, lease, until_idle=until_idle)
+        click.echo(f"worker {name} runs {', '.join(sorted(by_kind))} from {store.path}", err=True)
+        if any(map(is_awaited, by_kind.values())):
+            _serve_on_loop(store, name, by_kind, concurrency, lease, until_idle=until_idle)
         else:
-            store.worker(name, lease=lease, until_idle=until_idle).serve(chosen, concurrency)
+            store.worker(name, lease=lease, until_idle=until_idle).serve(by_kind, concurrency)
 
 
-def _serve_on_a_loop(
+def _serve_on_loop(
     store: JobStore, name: str, handlers: Mapping[str, Any], concurrency: int, lease: float, *, until_idle: bool
 ) -> None:
     import asyncio
@@ -72,5 +81,5 @@ def _handlers(name: str) -> Mapping[str, Any]:
     except AttributeError as error:
         raise click.BadParameter(str(error), param_hint="MODULE:HANDLERS") from error
     if not isinstance(found, Mapping) or not found or not all(callable(handler) for handler in found.values()):
-        raise click.BadParameter(f"{name} is not a dict of kinds and functions", param_hint="MODULE:HANDLERS")
+        raise click.BadParameter(f"{name} is not a dict from kinds to functions", param_hint="MODULE:HANDLERS")
     return found

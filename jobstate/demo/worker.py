@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import jobstate
-from jobstate.cli.demo.files import Part, read, table_of
-from jobstate.cli.demo.journal import Journal
+from jobstate.demo.files import Part, read, table_of
+from jobstate.demo.reads import Journal
 
 KIND: Final = "demo.count"
 LEASE: Final = 2.0

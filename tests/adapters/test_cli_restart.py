@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 import jobstate
 from jobstate import JobStore, OperatorState, Run
-from jobstate.cli.commands import cli
+from jobstate.cli.registry import cli
 from jobstate.wire import documents, pipeline
 from jobstate.wire.states import Dialect
 from tests.adapters.test_completion import offered
@@ -54,7 +54,7 @@ def test_a_restart_prints_the_id_of_the_new_job_and_says_where_it_begins(desk: D
     assert shown.stdout == "2\n"
     assert shown.stderr.startswith("job 2 restarts job 1 from its checkpoint completed ")
     (copied,) = desk.store.checkpoints(2)
-    assert shown.stderr.endswith(f" ago, kept as {copied.id}\n")
+    assert shown.stderr.endswith(f" ago, copied as {copied.id}\n")
     assert copied.operator_states == desk.store.checkpoint(1, 3).operator_states
     job = desk.store.get(2)
     assert (job.restarted_from, job.parallelism, job.reason, job.descriptor) == (1, 2, "new disk", {"topic": "clicks"})
@@ -103,7 +103,7 @@ def test_checkpoints_are_listed_newest_first_all_or_those_to_go_on_from(desk: De
     assert [found["id"] for found in desk.json("checkpoints", 1)["data"]] == ["chk_3", "chk_2", "chk_1"]
     assert [found["id"] for found in desk.json("checkpoints", 1, "--completed")["data"]] == ["chk_3", "chk_1"]
     assert desk.json("checkpoints", 1, "--all", "-l", 1)["has_more"] is True
-    assert desk("checkpoints", 1, "-l", 1).stderr == "there are older ones; --limit shows more\n"
+    assert desk("checkpoints", 1, "-l", 1).stderr == "there are older checkpoints; --limit shows more\n"
     lines = desk("checkpoints", 1).stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["ID", "chk_3", "chk_2", "chk_1"]
     assert lines[2].endswith("no space")
@@ -114,7 +114,7 @@ def test_one_checkpoint_is_shown_with_all_that_it_holds(desk: Desk) -> None:
     for name in ("chk_1", "1"):
         assert desk.json("checkpoints", 1, name) == pipeline.checkpoint_document(desk.store.checkpoint(1, 1))
     shown = dict(line.split(None, 1) for line in desk("checkpoints", 1, "chk_1").stdout.splitlines())
-    assert (shown["kept"], shown["progress"], shown["location"]) == ('{"offset":10}', "blocks 0 to 9", "s3://epoch_1")
+    assert (shown["saved"], shown["progress"], shown["location"]) == ('{"offset":10}', "blocks 0 to 9", "s3://epoch_1")
     of_operators = desk("checkpoints", 1, 3).stdout.partition("\n\n")[2].splitlines()
     assert [line.split() for line in of_operators] == [
         ["OPERATOR", "NAME", "SUBTASK", "SIZE"],
@@ -145,7 +145,7 @@ def test_a_command_is_the_same_behind_the_word_job(desk: Desk, line: str) -> Non
         ("rescale 1", 2, "Missing argument 'N'"),
         ("restart 3 --parallelism 0", 2, "parallelism: must be in 1..1000000"),
         ("restart 3 --checkpoint newest", 2, "is not the id of a checkpoint, such as chk_7"),
-        ("checkpoints 1 chk_1 --completed", 2, "one checkpoint is no list"),
+        ("checkpoints 1 chk_1 --completed", 2, "one checkpoint is not a list"),
         ("checkpoints 1 --limit 0", 2, "0 is not in the range"),
     ],
 )
@@ -160,7 +160,7 @@ def test_what_is_refused_ends_with_its_code_and_changes_nothing(desk: Desk, line
     assert desk.store.newest_event() == newest
 
 
-def test_a_restart_whose_checkpoint_cannot_be_looked_up_still_tells_the_id(
+def test_a_restart_whose_checkpoint_cannot_be_read_still_prints_the_id(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone(*_: object) -> None:
@@ -170,7 +170,7 @@ def test_a_restart_whose_checkpoint_cannot_be_looked_up_still_tells_the_id(
     monkeypatch.setattr(JobStore, "checkpoints", gone)
     shown = desk("restart", 1)
     assert shown.stdout == "2\n"
-    assert "job 2 restarts job 1 from a checkpoint that could not be looked up: " in shown.stderr
+    assert "job 2 restarts job 1 from a checkpoint that could not be read: " in shown.stderr
     assert "others write" in shown.stderr
     desk.store.acting("test").fail(2, "again")
     assert "restored_checkpoint" not in desk.json("restart", 2)

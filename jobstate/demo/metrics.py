@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import jobstate
-from jobstate.cli.demo.files import Tally
+from jobstate.demo.files import Tally
 from jobstate.domain.latency import Quantiles, quantiles
 
 LINES_SHOWN: Final = 4

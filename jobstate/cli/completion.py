@@ -1,4 +1,4 @@
-"""What a shell may complete: ids of jobs, words for states. Quick, silent, and nothing is made or changed by it."""
+"""Shell completion: ids of jobs and words for states. Fast and silent; it creates and changes nothing."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
-from jobstate.cli.text import printable
+from jobstate.cli.view.text import printable
 from jobstate.domain.lifecycle import LIVE, TERMINAL, State, Trigger, sources
 from jobstate.domain.rescale_requests import RESCALABLE
 from jobstate.domain.restart_requests import RESTARTABLE
 
-_SHOWN: Final = 50
+_MAX_CHOICES: Final = 50
 _LISTING: Final = {"33", "63", "64"}
-"""The values of COMP_TYPE at which bash shows what there is to choose from, instead of typing it."""
-
-
+"""The values of COMP_TYPE with which bash lists the choices instead of typing one."""
 _STATES: Final = {
     "stop": LIVE,
     "rm": TERMINAL,
@@ -28,21 +26,21 @@ _STATES: Final = {
     "restart": RESTARTABLE,
     "rescale": RESCALABLE,
 }
-"""In which states a job is worth to be offered to a command; to the others it is in any."""
+"""The states of the jobs that a command can act on; other commands accept a job in any state."""
 
 
 def job_ids(ctx: click.Context, param: click.Parameter, incomplete: str, default_db: str) -> list[CompletionItem[Any]]:
-    """The newest jobs of the store that the line so far names, and that the command could do something with."""
+    """The newest jobs that the command can act on, from the store that the line so far names."""
     from jobstate.storage.completion import glance
 
     named = ctx.params.get("db")
     if ctx.params.get("admin_url") and ctx.get_parameter_source("db") is not ParameterSource.COMMANDLINE:
-        return []  # the jobs are behind a server, which is not asked at every key
+        return []  # no request to a server at every key
     path = named if isinstance(named, str) else os.environ.get("JOBSTATE_DB") or default_db
     taken = ctx.params.get(param.name or "")
     typed = set(taken) if isinstance(taken, tuple) else set()
     states = _STATES.get(ctx.command.name or "", frozenset(State))
-    found = glance(os.path.expanduser(os.path.expandvars(path)), incomplete, states, _SHOWN + len(typed))
+    found = glance(os.path.expanduser(os.path.expandvars(path)), incomplete, states, _MAX_CHOICES + len(typed))
     return [
         CompletionItem(str(job_id), help=printable(f"{state} {kind}"))
         for job_id, state, kind in found
@@ -51,7 +49,7 @@ def job_ids(ctx: click.Context, param: click.Parameter, incomplete: str, default
 
 
 def words(known: Iterable[str], incomplete: str) -> list[CompletionItem[Any]]:
-    """Words of a list with commas: the last one is completed, those before it stay and are not offered again."""
+    """Complete the last of several words separated by commas; the words before it are not offered again."""
     before, comma, last = incomplete.rpartition(",")
     return [
         CompletionItem(f"{before}{comma}{word}")
@@ -61,7 +59,7 @@ def words(known: Iterable[str], incomplete: str) -> list[CompletionItem[Any]]:
 
 
 class BashWithHelp(BashComplete):
-    """Bash, which shows what stands beside an id where it only lists, and never types it."""
+    """Bash completion that shows the help of an id in a list of choices, and never types it."""
 
     name: ClassVar[str] = "bash"
     source_template: ClassVar[str] = BashComplete.source_template.replace(
@@ -73,16 +71,16 @@ class BashWithHelp(BashComplete):
         items = self.get_completions(*self.get_completion_args())
         listing = len(items) > 1 and os.environ.get("COMP_TYPE") in _LISTING
         return "\n".join(
-            f"{item.type},{item.value}" + (f"  ({_unspecial(item.help)})" if listing and item.help else "")
+            f"{item.type},{item.value}" + (f"  ({_without_globs(item.help)})" if listing and item.help else "")
             for item in items
         )
 
 
-def _unspecial(text: str) -> str:
-    """In one line, without what bash would look up in the current folder."""
+def _without_globs(text: str) -> str:
+    """The text in one line, without the characters that bash would expand to file names."""
     return "".join("." if letter in "*?[]" else letter for letter in " ".join(text.split()))
 
 
 def install() -> None:
-    """Let click answer bash in this way."""
+    """Make click use this class for bash."""
     add_completion_class(BashWithHelp)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import jobstate
-from jobstate.cli.demo.files import Tally, read
-from jobstate.cli.demo.journal import Read, lost_runs, read_again
-from jobstate.cli.demo.telemetry import Measured, last_lines, measured
-from jobstate.cli.demo.work import CHECKPOINT_EVERY
+from jobstate.demo.files import Tally, read
+from jobstate.demo.metrics import Measured, last_lines, measured
+from jobstate.demo.reads import Read, lost_runs, read_again
+from jobstate.demo.worker import CHECKPOINT_EVERY
 
 
 class Played(Protocol):

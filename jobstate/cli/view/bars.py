@@ -1,4 +1,4 @@
-"""Bars for long work, on a terminal; nothing elsewhere. What draws them is imported only where there is one."""
+"""Progress bars on a terminal, nothing elsewhere. rich is imported only when there is a bar to draw."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from jobstate.cli.render import blocks, size, standing
-from jobstate.cli.text import counted
+from jobstate.cli.view.jobs import blocks, state_line
+from jobstate.cli.view.text import plural
+from jobstate.cli.view.units import size
 from jobstate.domain.job import Job
 from jobstate.domain.progress import TableProgress
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def counting(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Yields what is told how much is done and how much there is; drawn on standard error, gone at the end."""
+def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Yields a function to call with (done, total); the bar is drawn on standard error and removed at the end."""
     if not sys.stderr.isatty():
         yield lambda done, total: None
         return
@@ -40,7 +41,7 @@ def counting(title: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def _drawn(progress: Progress) -> Iterator[None]:
-    """As `with progress`; an interrupt waits until it has begun, as rich cannot take back half a beginning."""
+    """As `with progress`, but an interrupt waits until it has started: rich cannot undo half a start."""
     import signal
 
     try:
@@ -53,7 +54,7 @@ def _drawn(progress: Progress) -> Iterator[None]:
 
 
 class TableBars:
-    """A bar per table of a job, as long as the block that the descriptor names as `end_block`, where it does."""
+    """A bar for each table of a job; its end is the `end_block` of the descriptor, if there is one."""
 
     def __init__(self) -> None:
         from rich.progress import BarColumn, Progress, TextColumn
@@ -62,32 +63,32 @@ class TableBars:
         self._progress = Progress(
             TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
             BarColumn(20),
-            TextColumn("{task.fields[told]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+            TextColumn("{task.fields[text]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
         )
         self._tasks: dict[str, Any] = {}
 
     def drawn(self) -> AbstractContextManager[None]:
-        """While they are on the screen."""
+        """Draw the bars during the block."""
         return _drawn(self._progress)
 
     def show(self, job: Job, tables: Mapping[str, TableProgress]) -> None:
-        """The present state of all tables; while there is none, where the job stands."""
-        waits = "" in self._tasks
-        if waits and (tables or job.is_terminal):
+        """Draw the progress of all tables; before there is any, the state of the job."""
+        waiting = "" in self._tasks
+        if waiting and (tables or job.is_terminal):
             self._progress.remove_task(self._tasks.pop(""))
         if not tables and not job.is_terminal:
-            self._update("", standing(job), None, 0, "")
+            self._update("", state_line(job), None, 0, "")
         end = job.descriptor.get("end_block")
         for name, table in tables.items():
             start, current = table.start_block, table.current_block
             total = end - start + 1 if isinstance(end, int) and start is not None and end >= start else None
             done = 0 if current is None or start is None else current - start + 1
             if job.is_terminal and total is None:
-                total = max(done, 1)  # a bar that goes on moving would say that the job does
-            told = f"{blocks(table)}  {counted(table.files_count, 'file')}  {size(table.total_size_bytes)}"
-            self._update(name, name, total, done, told)
+                total = max(done, 1)  # a bar that keeps moving would look like a running job
+            text = f"{blocks(table)}  {plural(table.files_count, 'file')}  {size(table.total_size_bytes)}"
+            self._update(name, name, total, done, text)
 
-    def _update(self, key: str, title: str, total: int | None, done: int, told: str) -> None:
+    def _update(self, key: str, title: str, total: int | None, done: int, text: str) -> None:
         if key not in self._tasks:
-            self._tasks[key] = self._progress.add_task(title, total=total, told="")
-        self._progress.update(self._tasks[key], description=title, total=total, completed=done, told=told)
+            self._tasks[key] = self._progress.add_task(title, total=total, text="")
+        self._progress.update(self._tasks[key], description=title, total=total, completed=done, text=text)

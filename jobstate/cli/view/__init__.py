@@ -1,0 +1,1 @@
+"""What the commands draw: lines of text for people, aligned and folded for the terminal."""
