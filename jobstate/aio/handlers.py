@@ -15,7 +15,7 @@ from jobstate.aio.calls import UncancellableFuture, ended
 from jobstate.aio.run import AsyncRun
 from jobstate.aio.thread_pools import ThreadPools, running_loop
 from jobstate.domain.errors import JobStateError
-from jobstate.worker.run import Run
+from jobstate.worker.run import Run, control_of
 from jobstate.worker.worker import Handler, call, is_awaited
 
 AsyncHandler = Callable[[AsyncRun], Coroutine[Any, Any, object]]
@@ -76,11 +76,11 @@ async def _await(run: AsyncRun, handler: Any) -> None:
 
 async def _on_thread(run: Run, handler: Any, patience: float) -> None:
     """Wait for the thread; when cancelled, no longer than a shutdown would."""
-    loop = running_loop()
+    loop, control = running_loop(), control_of(run)
 
     def ask() -> None:
         if not run.settled:
-            run.notice_shutdown()
+            control.notice_shutdown()
         loop.call_later(0 if run.settled else patience, over.finish, False)
 
     over: UncancellableFuture[bool] = UncancellableFuture(loop, ask)
@@ -92,7 +92,7 @@ async def _on_thread(run: Run, handler: Any, patience: float) -> None:
         except JobStateError:
             logger.exception("job %d could not be settled; its lease will run out", run.id)
         finally:
-            run._context.repository.close_thread()
+            control.context.repository.close_thread()
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits on it
                 loop.call_soon_threadsafe(over.finish, True)
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 
 from jobstate.domain.errors import JobStateError
-from jobstate.worker.run import Run
+from jobstate.worker.run import Run, control_of
 
 logger = logging.getLogger("jobstate.aio")
 
@@ -19,8 +19,7 @@ def hand_back_all(runs: Iterable[Run]) -> None:
 
 def _hand_back(run: Run) -> None:
     try:
-        if run._provisional and not run.settled:
-            run._confirm()
+        control_of(run).confirm_end()
         if not run.settled:
             run.release()
     except JobStateError as error:

@@ -15,7 +15,8 @@ from jobstate.aio.calls import ended
 from jobstate.aio.proxies import AsyncProxy, ForwardedProperty, changing, local
 from jobstate.aio.thread_pools import running_loop
 from jobstate.domain.errors import JobStateError
-from jobstate.worker.run import Run
+from jobstate.worker.conclusion import conclude
+from jobstate.worker.run import Run, control_of
 from jobstate.worker.run_log import enter, leave
 
 T = TypeVar("T")
@@ -81,10 +82,10 @@ class AsyncRun(AsyncProxy[Run]):
         Then `stopping` is true, `stop` says more, and `raise_if_stopping` raises. It returns when the run has ended,
         too. Without a `worker` only `heartbeat` notices a stop.
         """
-        news = self._news_of_run()
+        news, control = self._news_of_run(), control_of(self.sync)
         while not (self.sync.stopping or self.sync.settled):
             news.clear()
-            left = self.sync._valid_until - self.sync._context.clock.monotonic()
+            left = control.valid_until - control.context.clock.monotonic()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(left, 0)):
                     await news.wait()
@@ -117,7 +118,7 @@ class AsyncRun(AsyncProxy[Run]):
 
     async def __aenter__(self) -> AsyncRun:
         enter(self.sync)
-        self.sync.enter_what_observers_want()
+        control_of(self.sync).enter_observed()
         return self
 
     async def __aexit__(
@@ -125,7 +126,7 @@ class AsyncRun(AsyncProxy[Run]):
     ) -> bool:
         """Settle the job as the block ended; True for exceptions that thereby have been dealt with."""
         leave(self.sync)
-        self.sync.leave_what_observers_want(kind, error, trace)
+        control_of(self.sync).leave_observed(kind, error, trace)
         batch = innermost(self._pools)
         if batch is not None:
             batch.ended.append(self.sync)
@@ -134,7 +135,7 @@ class AsyncRun(AsyncProxy[Run]):
             said = RuntimeError("the handler awaited something that was cancelled, and let that pass")
             said.__cause__, error = error, said
         try:
-            return await self._pools.change(partial(self.sync.conclude, error), sure=True)
+            return await self._pools.change(partial(conclude, control_of(self.sync), error), sure=True)
         except JobStateError:
             if not cancelled:
                 raise
@@ -150,7 +151,7 @@ class AsyncRun(AsyncProxy[Run]):
                     loop.call_soon_threadsafe(news.set)
 
             self._news = news
-            self.sync.on_noticed(tell)
+            control_of(self.sync).on_noticed(tell)
         return self._news
 
 

@@ -8,8 +8,9 @@ from jobstate.core.arguments import MAX_PAGE, Duration
 from jobstate.core.context import DEFAULT_LEASE
 from jobstate.domain import validation
 from jobstate.store.base import StorePart
-from jobstate.worker.claiming import claim_runs
-from jobstate.worker.run import Run
+from jobstate.worker.run import Run, control_of
+from jobstate.worker.run_control import RunControl
+from jobstate.worker.session import claim_runs
 from jobstate.worker.worker import Worker
 
 
@@ -43,10 +44,12 @@ class Working(StorePart):
         Returns:
             Those whose lease was lost: they were not completed.
         """
-        held = validation.several("runs", runs, "runs")
-        return Run.complete_many(
-            self._context, [validation.instance(f"runs[{place}]", run, Run) for place, run in enumerate(held)]
-        )
+        held = [
+            validation.instance(f"runs[{place}]", run, Run)
+            for place, run in enumerate(validation.several("runs", runs, "runs"))
+        ]
+        refused = RunControl.complete_many(self._context, [control_of(run) for run in held])
+        return [run for run in held if control_of(run) in refused]
 
     def worker(
         self,

@@ -10,7 +10,8 @@ import logging
 from collections.abc import MutableMapping
 from typing import Any
 
-from jobstate.worker.run_log import BOUND, current
+from jobstate.domain.job import row_of
+from jobstate.worker.run_log import BOUND, bound, current
 
 
 class RunContext(logging.Filter):
@@ -29,10 +30,10 @@ class RunContext(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Set what the record does not have yet."""
         run = current()
-        bound = {} if run is None else run.bound
+        fields = {} if run is None else bound(row_of(run.job))
         for name in BOUND:
             if not hasattr(record, name):
-                setattr(record, name, bound.get(name, self._default))
+                setattr(record, name, fields.get(name, self._default))
         return True
 
 
@@ -43,6 +44,6 @@ def run_context(logger: object, method: str, event: MutableMapping[str, Any]) ->
     """
     run = current()
     if run is not None:
-        for name, value in run.bound.items():
+        for name, value in bound(row_of(run.job)).items():
             event.setdefault(name, value)
     return event

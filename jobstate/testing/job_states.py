@@ -20,6 +20,7 @@ from jobstate.testing.paths import NEVER_CLAIMED, ROUTES, lead
 from jobstate.testing.runner import WORKER
 from jobstate.testing.staged_store import Stage, stage_of
 from jobstate.worker.run import Run
+from jobstate.worker.run_control import RunControl
 
 _kinds: Final = count(1)
 
@@ -52,7 +53,7 @@ class JobIn:
         expires = now + validation.duration_us("lease", DEFAULT_LEASE)
         decide = partial(leases.claim, node_id=node_id, expires=expires, now=now, by=Actor(f"worker:{node_id}"))
         claimed = self.stage.behind.repository.jobs.change(job.id, decide).job
-        return Run(context, Claimed(claimed, None, {}), DEFAULT_LEASE, began)
+        return Run(RunControl(context, Claimed(claimed, None, {}), DEFAULT_LEASE, began))
 
 
 def one_state(field: str, name: str) -> State:

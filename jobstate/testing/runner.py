@@ -14,8 +14,8 @@ from jobstate.domain.job import Job, row_of
 from jobstate.domain.lifecycle import CLAIMABLE, LIVE
 from jobstate.store.store import JobStore
 from jobstate.testing.staged_store import Stage, stage_of
-from jobstate.worker.claiming import claim_runs
 from jobstate.worker.run import Run
+from jobstate.worker.session import claim_runs
 from jobstate.worker.worker import Handler, call, check_handler
 
 WORKER: Final = "worker-01"

@@ -20,7 +20,7 @@ from jobstate.store.store import JobStore
 from jobstate.system import Clock
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.fault_points import Moment, Watched
-from jobstate.worker.run import Run
+from jobstate.worker.run import Run, control_of
 
 ACTOR: Final = "test"
 _staged: Final[list[Stage]] = []
@@ -71,7 +71,7 @@ class Stage:
         runs = [run for run in self.in_hand if not run.settled]
         renewals = self.behind.repository.leases.look([run.lease for run in runs]) if runs else []
         for run, renewal in zip(runs, renewals, strict=True):
-            run.notice(renewal, None)
+            control_of(run).notice(renewal, None)
 
     def _heard(self, moment: Moment) -> None:
         for hook in tuple(self.hooks):

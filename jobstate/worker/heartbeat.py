@@ -11,7 +11,8 @@ from typing import Final
 from jobstate.core.context import Context
 from jobstate.domain.errors import JobStateError, LeaseLost
 from jobstate.ports.repository import WorkerInfo
-from jobstate.worker.run import Run
+from jobstate.worker.run_control import RunControl
+from jobstate.worker.run_log import bound
 
 BEATS_PER_LEASE: Final = 3
 FLUSH_INTERVAL: Final = 1.0
@@ -34,7 +35,7 @@ class HeartbeatThread:
         self._context = context
         self._info = info
         self._lease = lease
-        self._runs: set[Run] = set()
+        self._runs: set[RunControl] = set()
         self._changed = threading.Condition()
         self._closing = False
         self._ending = ending
@@ -59,7 +60,7 @@ class HeartbeatThread:
         if self._thread is not None:
             self._thread.join()
 
-    def adopt(self, run: Run) -> None:
+    def adopt(self, run: RunControl) -> None:
         """Keep this run alive."""
         run.on_settled(self.drop)
         with self._changed:
@@ -68,7 +69,7 @@ class HeartbeatThread:
                 run.notice_shutdown()
             self._changed.notify_all()
 
-    def drop(self, run: Run) -> None:
+    def drop(self, run: RunControl) -> None:
         """Let this run go."""
         with self._changed:
             self._runs.discard(run)
@@ -89,9 +90,9 @@ class HeartbeatThread:
         for run in self._snapshot():
             try:
                 if run.hand_back():
-                    logger.warning("job %d was handed back before its handler ended", run.id, extra=run.bound)
+                    logger.warning("job %d was handed back before its handler ended", run.id, extra=bound(run.row))
             except JobStateError as error:
-                logger.warning("job %d could not be handed back: %s", run.id, error, extra=run.bound)
+                logger.warning("job %d could not be handed back: %s", run.id, error, extra=bound(run.row))
                 if error.retryable:
                     return  # the store is busy; the next round tries again
             self.drop(run)
@@ -177,8 +178,8 @@ class HeartbeatThread:
                     run.flush_if_free()
             except LeaseLost as error:
                 if run.lost:
-                    logger.warning("%s", error, extra=run.bound)
+                    logger.warning("%s", error, extra=bound(run.row))
 
-    def _snapshot(self) -> list[Run]:
+    def _snapshot(self) -> list[RunControl]:
         with self._changed:
             return list(self._runs)

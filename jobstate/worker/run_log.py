@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import traceback
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from contextvars import ContextVar
 from typing import Any, Final, Protocol
 
+from jobstate.domain.job import Job, row_of
+from jobstate.domain.job_row import JobRow
 from jobstate.domain.logs import LogLevel
 from jobstate.system import pid
 
@@ -24,8 +26,8 @@ class Logged(Protocol):
     """What entries are written to."""
 
     @property
-    def bound(self) -> Mapping[str, object]:
-        """What records of `logging` about it carry, by the names in `BOUND`."""
+    def job(self) -> Job:
+        """The job that entries are about."""
 
     def note(
         self,
@@ -38,6 +40,11 @@ class Logged(Protocol):
         record: object = None,
     ) -> None:
         """Note an entry."""
+
+
+def bound(job: JobRow) -> dict[str, object]:
+    """What records of `logging` about a run of this job carry: `job_id`, `kind`, `attempt`, `node` and `token`."""
+    return dict(zip(BOUND, (job.id, job.kind, job.attempt, job.worker_id, job.lease_token), strict=True))
 
 
 _entered: ContextVar[tuple[Logged, ...]] = ContextVar("jobstate_runs", default=())
@@ -121,7 +128,7 @@ class RunLog(logging.LoggerAdapter[logging.Logger]):
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Move what an entry may say beside its message to where the handler finds it."""
-        extra = {**self._run.bound, **(kwargs.get("extra") or {})}
+        extra = {**bound(row_of(self._run.job)), **(kwargs.get("extra") or {})}
         extra.update({name: kwargs.pop(name) for name in FIELDS if name in kwargs})
         return msg, {**kwargs, "extra": extra}
 

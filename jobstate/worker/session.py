@@ -9,11 +9,34 @@ from typing import NamedTuple
 from jobstate.core.context import Context
 from jobstate.domain.errors import JobStateError
 from jobstate.ports.repository import WorkerInfo
-from jobstate.worker.claiming import claim_runs
 from jobstate.worker.heartbeat import HeartbeatThread
-from jobstate.worker.run import Run
+from jobstate.worker.run import Run, control_of
+from jobstate.worker.run_control import RunControl
 
 logger = logging.getLogger("jobstate.worker")
+
+
+def claim_runs(context: Context, node_id: str, kinds: Sequence[str] | None, lease: float, limit: int) -> list[Run]:
+    """Lease up to `limit` due jobs for `lease` seconds, in claim order."""
+    began = context.clock.monotonic()
+    claimed = context.repository.leases.claim(
+        node_id,
+        kinds,
+        round(lease * 1_000_000),
+        limit,
+        context.clock.now(),
+        context.expiry_policy(node_id, lease),
+    )
+    controls = [RunControl(context, one, lease, began) for one in claimed]
+    if context.tentative_runs:
+        for control in controls:
+            before = context.tentative_runs.pop(control.lease, None)
+            if before is not None:
+                before.claim_undone()
+    if controls and context.repository.in_transaction():
+        for control in controls:
+            control.open_claim()
+    return [Run(control) for control in controls]
 
 
 class Attempt(NamedTuple):
@@ -68,7 +91,7 @@ class WorkerSession:
             logger.warning("worker %s could not claim, trying again: %s", self._info.node_id, error)
             return Attempt([])
         for run in runs:
-            heart.adopt(run)
+            heart.adopt(control_of(run))
         return Attempt(runs, idle=not runs and heart.held() == 0, seen=seen)
 
     def sign_off(self) -> None:

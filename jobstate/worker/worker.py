@@ -15,10 +15,12 @@ from jobstate.core.context import Context
 from jobstate.core.watch import PollInterval
 from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest, JobStateError
+from jobstate.domain.job import row_of
 from jobstate.ports.repository import WorkerInfo
 from jobstate.system import Clock, host, pid
 from jobstate.worker.heartbeat import HeartbeatThread
-from jobstate.worker.run import Run
+from jobstate.worker.run import Run, control_of
+from jobstate.worker.run_log import bound
 from jobstate.worker.session import WorkerSession
 from jobstate.worker.signals import shutdown_on_signal
 
@@ -85,7 +87,9 @@ class Worker:
             finally:
                 if not run.settled:
                     logger.warning(
-                        "job %d was left unsettled and is handed back: use `with run:`", run.id, extra=run.bound
+                        "job %d was left unsettled and is handed back: use `with run:`",
+                        run.id,
+                        extra=bound(row_of(run.job)),
                     )
                     shift.heart.hand_back()
 
@@ -223,11 +227,13 @@ class Worker:
             with run:
                 call(handler, run)
         except JobStateError:
-            logger.exception("job %d could not be settled; its lease will run out", run.id, extra=run.bound)
+            logger.exception(
+                "job %d could not be settled; its lease will run out", run.id, extra=bound(row_of(run.job))
+            )
         finally:
             self._context.repository.close_thread()
             active.discard(run)
-            heart.drop(run)
+            heart.drop(control_of(run))
 
 
 class Grace:

@@ -13,6 +13,8 @@ import pytest
 
 from jobstate import Job, JobStore, State, StoreReadOnly, aio
 from jobstate.aio.thread_pools import CHANGES
+from jobstate.worker.reporting import Reporting
+from jobstate.worker.run import control_of
 from tests.aio.cancelling import WAYS, Suspended, cancelled_everywhere
 from tests.aio.conftest import LOOPS, RunMain, threads
 
@@ -177,16 +179,16 @@ def test_a_verb_that_is_cancelled_midway_has_been_done(
     async def main() -> None:
         async with aio.over(store) as jobs:
             (claimed,) = await jobs.claim("w1")
-            written = claimed.sync._written
+            written = Reporting.written
 
-            def slow(taken: Any) -> None:
+            def slow(reports: Reporting, taken: Any) -> None:
                 midway.set()
                 go_on.wait(30)
-                written(taken)
+                written(reports, taken)
 
             async def work() -> None:
                 async with claimed:
-                    monkeypatch.setattr(claimed.sync, "_written", slow)
+                    monkeypatch.setattr(Reporting, "written", slow)
                     verbs: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
                         "complete": claimed.complete,
                         "fail": lambda: claimed.fail("no"),
@@ -250,17 +252,17 @@ def test_a_job_that_cannot_be_handed_back_does_not_stop_the_cancellation(
     async def main() -> None:
         async with aio.over(store) as jobs:
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.05):
+                async with asyncio.timeout(0.3):
                     (claimed,) = await jobs.claim("w1", lease=600)
                     async with claimed:
-                        monkeypatch.setattr(claimed.sync, "release", _full)
+                        monkeypatch.setattr(control_of(claimed.sync), "release", _full)
                         await asyncio.sleep(600)
 
     asyncio.run(main())
     assert "could not be handed back; its lease will run out" in caplog.text
 
 
-def _full() -> None:
+def _full(_delay_us: int = 0) -> None:
     raise StoreReadOnly("jobs.db", "no more")
 
 

@@ -17,21 +17,7 @@ from jobstate import JobStore, Run, Worker, aio
 FACES: Final = {JobStore: aio.AsyncJobStore, Run: aio.AsyncRun, Worker: aio.AsyncWorker}
 WITHOUT: Final[dict[type, dict[str, str]]] = {
     JobStore: {},
-    Run: {
-        "bound": "records of logging carry it",
-        "claim_undone": "claiming tells",
-        "complete_many": "JobStore.complete_many is what people call",
-        "conclude": "leaving the block does it",
-        "doubt_claim": "claiming tells",
-        "enter_what_observers_want": "entering the block does it",
-        "flush_if_free": "the heart's",
-        "hand_back": "the heart's",
-        "leave_what_observers_want": "leaving the block does it",
-        "notice": "the heart's",
-        "notice_shutdown": "the heart's",
-        "on_noticed": "until_stopping is what people await",
-        "on_settled": "the heart's",
-    },
+    Run: {},
     Worker: {},
 }
 """What has no awaited side, and why."""
@@ -44,7 +30,19 @@ PLAIN: Final[dict[type, set[str]]] = {
     JobStore: {"acting", "path", "batch", "worker", "watch", "follow_logs", "iterate"},
     Run: {
         *("add_range", "add_files", "set_progress", "metrics", "log", "note", "emit", "raise_if_stopping", "progress"),
-        *("job", "id", "token", "lease", "parallelism", "rescale_to", "stop", "stopping", "lost", "settled"),
+        *(
+            "job",
+            "restored",
+            "id",
+            "token",
+            "lease",
+            "parallelism",
+            "rescale_to",
+            "stop",
+            "stopping",
+            "lost",
+            "settled",
+        ),
     },
     Worker: {"shut_down"},
 }

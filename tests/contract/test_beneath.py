@@ -27,6 +27,7 @@ from jobstate.testing.contract import StoreFixtures
 from jobstate.testing.contract.situations import AT_ONCE, claimed, running
 from jobstate.worker import entry_buffer
 from jobstate.worker.entry_buffer import MAX_LOGS_WAITING, MAX_OUTPUT_WAITING
+from jobstate.worker.run import control_of
 
 
 def _busy(*_: object) -> dict[str, int]:
@@ -125,7 +126,7 @@ class TestBeneath(StoreFixtures):
 
         def flush() -> None:
             with pytest.raises(jobstate.StoreFull):
-                run.flush_if_free()
+                control_of(run).flush_if_free()
 
         monkeypatch.setattr(Transaction, "_commit", full)
         flushing = threading.Thread(target=flush)

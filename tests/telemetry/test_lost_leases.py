@@ -12,6 +12,8 @@ from jobstate.domain.leases import Renewal
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.kinds import OpenStore
 from jobstate.testing.contract.situations import AT_ONCE, running
+from jobstate.worker.run import control_of
+from jobstate.worker.run_control import RunControl
 from tests.telemetry.remembering import Remembering
 
 FENCED = ["1: lost"]
@@ -78,17 +80,17 @@ def test_a_verb_and_a_heartbeat_that_meet_are_no_loss(
     store: JobStore, seen: Remembering, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
     """Between the commit of a verb and its return, a heartbeat finds the lease gone."""
-    ended = Run._ended
+    ended = RunControl.note_end
 
-    def met(run: Run) -> None:
-        beside = threading.Thread(target=run.notice, args=(Renewal(run.id, run.token, held=False), None))
+    def met(control: RunControl) -> None:
+        beside = threading.Thread(target=control.notice, args=(Renewal(control.id, control.token, held=False), None))
         beside.start()
         beside.join()
-        assert not run.lost
-        assert not run.settled
-        ended(run)
+        assert not control.lost
+        assert not control.settled
+        ended(control)
 
-    monkeypatch.setattr(Run, "_ended", met)
+    monkeypatch.setattr(RunControl, "note_end", met)
     run = running(store)
     VERBS[verb](store, run)
     with run:
@@ -99,7 +101,7 @@ def test_a_verb_and_a_heartbeat_that_meet_are_no_loss(
 
 def test_a_run_that_ended_in_another_way_has_not_lost_its_lease(store: JobStore, seen: Remembering) -> None:
     run = running(store)
-    again = Run(store._context, run._claimed, 30.0, store._context.clock.monotonic())
+    again = Run(RunControl(store._context, control_of(run).claimed, 30.0, store._context.clock.monotonic()))
     run.fail("bad input", retryable=False)
     with again:
         pass

@@ -29,6 +29,7 @@ from jobstate import (
 from jobstate.domain.job import row_of
 from jobstate.testing.contract.kinds import OpenStore
 from jobstate.testing.contract.situations import triggers
+from jobstate.worker.run import control_of
 
 PATIENCE = 20.0
 """Seconds after which something that should have happened long ago is given up."""
@@ -404,7 +405,7 @@ def test_the_loss_of_a_lease_during_a_write_of_its_run_is_seen_soon_after(tickin
     seen_after = []
 
     def handle(run: Run) -> None:
-        with run._writing:  # a write that takes its time
+        with control_of(run).writing:  # a write that takes its time
             stopping = threading.Thread(target=lambda: ticking.stop(run, mode="force"))
             stopping.start()
             stopping.join()
