@@ -1,83 +1,71 @@
-"""What a server does unasked: it sweeps, and reads the history for its metrics."""
+"""The maintenance thread of a server: it sweeps the store, and feeds the metrics from the history."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from itertools import islice
 from typing import Final
 
 from jobstate.domain.errors import StoreError
-from jobstate.http.metrics import Observer, ServerMetrics
+from jobstate.domain.event import SWEEPER
+from jobstate.http.history_feed import HistoryFeed
+from jobstate.http.metrics import ServerMetrics
 from jobstate.http.store_provider import StoreProvider
-from jobstate.ports.repository import Repository
-from jobstate.store.store import JobStore
+from jobstate.observers.observer import Sweep
 
-_BATCH: Final = 500
-_MOST_BATCHES: Final = 200
-"""A history that grows faster than this a round is read on in the next."""
-_PATIENCE: Final = 2.0
+_ACTOR: Final = "server"
+_END_TIMEOUT: Final = 2.0
+"""Seconds that `end` waits for the round in progress."""
 _log: Final = logging.getLogger(__name__)
 
 
 class MaintenanceThread:
-    """One thread, once a second. A store that is locked or away is tried again the next time."""
+    """One thread with a round every `every` seconds. A round that meets a locked or missing store is repeated."""
 
     def __init__(self, provider: StoreProvider, metrics: ServerMetrics, every: float) -> None:
         self._provider = provider
         self._metrics = metrics
         self._every = every
-        self._observer = Observer(metrics)
-        self._observed: Repository | None = None
-        self._cursor = 0
+        self._feed = HistoryFeed(metrics)
         self._ending = threading.Event()
-        self._well = True
+        self._failing = False
         self._thread = threading.Thread(target=self._run, name="jobstate-maintenance", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def end(self) -> None:
-        """End after the round that is under way; one that waits for a lock is left behind."""
+        """End the thread after the round in progress; leave it behind if it waits for a lock."""
         self._ending.set()
-        self._thread.join(_PATIENCE)
+        self._thread.join(_END_TIMEOUT)
 
     def round(self) -> None:
-        """Sweep once, and count what happened since the last round."""
+        """Sweep once, and count the events since the last round."""
         store = self._provider.store()
-        if self._observed is not store.repository:  # the first one, or another file
-            self._cursor, self._observed = store.newest_event(), store.repository
-            self._observer = Observer(self._metrics)
+        self._feed.follow(store)
         try:
-            settled = store.acting("server").sweep()
-            self._metrics.swept.inc(len(settled))
-            self._metrics.sweeps.labels("done").inc()
-        finally:  # a store that cannot be swept may be read
-            self._count(store)
-
-    def _count(self, store: JobStore) -> None:
-        for _ in range(_MOST_BATCHES):
-            events = list(islice(store.watch(after=self._cursor, timeout=0), _BATCH))
-            for event in events:
-                self._observer.observe(store, event)
-                self._cursor = event.id  # at each, so that none is counted twice when a later one fails
-            if len(events) < _BATCH or self._ending.is_set():
-                break
+            settled = store.acting(_ACTOR).sweep()
+            self._metrics.observer.swept(Sweep(f"{SWEEPER}{_ACTOR}", tuple(job.id for job in settled)))
+        finally:  # a store that cannot be written may still be read
+            self._feed.read(store, self._ending.is_set)
 
     def _run(self) -> None:
         while not self._ending.is_set():
             try:
                 self.round()
-            except Exception as error:  # noqa: BLE001  (it is logged, unless it is an ordinary one)
-                # Also a defect does not end this thread: jobs whose workers died are settled by it.
-                self._metrics.sweeps.labels("failed").inc()
-                if self._well:
-                    unknown = None if isinstance(error, StoreError) else error
+            except Exception as error:  # noqa: BLE001  (logged, with its traceback unless it is an ordinary error)
+                # A defect does not end this thread either: it settles the jobs of dead workers.
+                self._metrics.failed_sweeps.inc()
+                if not self._failing:
+                    defect = None if isinstance(error, StoreError) else error
                     _log.exception(
-                        "the store cannot be swept, it is tried again every second: %s", error, exc_info=unknown
+                        "the store cannot be swept; the server repeats it every %g s: %s",
+                        self._every,
+                        error,
+                        exc_info=defect,
                     )
-                self._well = False
+                self._failing = True
             else:
-                self._well = True
+                self._failing = False
             self._ending.wait(self._every)

@@ -1,8 +1,8 @@
 """Metrics for Prometheus: what this process does to jobs, and how many jobs there are.
 
-The names are those that `jobstate serve` shows at `/metrics`, and mean the same. That server counts what everybody does
-and an observer what its own process does, so a sum over both counts twice: sum over either, by the label `job` or
-`instance` that Prometheus gives its targets.
+`jobstate serve` shows them at `/metrics` under the same names, with the same labels: it feeds a `PrometheusObserver`
+from the history. A server counts what every process does, an observer what its own process does, so a sum over both
+counts twice: sum over either, by the label `job` or `instance` that Prometheus gives its targets.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from jobstate.core.installation import install_command
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.event import SWEEPER, Event
-from jobstate.domain.job import row_of
+from jobstate.domain.job import Job, row_of
 from jobstate.domain.job_row import Lease
 from jobstate.domain.lifecycle import LEASED, State, Trigger
 from jobstate.domain.stop import StopOutcome
@@ -48,9 +48,12 @@ class PrometheusObserver(Observer):
     Args:
         registry: Where the metrics are registered; the one of the process unless another is given.
         most_kinds: How many kinds of jobs have a label of their own, >= 1, those that come first; others are `other`.
+        heartbeats: Whether to count heartbeats. A server has none: it reads the history, which does not record them.
     """
 
-    def __init__(self, registry: CollectorRegistry = REGISTRY, *, most_kinds: int = MOST_KINDS) -> None:
+    def __init__(
+        self, registry: CollectorRegistry = REGISTRY, *, most_kinds: int = MOST_KINDS, heartbeats: bool = True
+    ) -> None:
         if most_kinds < 1:
             raise InvalidRequest("most_kinds", f"must be at least 1, not {most_kinds}")
         self._registry = registry
@@ -64,7 +67,7 @@ class PrometheusObserver(Observer):
         self._in_progress = Gauge("jobstate_runs_in_progress", "Runs that hold a lease.", ["kind"], registry=registry)
         self._run_seconds = self._histogram("run_seconds", "From a claim to the end of its lease.", "kind", "end")
         self._failed = self._counter("failed_attempts", "Runs that failed, or lost their lease.", "kind")
-        self._heartbeats = self._counter("heartbeats", "Heartbeats of workers.")
+        self._heartbeats = self._counter("heartbeats", "Heartbeats of workers.") if heartbeats else None
         self._lease_losses = self._counter("lease_losses", "Leases that ran out.", "kind")
         self._sweeps = self._counter("sweeps", "Sweeps, and other calls that settled something overdue.")
         self._swept = self._counter("swept_jobs", "Overdue jobs that were settled.")
@@ -84,15 +87,28 @@ class PrometheusObserver(Observer):
     def claimed(self, claim: Claim) -> None:
         """Measure how long the job waited; the run is in progress."""
         event, job = claim.event, claim.job
-        self._end(job.id, event.at_us, LEASE_LOST)
         kind = self._label(job.kind)
         self._claim_latency.labels(kind).observe(max(0, event.at_us - row_of(job).available_us) / 1_000_000)
-        self._runs.begin(Lease(job.id, event.token), _Run(event.at_us, kind))
-        self._in_progress.labels(kind).inc()
+        self._begin(Lease(job.id, event.token), _Run(event.at_us, kind))
+
+    def resumed(self, job: Job) -> None:
+        """Track the run that holds this job's lease, whose claim was before this observer: it is not counted."""
+        claimed_us = row_of(job).claimed_us
+        if claimed_us is not None:
+            self._begin(job.lease, _Run(claimed_us, self._label(job.kind)))
+
+    def running(self) -> tuple[int, ...]:
+        """The ids of the jobs whose runs are in progress."""
+        return self._runs.jobs()
+
+    def forget(self, job_id: int) -> None:
+        """Drop a run without measuring it: its job was removed, and its end with it."""
+        self._over(job_id)
 
     def heartbeat(self, heartbeat: Heartbeat) -> None:
         """Count it."""
-        self._heartbeats.inc()
+        if self._heartbeats is not None:
+            self._heartbeats.inc()
 
     def lease_lost(self, loss: LeaseLoss) -> None:
         """The run is over, whoever ended it."""
@@ -108,6 +124,12 @@ class PrometheusObserver(Observer):
         """No run is in progress any more."""
         for job_id in self._runs.jobs():
             self._over(job_id)
+
+    def _begin(self, lease: Lease, run: _Run) -> None:
+        if self._runs.of(lease) is None:  # else it was resumed, and its claim comes behind
+            self._end(lease.job_id, run.began_us, LEASE_LOST)
+            self._runs.begin(lease, run)
+            self._in_progress.labels(run.kind).inc()
 
     def _over(self, job_id: int) -> _Run | None:
         run = self._runs.end(job_id)

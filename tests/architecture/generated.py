@@ -11,6 +11,8 @@ import tomllib
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from prometheus_client import CollectorRegistry
+
 import jobstate
 from jobstate.cli.session import exit_code
 from jobstate.client import errors as client_errors
@@ -18,6 +20,9 @@ from jobstate.domain.errors import JobStateError
 from jobstate.domain.lifecycle import LIFECYCLE, State, Trigger
 from jobstate.domain.state_machine import mermaid
 from jobstate.http import create_app
+from jobstate.http.metrics import ServerMetrics
+from jobstate.http.store_provider import StoreProvider
+from jobstate.telemetry.prometheus import JobsByState, PrometheusObserver
 from tests.architecture.documents import DOCUMENTS, ROOT
 from tests.unit.test_errors import FIELDS
 
@@ -68,6 +73,32 @@ def route_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def metric_table() -> str:
+    """Every metric for Prometheus, and where it is: at an observer, a server, or both."""
+    observed = CollectorRegistry()
+    PrometheusObserver(observed)
+    with jobstate.open(":memory:") as store:
+        observed.register(JobsByState(store.counts))
+        found = {"observer": _metrics(observed), "server": _metrics(ServerMetrics(StoreProvider(store)).registry)}
+    lines = ["| metric | labels | counts or measures | where |", "|---|---|---|---|"]
+    for name, (labels, text) in {**found["observer"], **found["server"]}.items():
+        where = ", ".join(place for place, metrics in found.items() if name in metrics)
+        lines.append(f"| `{name}` | {', '.join(f'`{label}`' for label in labels)} | {text} | {where} |")
+    return "\n".join(lines) + "\n"
+
+
+def _metrics(registry: CollectorRegistry) -> dict[str, tuple[tuple[str, ...], str]]:
+    """The labels and the text of each metric, as Prometheus names it."""
+    found = {}
+    for collector in registry._collector_to_names:
+        (family,) = collector.collect()
+        own = isinstance(collector, JobsByState)
+        labels = tuple(family.samples[0].labels) if own else collector._labelnames  # type: ignore[attr-defined]
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        found[name] = (labels, family.documentation.rstrip("."))
+    return found
+
+
 def layers() -> str:
     """The packages from top to bottom, as `lint-imports` checks them."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
@@ -87,6 +118,7 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "lifecycle diagram": diagram,
     "error table": error_table,
     "route table": route_table,
+    "metric table": metric_table,
     "layers": layers,
 }
 

@@ -13,8 +13,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import jobstate
 from jobstate import InvalidRequest, JobStore, Run, State
-from jobstate.http.metrics import ServerMetrics
-from jobstate.http.store_provider import StoreProvider
 from jobstate.telemetry.prometheus import OTHER, JobsByState, PrometheusObserver
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.kinds import OpenStore
@@ -222,22 +220,6 @@ def test_jobs_by_state_are_asked_at_each_scrape(store: JobStore) -> None:
     found = scraped(registry)
     assert found["jobs", ("Scheduled",)] == 1
     assert {labels[0] for name, labels in found if name == "jobs"} == set(State)
-
-
-def test_names_that_the_server_has_too_are_of_one_sort(store: JobStore, registry: CollectorRegistry) -> None:
-    """A dashboard made for one works for the other."""
-    kinds = {family.name: (family.type, family.documentation) for family in registry.collect()}
-    served = {
-        family.name: (family.type, family.documentation)
-        for family in ServerMetrics(StoreProvider(store)).registry.collect()
-    }
-    shared = kinds.keys() & served.keys()
-    assert shared == {f"jobstate_{name}" for name in SHARED}
-    assert all(kinds[name][0] == served[name][0] for name in shared)
-    assert all(kinds[f"jobstate_{name}"] == served[f"jobstate_{name}"] for name in ("transitions", "lease_losses"))
-
-
-SHARED = ("transitions", "claim_latency_seconds", "lease_losses", "sweeps", "swept_jobs")
 
 
 def test_without_the_package_the_import_says_what_to_install() -> None:
