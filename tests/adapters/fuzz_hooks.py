@@ -6,6 +6,7 @@ from typing import Any
 
 import schemathesis
 
+from jobstate.domain.retry import DEFAULT_RETRY
 from jobstate.wire.text import parse_labels
 
 
@@ -19,10 +20,24 @@ def _printable(value: Any) -> bool:
     return True
 
 
+def _grows(body: Any) -> bool:
+    retry = body.get("retry") if isinstance(body, dict) else None
+    if not isinstance(retry, dict):
+        return True
+    initial, cap = (retry.get(name, getattr(DEFAULT_RETRY, name)) for name in ("initial", "cap"))
+    return not (isinstance(initial, int | float) and isinstance(cap, int | float)) or initial <= cap
+
+
 @schemathesis.hook
 def filter_body(_context: Any, body: Any) -> bool:
     """No pattern says which characters are printable; tests/unit holds the rule itself."""
     return _printable(body)
+
+
+@schemathesis.hook
+def filter_case(_context: Any, case: Any) -> bool:
+    """No schema says that `initial` is at most `cap`; `test_a_submission_refuses_what_it_cannot_mean` holds it."""
+    return _grows(case.body)
 
 
 @schemathesis.hook

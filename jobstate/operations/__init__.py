@@ -1,0 +1,1 @@
+"""The verbs that a store and a client of its server share."""
