@@ -20,7 +20,7 @@ from benchmarks import crowd
 from benchmarks.figures import seconds, spread
 from jobstate.domain.event import Actor
 from jobstate.domain.lifecycle import State
-from jobstate.store.operating import ATOMIC_PRUNE, PRUNE_BATCH
+from jobstate.store.prune import ATOMIC_PRUNE, PRUNE_BATCH
 
 _SERVE: Final = "import sys; from jobstate.http.server import serve; serve(sys.argv[1], port=0)"
 _PAGE: Final = 1000

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from jobstate._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from jobstate.client.client import JobClient as JobClient
     from jobstate.client.connect import connect as connect
     from jobstate.client.errors import ServerUnreachable as ServerUnreachable
     from jobstate.client.errors import UnexpectedAnswer as UnexpectedAnswer
-    from jobstate.client.jobs import JobClient as JobClient
     from jobstate.domain.audit import AuditReport as AuditReport
     from jobstate.domain.audit import Finding as Finding
     from jobstate.domain.checkpoints import Checkpoint as Checkpoint
@@ -96,7 +96,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "jobstate.client.errors": "ServerUnreachable UnexpectedAnswer",
-    "jobstate.client.jobs": "JobClient",
+    "jobstate.client.client": "JobClient",
     "jobstate.client.connect": "connect",
     "jobstate.domain.audit": "AuditReport Finding",
     "jobstate.domain.checkpoints": "Checkpoint CheckpointState OperatorState",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from types import TracebackType
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 
 from jobstate.aio.batch import Batch
 from jobstate.aio.polling import Waiter
@@ -19,8 +19,12 @@ from jobstate.aio.run import AsyncRun
 from jobstate.aio.streams import Stream
 from jobstate.aio.thread_pools import ThreadPools
 from jobstate.aio.worker import AsyncWorker
+from jobstate.core.context import Context
 from jobstate.core.watch import Idle
 from jobstate.domain.job import Job
+from jobstate.operations.operations import Operations
+from jobstate.operations.requests import Request
+from jobstate.store import performers
 from jobstate.store.store import JobStore
 from jobstate.worker.run import Run
 from jobstate.worker.worker import Worker
@@ -30,6 +34,7 @@ _AT_ONCE: Final = 100
 
 P = ParamSpec("P")
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,31 @@ class StoreFace(AsyncProxy[JobStore]):
     def __init__(self, sync: JobStore, shared: Shared) -> None:
         super().__init__(sync, shared.lanes)
         self._shared = shared
+
+
+class _RequestBuilder(Operations):
+    """Performs nothing: each verb returns its request instead of the result."""
+
+    path = "a request"
+
+    def _perform(self, request: Request[T]) -> T:
+        return cast("T", request)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _steps(
+    method: Callable[Concatenate[JobStore, P], object], steps: Callable[[Context, R], Iterator[Sequence[T] | Idle]]
+) -> Callable[Concatenate[JobStore, P], Iterator[Sequence[T] | Idle]]:
+    """The steps of the method, between which the caller lets time pass."""
+
+    def begin(store: JobStore, /, *given: P.args, **named: P.kwargs) -> Iterator[Sequence[T] | Idle]:
+        unperformed: Any = _RequestBuilder(store._by, store._descriptor_limit)
+        request: Any = method(unperformed, *given, **named)
+        return steps(store._context, request)
+
+    return begin
 
 
 def _streaming(
@@ -158,9 +188,11 @@ class AsyncJobStore(StoreFace):
     claim = _claiming(JobStore.claim)
     worker = _working(JobStore.worker)
 
-    wait = _waiting(JobStore.wait, JobStore._wait_steps)
-    watch = _streaming(JobStore.watch, JobStore._watch_steps, lambda lanes: lanes.look)
-    follow_logs = _streaming(JobStore.follow_logs, JobStore._log_steps, lambda lanes: lanes.change)
+    wait = _waiting(JobStore.wait, _steps(JobStore.wait, performers.wait_steps))
+    watch = _streaming(JobStore.watch, _steps(JobStore.watch, performers.watch_steps), lambda lanes: lanes.look)
+    follow_logs = _streaming(
+        JobStore.follow_logs, _steps(JobStore.follow_logs, performers.log_steps), lambda lanes: lanes.change
+    )
 
     sweep = changing(JobStore.sweep)
     audit = looking(giving_up(JobStore.audit))

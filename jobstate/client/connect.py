@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import SplitResult, urlsplit
 
-from jobstate.client.jobs import JobClient
+from jobstate.client.client import JobClient
 from jobstate.core.arguments import Duration
 from jobstate.core.installation import install_command
 from jobstate.domain import validation

@@ -60,6 +60,8 @@ class Context:
     real_sleep: Callable[[float], None]
     """Sleep by the clock of the machine, for threads that wait for others; a `ManualClock` does not shorten it."""
     descriptor_limit: int
+    stop_timeout_us: int
+    """How long a stop may take, unless the request says otherwise."""
     keep_checkpoints: int = KEEP_CHECKPOINTS
     bounds: Bounds = DEFAULT_BOUNDS
     """How much of the logs, errors and output of a job is kept."""

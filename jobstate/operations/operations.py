@@ -11,15 +11,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from jobstate.core import arguments
-from jobstate.core.arguments import (
-    MAX_OFFSET,
-    MAX_PAGE,
-    CheckpointRef,
-    Duration,
-    JobRef,
-    LevelFilter,
-    StateFilter,
-)
+from jobstate.core.arguments import MAX_OFFSET, MAX_PAGE, CheckpointRef, Duration, JobRef, LevelFilter, StateFilter
 from jobstate.domain import validation
 from jobstate.domain.checkpoints import Checkpoint
 from jobstate.domain.errors import InvalidRequest, OperatorNotFound, WorkerNotFound
@@ -84,7 +76,7 @@ class Operations(ABC):
     def acting(self, actor: str, reason: str | None = None) -> Self:
         """The same jobs, with another default for who acts and why."""
         other = copy.copy(self)
-        other._by = Actor(validation.text("actor", actor), validation.reason(reason))
+        other._by = Actor(validation.text("actor", actor), validation.reason(reason))  # noqa: SLF001  (its own copy)
         return other
 
     def _acting(self, actor: str | None, reason: str | None) -> Actor:

@@ -82,7 +82,7 @@ def open(  # noqa: A001  (it is `jobstate.open`)
         output=validation.integer("keep_output", keep_output, 1, 100_000),
     )
     by = Actor(f"python:{user()}" if actor is None else validation.text("actor", actor))
-    stop_seconds = validation.seconds_of("stop_timeout", stop_timeout)
+    stop_timeout_us = validation.duration_us("stop_timeout", stop_timeout)
     if isinstance(target, str) and target.startswith(("postgresql:", "postgres:")):
         raise InvalidRequest("target", "PostgreSQL is not supported by this version; name a file")
     dispatcher = None
@@ -112,6 +112,5 @@ def open(  # noqa: A001  (it is `jobstate.open`)
             target, prefix=table_prefix, timeout=patience, clockwork=clockwork, dispatcher=dispatcher
         )
     used = SystemClock() if clock is None else clock
-    return JobStore(
-        Context(repository, used, chance, _MACHINE.sleep, limit, kept, bounds, dispatcher), by, stop_seconds
-    )
+    context = Context(repository, used, chance, _MACHINE.sleep, limit, stop_timeout_us, kept, bounds, dispatcher)
+    return JobStore(context, by)

@@ -47,8 +47,8 @@ class Stage:
         self.in_hand: set[Run] = set()
         certain = replace(opened._context, chance=float)
         watched: Any = Watched(opened.repository, self._heard, self._check_alive)
-        self.behind = JobStore(certain, opened._by, opened._stop_timeout)
-        self.store = JobStore(replace(certain, repository=watched), opened._by, opened._stop_timeout)
+        self.behind = JobStore(certain, opened._by)
+        self.store = JobStore(replace(certain, repository=watched), opened._by)
 
     def __repr__(self) -> str:
         return f"<Stage of {self.store.path}>"

@@ -14,7 +14,7 @@ import pytest
 
 import jobstate
 from jobstate import JobClient, JobStore, LogLevel, OperatorKind, OperatorState, Run
-from jobstate.client import following
+from jobstate.client import log_stream
 from jobstate.domain.errors import JobStateError
 from jobstate.http import Settings
 from jobstate.ports.queries import LogRange
@@ -295,7 +295,7 @@ def test_following_a_log_of_many_pages_misses_nothing(world: World, monkeypatch:
     for number in range(30):
         world.run.log.info("%d", number, operator_id="a" if number % 2 else "b")
     world.run.complete()
-    monkeypatch.setattr(following, "MAX_PAGE", 4)
+    monkeypatch.setattr(log_stream, "MAX_PAGE", 4)
     assert [entry.message for entry in world.client.follow_logs(1, operator_id="a")] == [*map(str, range(1, 30, 2))]
 
 

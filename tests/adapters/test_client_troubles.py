@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 import jobstate
 from jobstate import JobClient, ServerUnreachable, UnexpectedAnswer
 from jobstate.client.connection import Connection
-from jobstate.client.stream import Parser
+from jobstate.client.event_stream import Parser
 from jobstate.domain.event import Actor
 from jobstate.domain.job import Job
 from jobstate.http import Settings
@@ -333,7 +333,7 @@ def _open_stream(handler: BaseHTTPRequestHandler, *pieces: str, every: float) ->
 
 
 def test_a_stream_that_falls_silent_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobstate.client.stream._SILENCE", 0.3)
+    monkeypatch.setattr("jobstate.client.event_stream._SILENCE", 0.3)
 
     def silent(handler: BaseHTTPRequestHandler) -> None:
         _open_stream(handler, ": connected\n\nid: 7\n\n", ": late\n\n", every=1)

@@ -12,7 +12,7 @@ import pytest
 import jobstate
 from benchmarks import crowd
 from jobstate.http.server import serve
-from jobstate.store.operating import PRUNE_BATCH
+from jobstate.store.prune import PRUNE_BATCH
 from tests.adapters.served import connected, head, rest, served, start
 from tests.processes.team import eventually
 

@@ -5,16 +5,23 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 import jobstate
-from jobstate import JobClient, JobStore
+import jobstate.client.performers
+import jobstate.store.performers
+from jobstate import JobClient, JobStore, client, store
 from jobstate.cli.commands.jobs import inspect_job, list_jobs
 from jobstate.http import Settings, create_app
+from jobstate.operations import requests
+from jobstate.operations.operations import Operations
+from jobstate.operations.requests import Performers, Request
 from jobstate.ports.queries import Filter
 
-SHARED = sorted(name for name in dir(JobClient) if not name.startswith("_") and hasattr(JobStore, name))
+OF_A_PLACE = {"path", "close"}
+"""What a store and a client each have of their own, with the same meaning."""
 OF_A_STORE_ONLY = {
     *("batch", "submit_many", "schema_version", "counts", "newest_event"),
     *("ordered", "claim", "complete_many", "worker", "sweep", "audit", "backup"),
@@ -23,21 +30,23 @@ OF_A_STORE_ONLY = {
 
 
 def _public(kind: type) -> set[str]:
-    return {name for name, _ in inspect.getmembers(kind) if not name.startswith("_")}
+    return {name for name in vars(kind) if not name.startswith("_")}
 
 
-def test_a_client_has_every_verb_that_can_go_through_a_server_and_no_other() -> None:
-    assert _public(JobClient) == _public(JobStore) - OF_A_STORE_ONLY
+def test_every_shared_verb_is_declared_once() -> None:
+    assert _public(JobClient) == OF_A_PLACE
+    assert _public(JobStore) == OF_A_PLACE | OF_A_STORE_ONLY
+    assert (JobStore.__bases__, JobClient.__bases__) == ((Operations,), (Operations,))
 
 
-@pytest.mark.parametrize("name", SHARED)
-def test_a_shared_verb_is_called_alike_and_returns_alike(name: str) -> None:
-    here, there = inspect.getattr_static(JobStore, name), inspect.getattr_static(JobClient, name)
-    if isinstance(here, property):
-        here, there = here.fget, there.fget
-    expected, found = inspect.signature(here), inspect.signature(there)
-    assert found.parameters == expected.parameters
-    assert found.return_annotation == expected.return_annotation.replace("JobStore", "JobClient")
+@pytest.mark.parametrize("performers", [store.performers.PERFORMERS, client.performers.PERFORMERS])
+def test_both_sides_perform_every_request(performers: Performers[Any]) -> None:
+    declared = {
+        kind
+        for kind in vars(requests).values()
+        if inspect.isclass(kind) and issubclass(kind, Request) and kind is not Request
+    }
+    assert performers.kinds == declared
 
 
 FILTERS = {"status" if field.name == "states" else field.name for field in dataclasses.fields(Filter)}
@@ -50,8 +59,8 @@ def test_every_filter_of_the_port_is_an_argument_of_list_and_iterate(verb: Calla
 
 
 def test_every_filter_of_the_port_is_a_parameter_over_http() -> None:
-    with jobstate.open(":memory:") as store:
-        parameters = create_app(store, Settings()).openapi()["paths"]["/jobs"]["get"]["parameters"]
+    with jobstate.open(":memory:") as jobs:
+        parameters = create_app(jobs, Settings()).openapi()["paths"]["/jobs"]["get"]["parameters"]
     names = {parameter["name"] for parameter in parameters if parameter["in"] == "query"}
     assert names == FILTERS - {"labels"} | {"label", "limit", "last_job_id", "view"}
 

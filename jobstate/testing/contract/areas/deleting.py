@@ -160,6 +160,13 @@ def test_prune_first_settles_what_is_overdue(store: JobStore, clock: ManualClock
             store.get(job_id)
 
 
+def test_what_prune_settles_is_recorded_under_its_actor(store: JobStore, clock: ManualClock) -> None:
+    run = running(store)
+    clock.advance(10_000)
+    assert store.prune(actor="ana", older_than=3600) == 0
+    assert store.events(run)[-1].actor == "sweep:ana"
+
+
 def test_prune_does_not_cancel_a_retry(store: JobStore, clock: ManualClock) -> None:
     """A job that waits for its next attempt has not ended."""
     there = scene(store, "Recovering")
@@ -203,7 +210,7 @@ def _prune_in(
     number: int,
     steps: list[tuple[int, int]],
 ) -> None:
-    import jobstate.store.operating as module
+    import jobstate.store.prune as module
 
     assert module.ATOMIC_PRUNE == 10_000
     monkeypatch.setattr(module, "ATOMIC_PRUNE", atomic)
@@ -226,7 +233,7 @@ def _prune_in(
 def test_a_batch_of_a_large_prune_is_smaller_where_jobs_said_much(
     store: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import jobstate.store.operating as module
+    import jobstate.store.prune as module
 
     monkeypatch.setattr(module, "ATOMIC_PRUNE", 5)
     monkeypatch.setattr(module, "PRUNE_BATCH", 4)
@@ -245,7 +252,7 @@ def test_a_batch_of_a_large_prune_is_smaller_where_jobs_said_much(
 def test_an_error_in_the_middle_of_a_large_prune_leaves_whole_jobs(
     store: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import jobstate.store.operating as module
+    import jobstate.store.prune as module
 
     monkeypatch.setattr(module, "ATOMIC_PRUNE", 5)
     monkeypatch.setattr(module, "PRUNE_BATCH", 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from jobstate.client.errors import ServerUnreachable
-from jobstate.client.queries import RECORD, words
+from jobstate.client.urls import RECORD, state_words
 from jobstate.domain.errors import StoreBusy, StoreUnavailable, WaitTimeout
 from jobstate.domain.job import Job
 from jobstate.domain.lifecycle import TERMINAL, State
@@ -51,7 +51,7 @@ def asked(
     connection: Connection, job_id: int, wanted: frozenset[State], seconds: float, *, safe: bool
 ) -> Job | WaitTimeout:
     """The job, if it gets into one of the states within so many seconds; else where it stands. Raises JobNotFound."""
-    query = {**RECORD, "until": words(wanted).text, "timeout": f"{seconds:.6f}"}
+    query = {**RECORD, "until": state_words(wanted).text, "timeout": f"{seconds:.6f}"}
     try:
         answer = connection.ask("GET", f"/jobs/{job_id}/wait", query, safe=safe, lasting=seconds)
     except WaitTimeout as late:

@@ -1,4 +1,4 @@
-"""What a verb asks for, as the words of a query."""
+"""Requests as parts of a URL: the path of a job, and filters as query parameters."""
 
 from __future__ import annotations
 
@@ -12,10 +12,20 @@ from jobstate.wire.states import Dialect, selected
 from jobstate.wire.text import format_instant, format_labels
 
 RECORD: Final = {"view": "record"}
-"""Values whole, as they are stored."""
+"""Asks for whole values, as they are stored."""
 
 
-class Words(NamedTuple):
+def job_path(job_id: int) -> str:
+    """The path of a job."""
+    return f"/jobs/{job_id}"
+
+
+def run_path(job_id: int) -> str:
+    """The path of a job as a run of a pipeline."""
+    return f"/api/v1/jobs/{job_id}"
+
+
+class StateWords(NamedTuple):
     """States as filter words."""
 
     text: str
@@ -23,22 +33,19 @@ class Words(NamedTuple):
     """False where the server selects more by these words, as `Scheduled` there is Created and Recovering too."""
 
 
-def words(states: frozenset[State]) -> Words:
+def state_words(states: frozenset[State]) -> StateWords:
     """The words that select at least these states, whatever the profile of the server."""
     text = ",".join(sorted(state.value for state in states))
-    return Words(text, all(selected(text, dialect) == states for dialect in (Dialect.DOCS, Dialect.SDK)))
+    return StateWords(text, all(selected(text, dialect) == states for dialect in (Dialect.DOCS, Dialect.SDK)))
 
 
-def labels(wanted: Mapping[str, str] | None) -> str | None:
+def labels(wanted: Mapping[str, str]) -> str | None:
     """Labels to filter by; None for no such filter."""
-    if not wanted:
-        return None
-    validation.labels_text(wanted)
-    return format_labels(wanted)
+    return format_labels(wanted) if wanted else None
 
 
-def log_query(wanted: LogFilter) -> dict[str, object]:
-    """Which entries of a log are wanted, as whole values."""
+def log_filter(wanted: LogFilter) -> dict[str, object]:
+    """A filter of log entries, which come as whole values."""
     since, until = (
         None if moment is None else format_instant(validation.instant(moment))
         for moment in (wanted.since_us, wanted.until_us)

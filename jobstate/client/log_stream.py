@@ -7,8 +7,8 @@ from typing import Final, TypeVar
 
 from jobstate.client.connection import Connection
 from jobstate.client.errors import ServerUnreachable
-from jobstate.client.part import run_path
-from jobstate.client.waiting import PATIENCE, asked
+from jobstate.client.long_poll import PATIENCE, asked
+from jobstate.client.urls import run_path
 from jobstate.core.arguments import MAX_PAGE
 from jobstate.domain.errors import JobNotFound, StoreBusy, StoreUnavailable, WaitTimeout
 from jobstate.domain.lifecycle import TERMINAL

@@ -11,7 +11,7 @@ from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
 from jobstate.client.connection import BRIEFLY, Connection
-from jobstate.client.waiting import PATIENCE
+from jobstate.client.long_poll import PATIENCE
 from jobstate.domain.event import Event
 from jobstate.system import Clock
 from jobstate.wire import records
