@@ -41,6 +41,7 @@ _COMMANDS: Final = {
     "backup": "cli.commands.maintenance:backup",
     "migrate": "cli.commands.maintenance:migrate",
     "demo": "demo.command:demo",
+    "guide": "cli.commands.guide:guide",
 }
 """Module and function of each command, below `jobstate`, in the order of an operator's day."""
 _OPTIONS_WITH_VALUE: Final = frozenset({"--db", "--admin-url", "--auth-token", "--actor"})

@@ -52,10 +52,14 @@ def terminal_width() -> int:
         return _USUAL
 
 
+def has_colours() -> bool:
+    """Whether standard output is a terminal that has colours and whose user wants them."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+
+
 def styled(text: str, style: str) -> str:
-    """The text in this style, on a terminal that has colours and whose user wants them."""
-    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
-    if not text or not style or not coloured:
+    """The text in this style, where there are colours."""
+    if not text or not style or not has_colours():
         return text
     words = style.split()
     colour = next((word for word in words if word not in {"bold", "dim"}), None)

@@ -168,6 +168,12 @@ CASES: Final[dict[str, list[Case]]] = {
         Case(f"backup {NAME}", "empty"),
         Case("backup nowhere/copy.db", "empty"),
     ],
+    "guide": [
+        Case("guide", None),
+        Case("guide sample", None),
+        Case("guide nowhere", None),
+        Case("guide sample --list", None),
+    ],
     "migrate": [Case("migrate", "empty"), Case("migrate", None)],
 }
 

@@ -22,7 +22,19 @@ import rich.progress
 from rich.cells import cell_len
 
 import jobstate.store.doctor
-from jobstate.cli.commands import checkpoints, jobs, logs, maintenance, metrics, output, progress, restart, stop, watch
+from jobstate.cli.commands import (
+    checkpoints,
+    guide,
+    jobs,
+    logs,
+    maintenance,
+    metrics,
+    output,
+    progress,
+    restart,
+    stop,
+    watch,
+)
 from jobstate.cli.registry import cli
 from jobstate.system import SystemClock
 
@@ -30,8 +42,10 @@ ENVIRONMENT: Final = {"TERM": "xterm-256color", "LANG": "C.UTF-8", "JOBSTATE_ACT
 PLACE: Final = "/srv/jobs"
 """What the folder in which a command runs is called, whatever it is called."""
 CRASHED: Final = 99
+GUIDES: Final = Path(__file__).parent / "guides"
 _IMPORTED_BEFORE: Final = (
     checkpoints,
+    guide,
     jobs,
     logs,
     maintenance,
@@ -46,7 +60,18 @@ _IMPORTED_BEFORE: Final = (
 """So that not every child has to."""
 WRAPPED: Final = "↩"
 """Stands behind a line that the terminal broke because it was too long."""
-_STYLES: Final = {1: "bold", 2: "dim", 31: "red", 32: "green", 33: "yellow", 36: "cyan"}
+_STYLES: Final = {
+    1: "bold",
+    2: "dim",
+    31: "red",
+    32: "green",
+    33: "yellow",
+    36: "cyan",
+    90: "bright black",
+    91: "bright red",
+    94: "bright blue",
+    96: "bright cyan",
+}
 _SEQUENCE: Final = re.compile(r"\x1b\[(\??[\d;]*)([A-Za-z])|[\r\n]|[^\x00-\x1f\x7f]")
 
 
@@ -120,6 +145,7 @@ def _be_the_command(arguments: list[str], folder: Path, now_us: int, environment
         os.environ.clear()
         os.environ.update(ENVIRONMENT | environment)
         _stop_time(now_us)
+        _sample_guides()
         try:
             cli.main(arguments, prog_name="jobstate")
         except SystemExit as ended:
@@ -136,6 +162,11 @@ def _stop_time(now_us: int) -> None:
     """What a machine alone knows, always the same: the time, and the sort of the file system."""
     mock.patch.object(SystemClock, "now", lambda _clock: now_us).start()
     mock.patch.object(jobstate.store.doctor, "file_system", lambda _path: "ext4").start()
+
+
+def _sample_guides() -> None:
+    """Guides that nobody edits."""
+    mock.patch.object(guide, "root", lambda: GUIDES).start()
 
 
 def seen(told: str, columns: int) -> tuple[list[str], dict[str, list[str]]]:
