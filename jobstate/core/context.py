@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from jobstate.observers.dispatcher import Dispatcher
 
 DEFAULT_LEASE: Final = 30.0
+SILENT_AFTER: Final = 3 * DEFAULT_LEASE
+"""Seconds after its last heartbeat for which a worker counts as alive."""
 _TOLERATED_JUMP: Final = 2.0
 _TOLERATED_DRIFT: Final = 0.001
 

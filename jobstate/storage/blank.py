@@ -55,7 +55,7 @@ def _image(version: int) -> bytes | None:
     engine = Engine(OwnDatabase(":memory:", [], in_memory=True), ":memory:", 0, _NO_WAITING, owned=True)
     try:
         engine.read(AUTO_VACUUM)
-        migrations.ensure(engine, statements("").tables, own_file=True)
+        migrations.ensure(engine, statements("").tables, own_file=True, now=0)
         return engine.connection().serialize()
     finally:
         engine.close()

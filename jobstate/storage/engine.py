@@ -19,6 +19,7 @@ import peewee
 from jobstate.core.cancellation import is_cancelled
 from jobstate.domain.errors import (
     InvalidRequest,
+    SchemaMismatch,
     StoreClosed,
     StoreError,
     StoreForked,
@@ -128,6 +129,8 @@ class Engine:
         self.lock: AbstractContextManager[Any] = threading.RLock() if self.is_shared else nullcontext()
         """Held while the shared connection is used; the frequent calls pass it by where there is none."""
         self.threads = _Threads()
+        self.schema_check: Callable[[sqlite3.Connection], None] = _unchecked
+        """Raises SchemaMismatch when another program has upgraded the schema."""
         self._closed = False
         self._inherited = False
         self._gone = False
@@ -287,6 +290,7 @@ class Engine:
     def _wait_after(self, connection: sqlite3.Connection, error: sqlite3.Error, give_up: float | None = None) -> float:
         """Pause, if a single statement that failed may be repeated, and say when to give up; else the error itself."""
         if not is_busy(error) or connection.in_transaction:
+            self._explain(connection, error)
             raise translated(error, self.path) from error
         return self.wait_turn(give_up, error)
 
@@ -300,6 +304,20 @@ class Engine:
             raise translated(error, self.path) from error
         clockwork.sleep(SHORTEST_RETRY + (LONGEST_RETRY - SHORTEST_RETRY) * clockwork.chance())
         return give_up
+
+    def verify_schema(self) -> None:
+        """Raise SchemaMismatch when another program has upgraded the schema since the store was opened."""
+        with self.guarded() as connection:
+            self.schema_check(connection)
+
+    def _explain(self, connection: sqlite3.Connection, error: sqlite3.Error) -> None:
+        """Raise SchemaMismatch when that is why a statement failed."""
+        try:
+            self.schema_check(connection)
+        except SchemaMismatch as mismatch:
+            raise mismatch from error
+        except sqlite3.Error:  # the first error says more
+            return
 
     def end_stale_transaction(self, connection: sqlite3.Connection) -> None:
         """Undo a transaction of ours that nobody ended: a signal raised an exception as its end began."""
@@ -318,6 +336,10 @@ class Engine:
             raise InvalidRequest(
                 "transaction", "jobstate joins only a write transaction: begin it with db.atomic('IMMEDIATE')"
             )
+
+
+def _unchecked(_connection: sqlite3.Connection) -> None:
+    """The schema is being made."""
 
 
 def _rowcount(cursor: sqlite3.Cursor) -> int:

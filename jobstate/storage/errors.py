@@ -17,6 +17,13 @@ from jobstate.domain.errors import (
 )
 
 _PRIMARY: Final = 0xFF
+_CHECK: Final = "CHECK constraint failed: "
+_SHORT: Final = 20
+"""Characters; the condition on the id has fewer, the one on the state a hundred times more."""
+_NAMED: Final = 2
+"""How many guards that refuse with the same message an error names."""
+_LONGEST: Final = 200
+"""Characters of the message of a trigger that is not ours."""
 
 _MEANING: Final[dict[int, tuple[type[StoreError], str]]] = {
     sqlite3.SQLITE_BUSY: (StoreBusy, "other writers held the database past the timeout; repeat the call"),
@@ -52,9 +59,25 @@ def translated(error: sqlite3.Error, path: str) -> Exception:
         sqlite3.SQLITE_CONSTRAINT_TRIGGER,
         sqlite3.SQLITE_CONSTRAINT_CHECK,
     ):
-        return GuardViolation(path, f"the database refused the change: {error}")
+        return GuardViolation(path, f"the database refused the change: {_refusal(str(error))}")
     known = _MEANING.get(code & _PRIMARY)
     return error if known is None else known[0](path, known[1])
+
+
+def _refusal(text: str) -> str:
+    """Which guard refused, and why. SQLite gives the message of a trigger, and of a CHECK its whole condition."""
+    if text.startswith(_CHECK):
+        return (
+            "the CHECK on the id of a job"
+            if len(text) < len(_CHECK) + _SHORT
+            else "the CHECK that a job fits its state"
+        )
+    from jobstate.storage.schema.guards import guards
+
+    names = [guard.split()[2] for guard in guards("") if f"'{text}'" in guard]
+    if len(names) > _NAMED:
+        names[_NAMED:] = ["another"]
+    return f"{' or '.join(names)}: {text}" if names else text[:_LONGEST]
 
 
 def driver_error(error: Exception) -> sqlite3.Error:

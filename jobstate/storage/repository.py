@@ -41,6 +41,8 @@ class SqliteRepository:
         self._sql = statements(prefix)
         self._engine = engine
         self._tables = self._sql.tables
+        self._polled: int | None = None
+        engine.schema_check = migrations.SchemaWatch(self._tables, engine.path).check
         self.jobs = SqlJobs(engine, self._sql.jobs, self._sql.lists, lambda: self.reports)
 
     # The other parts are made when they are first needed, as their statements are compiled then.
@@ -77,13 +79,16 @@ class SqliteRepository:
 
     def version(self) -> int:
         number: int = self._engine.read("PRAGMA data_version")[0][0]
+        if number != self._polled:
+            self._polled = number
+            self._engine.verify_schema()
         if self._engine.is_shared:  # one connection for all threads: that counter leaves out its own changes
             number += self._engine.connection().total_changes
         return number
 
     def schema_version(self) -> int:
         with self._engine.guarded() as connection:
-            return migrations.version_in(connection, self._tables)
+            return migrations.version_in(connection, self._tables).number
 
     def sizes(self) -> Sizes:
         return Sizes(
@@ -131,13 +136,15 @@ def open_file(
     create: bool,
     timeout: float,
     clockwork: Clockwork,
+    now: int,
     dispatcher: Dispatcher | None = None,
+    despite_workers: bool = False,
 ) -> SqliteRepository:
     """Open a file, or `:memory:`, and bring its schema up to date.
 
     Raises:
         StoreUnavailable: The file or its folder is missing.
-        SchemaMismatch: The file is newer than this program, or another program's.
+        SchemaMismatch: As `jobstate.storage.schema.migrations.ensure` says.
         StoreCorrupt: The file is not a database.
     """
     if durability not in SYNCHRONOUS:
@@ -162,7 +169,7 @@ def open_file(
             migrations.refuse_foreign(engine)
             if engine.run("PRAGMA journal_mode = WAL")[0][0] != "wal":
                 raise StoreUnavailable(name, "its file system cannot share memory between processes; use a local disk")
-        migrations.ensure(engine, statements("").tables, own_file=True)
+        migrations.ensure(engine, statements("").tables, own_file=True, now=now, despite_workers=despite_workers)
         if not in_memory:
             database.keep_to_file()
     except BaseException:
@@ -177,6 +184,7 @@ def open_within(
     prefix: str,
     timeout: float,
     clockwork: Clockwork,
+    now: int,
     dispatcher: Dispatcher | None = None,
 ) -> SqliteRepository:
     """Keep jobs in a database that the caller has opened with peewee, in tables whose names begin with `prefix`."""
@@ -190,7 +198,7 @@ def open_within(
         raise InvalidRequest("target", "gives each thread a database of its own; pass thread_safe=False with :memory:")
     _check_library(path)
     engine = _engine(database, path, timeout, clockwork, owned=False, dispatcher=dispatcher)
-    migrations.ensure(engine, statements(prefix).tables, own_file=False)
+    migrations.ensure(engine, statements(prefix).tables, own_file=False, now=now)
     return _repository(engine, prefix)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from jobstate.core.context import DEFAULT_LEASE
+from jobstate.core.context import SILENT_AFTER
 from jobstate.core.installation import DISTRIBUTION, PACKAGE, rivals
 from jobstate.domain.job import Job, row_of
 from jobstate.domain.leases import is_overdue, lease_lost
@@ -17,7 +17,6 @@ from jobstate.store.store import JobStore
 from jobstate.system import Clock, SystemClock, file_system
 
 LARGE_LOG: Final = 256 * 1024 * 1024
-_SILENT_AFTER: Final = 3 * DEFAULT_LEASE
 _AHEAD: Final = 60.0
 _REMOTE: Final = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "glusterfs", "ceph", "afs", "lustre")
 _SHOWN: Final = 5
@@ -104,12 +103,12 @@ def _queue(store: JobStore, workers: Sequence[WorkerInfo], held: list[Job], now:
         for worker in workers
         if holding[worker.node_id] < worker.concurrency
         and not _is_silent(worker, now)
-        and now - worker.started_us > _SILENT_AFTER * 1_000_000
+        and now - worker.started_us > SILENT_AFTER * 1_000_000
     }
     stuck = []
     for job in store.iterate(CLAIMABLE) if idle else ():
         waited = (now - row_of(job).available_us) / 1e6
-        for worker in [worker for worker in idle.values() if waited > _SILENT_AFTER and _could_take(worker, job)]:
+        for worker in [worker for worker in idle.values() if waited > SILENT_AFTER and _could_take(worker, job)]:
             del idle[worker.node_id]
             stuck.append(
                 f"{worker.node_id} (process {worker.pid} on {worker.host}) holds {holding[worker.node_id]} of "
@@ -121,7 +120,7 @@ def _queue(store: JobStore, workers: Sequence[WorkerInfo], held: list[Job], now:
 
 
 def _is_silent(worker: WorkerInfo, now: int) -> bool:
-    return now - worker.heartbeat_us > _SILENT_AFTER * 1_000_000
+    return now - worker.heartbeat_us > SILENT_AFTER * 1_000_000
 
 
 def _could_take(worker: WorkerInfo, job: Job) -> bool:

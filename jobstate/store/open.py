@@ -71,7 +71,8 @@ def open(  # noqa: A001  (it is `jobstate.open`)
         InvalidRequest: An argument is not as it should be, or a store of the caller's own lacks a method.
         StoreUnavailable: The file or its folder is missing or cannot be opened.
         StoreCorrupt: The file is damaged, or no database.
-        SchemaMismatch: The file was written by a newer jobstate, or belongs to another program.
+        SchemaMismatch: The file was written by a newer jobstate or another build of it, differs from what its version
+            says, needs an upgrade while workers of an older jobstate use it, or belongs to another program.
         UnsupportedSQLite: The SQLite of this Python is older than 3.37.
     """
     patience = validation.seconds_of("timeout", timeout)
@@ -91,10 +92,17 @@ def open(  # noqa: A001  (it is `jobstate.open`)
 
         dispatcher = Dispatcher(observers)
     clockwork = Clockwork(_MACHINE.monotonic, _MACHINE.sleep, chance)
+    used = SystemClock() if clock is None else clock
     repository: Repository
     if isinstance(target, str | os.PathLike):
         repository = open_file(
-            target, durability=durability, create=create, timeout=patience, clockwork=clockwork, dispatcher=dispatcher
+            target,
+            durability=durability,
+            create=create,
+            timeout=patience,
+            clockwork=clockwork,
+            now=used.now(),
+            dispatcher=dispatcher,
         )
     elif conformance.is_meant_as_one(target):
         repository = conformance.checked(target)
@@ -109,8 +117,24 @@ def open(  # noqa: A001  (it is `jobstate.open`)
                 raise InvalidRequest(option, "is for the stores that jobstate makes; leave it out, and set up your own")
     else:
         repository = open_within(
-            target, prefix=table_prefix, timeout=patience, clockwork=clockwork, dispatcher=dispatcher
+            target, prefix=table_prefix, timeout=patience, clockwork=clockwork, now=used.now(), dispatcher=dispatcher
         )
-    used = SystemClock() if clock is None else clock
     context = Context(repository, used, chance, _MACHINE.sleep, limit, stop_timeout_us, kept, bounds, dispatcher)
     return JobStore(context, by)
+
+
+def migrate(path: str | os.PathLike[str]) -> None:
+    """Create the file or bring its schema up to date, also while workers of an older jobstate use it, which then fail.
+
+    Raises:
+        SchemaMismatch: As `open`, but for those workers.
+    """
+    open_file(
+        path,
+        durability="full",
+        create=True,
+        timeout=_DEFAULT_TIMEOUT,
+        clockwork=Clockwork(_MACHINE.monotonic, _MACHINE.sleep, chance),
+        now=_MACHINE.now(),
+        despite_workers=True,
+    ).close()

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -463,11 +464,11 @@ def _is_open(number: str) -> bool:
 def test_a_creation_that_failed_half_way_leaves_nothing_half_made(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from jobstate.storage.schema import migrations
 
-    def broken(_prefix: str) -> tuple[str, ...]:
-        raise sqlite3.OperationalError("no more")
-
+    twice = "CREATE TABLE {prefix}more (id INTEGER);\n" * 2
+    *earlier, newest = migrations.MIGRATIONS
+    broken = replace(newest, sql=f"{''.join(f'{one};' + chr(10) for one in newest.statements(''))}{twice}")
     with monkeypatch.context() as now:
-        now.setattr(migrations, "guards", broken)
+        now.setattr(migrations, "MIGRATIONS", (*earlier, broken))
         with pytest.raises((sqlite3.Error, JobStateError)):
             jobstate.open(path)
     connection = sqlite3.connect(path)
@@ -480,8 +481,32 @@ def test_a_creation_that_failed_half_way_leaves_nothing_half_made(path: Path, mo
 def test_every_kind_of_store_error_is_reached_by_a_test_here_or_told_apart_by_its_kind() -> None:
     kinds = {kind.__name__ for kind in StoreError.__subclasses__()}
     source = Path(__file__).read_text()
-    elsewhere = {"GuardViolation", "StoreForked"}
+    elsewhere = {"StoreForked"}
     assert {kind for kind in kinds - elsewhere if f"jobstate.{kind}" not in source} == set()
+
+
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        ("UPDATE jobs SET state = 'Completed'", "the CHECK that a job fits its state"),
+        ("UPDATE jobs SET id = -5", "the CHECK on the id of a job"),
+        ("UPDATE jobs SET seq = 7", "jobs_update_guard: jobstate: a change of state writes one history entry"),
+        ("DELETE FROM meta", "lifecycle_edges_insert_guard or lifecycle_edges_update_guard or another: jobstate: "),
+        ("INSERT INTO foreigners VALUES (1)", "x" * 200),
+    ],
+)
+def test_a_refusal_names_the_guard_and_not_its_text(path: Path, statement: str, named: str) -> None:
+    with jobstate.open(path) as jobs:
+        jobs.submit("extract")
+        repository: Any = jobs.repository
+        engine = repository._engine
+        engine.run("CREATE TABLE foreigners (id INTEGER)")
+        engine.run(
+            f"CREATE TRIGGER foreign_guard BEFORE INSERT ON foreigners BEGIN SELECT RAISE(ABORT, '{'x' * 5000}'); END"
+        )
+        with pytest.raises(jobstate.GuardViolation, match=f"the database refused the change: {named}") as caught:
+            engine.run(statement)
+        assert len(str(caught.value)) < 300 + len(str(path))
 
 
 # Another file under the name

@@ -73,22 +73,28 @@ def open_first(path: str, durability: str) -> None:
 
 @role
 def upgrade(path: str) -> None:
-    """Open a file of version 1 with a program of version 2."""
-    install_version_2()
+    """Open a file with a jobstate whose schema is one version newer."""
+    install_later_version()
     ready()
     with jobstate.open(path, durability="normal") as jobs:
         say([jobs.submit("extract").id, jobs.audit().ok])
 
 
-def install_version_2() -> None:
-    """Pretend to be a later jobstate, whose schema has one table more, which counts how often it was applied."""
+def install_later_version() -> None:
+    """Make this process a later jobstate, whose schema has one table more; to make it twice fails."""
     from jobstate.storage.schema import migrations
 
-    def apply(connection: Any, tables: Any) -> None:
-        connection.execute(f"CREATE TABLE IF NOT EXISTS {tables.prefix}upgrades (at INTEGER NOT NULL) STRICT")
-        connection.execute(f"INSERT INTO {tables.prefix}upgrades VALUES (1)")
-
-    migrations.MIGRATIONS = (*migrations.MIGRATIONS, migrations.Migration(2, apply))
+    *_, newest = migrations.MIGRATIONS
+    number = newest.version + 1
+    (guard,) = (one for one in newest.statements("{prefix}") if one.startswith("CREATE TRIGGER {prefix}meta_update_"))
+    sql = (
+        "CREATE TABLE {prefix}later (id INTEGER NOT NULL) STRICT;\n"
+        "DROP TRIGGER {prefix}meta_update_guard;\n"
+        f"UPDATE {{prefix}}meta SET value = '{number}' WHERE name = 'schema_version';\n"
+        f"{guard}\n"
+    )
+    later = migrations.Migration(number, newest.fingerprint, sql)
+    migrations.MIGRATIONS = (*migrations.MIGRATIONS, later)
 
 
 @role

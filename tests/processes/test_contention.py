@@ -12,7 +12,9 @@ import pytest
 import jobstate
 from jobstate import State
 from jobstate.storage.schema import migrations
-from tests.processes.roles import install_version_2
+from tests.guards.ledger import NAMES
+from tests.guards.old_files import first_version
+from tests.processes.roles import install_later_version
 from tests.processes.team import member, together
 
 pytestmark = pytest.mark.alone
@@ -78,7 +80,7 @@ def test_eight_processes_that_open_a_new_file_at_once_share_it(tmp_path: Path, d
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert connection.execute("SELECT count(*) FROM meta").fetchone() == (1,)
+        assert connection.execute("SELECT count(*) FROM meta").fetchone() == (2,)
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
 
@@ -91,8 +93,8 @@ def test_processes_that_upgrade_a_file_at_once_do_it_once(tmp_path: Path) -> Non
     assert sorted(job_id for job_id, _ in said) == list(range(2, TEAM + 2))
     assert all(ok for _, ok in said)
     connection = sqlite3.connect(path)
-    assert connection.execute("SELECT count(*) FROM upgrades").fetchone() == (1,)
-    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    assert connection.execute("SELECT count(*) FROM later").fetchone() == (0,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (migrations.newest() + 1,)
     connection.close()
 
 
@@ -102,17 +104,26 @@ def test_a_file_that_a_newer_program_upgraded_is_refused_and_left_alone(
     path = tmp_path / "jobs.db"
     with monkeypatch.context() as later:
         later.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS)
-        install_version_2()
+        install_later_version()
         with jobstate.open(path) as jobs:
             jobs.submit("extract")
     before = path.read_bytes()
-    with pytest.raises(jobstate.SchemaMismatch, match=r"version 2.*upgrade jobstate") as caught:
+    with pytest.raises(
+        jobstate.SchemaMismatch, match=rf"version {migrations.newest() + 1}.*upgrade jobstate"
+    ) as caught:
         jobstate.open(path)
     assert str(path) in str(caught.value)
     assert path.read_bytes() == before
 
 
-def test_an_older_program_that_still_has_a_file_open_meets_its_upgrade_without_harm(tmp_path: Path) -> None:
+def test_processes_that_open_a_file_of_the_first_version_at_once_upgrade_it_once(tmp_path: Path) -> None:
+    path = first_version(tmp_path)
+    said = together(TEAM, "open_first", lambda _: (path, "normal"))
+    assert sorted(job_id for job_id, _ in said) == list(range(len(NAMES) + 1, len(NAMES) + TEAM + 1))
+    assert all(ok for _, ok in said)
+
+
+def test_an_older_program_that_still_has_a_file_open_is_refused_after_its_upgrade(tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
     with jobstate.open(path) as jobs:
         first = jobs.submit("extract")
@@ -121,6 +132,6 @@ def test_an_older_program_that_still_has_a_file_open_meets_its_upgrade_without_h
             newer.tell()
             assert newer.hear()[1]
             assert newer.ended() == 0
-        assert jobs.submit("extract").id > first.id
-        jobs.complete_many(jobs.claim("w1", limit=9))
-        assert jobs.counts()[State.COMPLETED] == 3
+        with pytest.raises(jobstate.SchemaMismatch, match="upgrade jobstate"):
+            jobs.submit("extract")
+        assert [job.id for job in jobs.list().jobs] == [first.id + 1, first.id]

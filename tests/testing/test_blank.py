@@ -13,6 +13,7 @@ import jobstate
 from jobstate.storage import blank
 from jobstate.storage.schema import migrations
 from jobstate.testing import staged
+from tests.processes.roles import install_later_version
 
 PRAGMAS: Final = (
     *("application_id", "auto_vacuum", "encoding", "foreign_keys", "journal_mode", "page_size", "recursive_triggers"),
@@ -107,12 +108,11 @@ def test_no_store_sees_what_another_wrote() -> None:
 def test_a_newer_schema_has_a_blank_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     opened(":memory:")
 
-    def apply(connection: sqlite3.Connection, tables: object) -> None:
-        connection.execute("CREATE TABLE jobs_extra (id INTEGER)")
-
-    monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, migrations.Migration(2, apply)))
+    newest = migrations.newest()
+    monkeypatch.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS)
+    install_later_version()
     with jobstate.open(":memory:") as store:
-        assert store.repository.schema_version() == 2
+        assert store.repository.schema_version() == newest + 1
     monkeypatch.undo()
     with jobstate.open(":memory:") as store:
-        assert store.repository.schema_version() == 1
+        assert store.repository.schema_version() == newest

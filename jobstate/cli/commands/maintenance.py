@@ -106,8 +106,12 @@ def backup(session: Session, path: str) -> None:
 def migrate(session: Session) -> None:
     """Create the store, or bring its schema up to date.
 
-    Every command that opens the file does so too; this one does nothing else.
+    Every command that opens the file does so too, but not while workers of an older jobstate use the store. This one
+    does, and those workers fail.
     """
+    from jobstate.store.open import migrate as migrate_file
+
+    migrate_file(session.db)
     with session.open_file(create=True) as store:
         path, version = store.path, store.schema_version
     session.answer({"path": path, "schema_version": version}, lambda: click.echo(f"{path}: schema version {version}"))

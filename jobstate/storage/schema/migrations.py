@@ -1,47 +1,68 @@
-"""Creating the schema, upgrading it in place, and saying what about it is not as it should be."""
+"""The versions of the schema as frozen SQL: creating it, upgrading it in place, and naming what differs from it.
+
+Nothing about a version is computed from the tables and guards of today, so that a file made by an old program and a
+new file go through the same statements. To change the schema: change `tables`, `constraints`, `guards` or the
+lifecycle, write the next `NNNN.sql` and add its `Migration`; `tests/guards/test_migrations.py` prints the statements
+and the fingerprint that it needs.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
-import peewee
-
+from jobstate.core.context import SILENT_AFTER
 from jobstate.domain.errors import SchemaMismatch
 from jobstate.storage.engine import Engine
-from jobstate.storage.schema.constraints import indexes, views
-from jobstate.storage.schema.guards import edge_rows, guards
-from jobstate.storage.schema.tables import Tables, define
+from jobstate.storage.schema.definition import fingerprint
+from jobstate.storage.schema.tables import Tables
+from jobstate.system import host
+
+logger = logging.getLogger("jobstate")
 
 APPLICATION_ID: Final = 0x4A6F6253  # "JobS"
+_SHOWN: Final = 3
+"""How many differences or workers an error names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One step of the schema: what brings the version before it to `version`, inside one transaction."""
+    """One step of the schema: what brings the version before it to `version`, inside one transaction.
+
+    `fingerprint` is that of `definition` at that version; None where files do not have it yet. `sql` stands in for
+    the file of that number, for tests.
+    """
 
     version: int
-    apply: Callable[[sqlite3.Connection, Tables], None]
+    fingerprint: str | None
+    sql: str | None = None
+
+    def statements(self, prefix: str) -> Iterator[str]:
+        """The statements over the tables of one prefix, in order."""
+        text = _frozen(self.version) if self.sql is None else self.sql
+        statement = ""
+        for line in text.splitlines():
+            if statement or (line and not line.startswith("--")):
+                statement = f"{statement}\n{line}" if statement else line
+                if sqlite3.complete_statement(statement):
+                    yield statement.replace("{prefix}", prefix)
+                    statement = ""
+        assert not statement, f"version {self.version} ends within a statement"
 
 
-def _create(connection: sqlite3.Connection, tables: Tables) -> None:
-    for statement in _creation(tables.prefix):
-        connection.execute(statement)
-    connection.executemany(f"INSERT INTO {tables.prefix}lifecycle_edges VALUES (?, ?, ?)", edge_rows())
+MIGRATIONS: tuple[Migration, ...] = (Migration(1, None), Migration(2, "de4a482f0611c053"))
 
 
-MIGRATIONS: tuple[Migration, ...] = (Migration(1, _create),)
+class Version(NamedTuple):
+    """Which schema a database has: its number, 0 where there is none, and the fingerprint of what it was made of."""
 
-
-@cache
-def _creation(prefix: str) -> tuple[str, ...]:
-    """What creates tables, indexes and views; kept, because peewee takes its time over it."""
-    dialect = peewee.SqliteDatabase(None)
-    managers = (peewee.SchemaManager(model, database=dialect) for model in define(prefix).models)
-    return (*(manager._create_table(safe=False).query()[0] for manager in managers), *indexes(prefix), *views(prefix))
+    number: int
+    fingerprint: str | None
 
 
 def newest() -> int:
@@ -49,95 +70,177 @@ def newest() -> int:
     return MIGRATIONS[-1].version
 
 
-def version_in(connection: sqlite3.Connection, tables: Tables) -> int:
-    """The version of the schema in the database; 0 where there is none."""
-    there = connection.execute(
-        "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (f"{tables.prefix}meta",)
-    ).fetchone()
-    if there is None:
-        return 0
-    row = connection.execute(f"SELECT value FROM {tables.prefix}meta WHERE name = 'schema_version'").fetchone()
-    return 0 if row is None else int(row[0])
+def version_in(connection: sqlite3.Connection, tables: Tables) -> Version:
+    """The version of the schema in the database."""
+    meta = f"{tables.prefix}meta"
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (meta,)).fetchone() is None:
+        return Version(0, None)
+    values = dict(connection.execute(f"SELECT name, value FROM {meta}").fetchall())
+    return Version(int(values.get("schema_version", 0)), values.get("fingerprint"))
 
 
-def ensure(engine: Engine, tables: Tables, *, own_file: bool) -> None:
+def ensure(engine: Engine, tables: Tables, *, own_file: bool, now: int, despite_workers: bool = False) -> None:
     """Bring the schema to the newest version; when several processes come at once, one does it.
 
+    Args:
+        engine: The database.
+        tables: The tables of the store in it.
+        own_file: The file holds nothing but the store.
+        now: Microseconds since 1970 UTC, by which workers are alive.
+        despite_workers: Upgrade also while workers of other processes are alive.
+
     Raises:
-        SchemaMismatch: The file was written by a newer jobstate, or belongs to another program.
+        SchemaMismatch: The file was written by a newer jobstate or another build of this one, differs from what its
+            version says, is in use by workers of an older jobstate, or belongs to another program.
     """
-    connection = engine.connection()
-    _refuse_newer(version_in(connection, tables), engine.path)
-    if version_in(connection, tables) == newest():
+    if fingerprint() != MIGRATIONS[-1].fingerprint:
+        raise SchemaMismatch(
+            engine.path,
+            f"this program's own tables, guards or lifecycle are not those of schema version {newest()}: "
+            "it needs a migration of its own (see jobstate/storage/schema/migrations.py)",
+        )
+    if _is_newest(engine.connection(), tables, engine.path):
         return
     if own_file:
         refuse_foreign(engine)
     with engine.transaction() as connection:
-        present = version_in(connection, tables)
-        _refuse_newer(present, engine.path)
-        if present == newest():
+        if _is_newest(connection, tables, engine.path):
             return
-        _drop_guards(connection, tables)
+        present = version_in(connection, tables).number
+        if present:
+            _refuse_altered(connection, tables, engine.path, present)
+            if not despite_workers:
+                _refuse_live_workers(connection, tables, engine.path, now)
         for migration in MIGRATIONS:
             if migration.version > present:
-                migration.apply(connection, tables)
-        connection.execute(
-            f"INSERT OR REPLACE INTO {tables.prefix}meta (name, value) VALUES ('schema_version', ?)", (str(newest()),)
-        )
-        for statement in guards(tables.prefix):
-            connection.execute(statement)
+                for statement in migration.statements(tables.prefix):
+                    connection.execute(statement)
         if own_file:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {newest()}")
+    if present:
+        logger.info("%s: upgraded from schema version %d to %d", engine.path, present, newest())
 
 
-def differences(connection: sqlite3.Connection, tables: Tables) -> list[str]:
-    """What in the database is missing from the schema, or is not as this program would have written it."""
-    fresh = sqlite3.connect(":memory:", isolation_level=None)
-    try:
-        for migration in MIGRATIONS:
-            migration.apply(fresh, tables)
-        for statement in guards(tables.prefix):
-            fresh.execute(statement)
-        wanted = _objects(fresh, tables)
-        edges = set(edge_rows())
-    finally:
-        fresh.close()
-    found = _objects(connection, tables)
-    told = [f"{name} is missing" for name in sorted(wanted.keys() - found.keys())]
-    told += [
-        f"{name} is not as it was created" for name in sorted(wanted) if name in found and found[name] != wanted[name]
-    ]
-    if f"{tables.prefix}lifecycle_edges" in found:
-        stored = set(connection.execute(f"SELECT from_state, trigger, to_state FROM {tables.prefix}lifecycle_edges"))
-        if stored != edges:
-            told.append(f"{tables.prefix}lifecycle_edges does not hold the lifecycle")
-    told += [f"trigger {name} is foreign" for name in sorted(_foreign_triggers(connection, tables) - wanted.keys())]
-    return told
+class SchemaWatch:
+    """Notices when another program upgrades the schema of a store that is open."""
+
+    def __init__(self, tables: Tables, path: str) -> None:
+        self._tables = tables
+        self._path = path
+        self._seen: int | None = None
+
+    def check(self, connection: sqlite3.Connection) -> None:
+        """SchemaMismatch once the schema is newer than this program; read anew only after SQLite's counter moved."""
+        (counter,) = connection.execute("PRAGMA schema_version").fetchone()
+        if counter != self._seen:
+            _is_newest(connection, self._tables, self._path)
+            self._seen = counter
 
 
-def _objects(connection: sqlite3.Connection, tables: Tables) -> dict[str, str]:
-    rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'")
-    return {name: sql for name, sql in rows if name.startswith(tables.prefix)}
+def differences(connection: sqlite3.Connection, tables: Tables, version: int | None = None) -> list[str]:
+    """What in the database is missing from the schema of that version, or is not as its SQL makes it."""
+    return [*_altered(connection, tables, newest() if version is None else version), *_strangers(connection, tables)]
 
 
-def _foreign_triggers(connection: sqlite3.Connection, tables: Tables) -> set[str]:
+def _altered(connection: sqlite3.Connection, tables: Tables, version: int) -> Iterator[str]:
+    wanted, edges = _made(tables.prefix, MIGRATIONS[:version])
+    found = _objects(connection, tables.prefix)
+    yield from (f"{name} is missing" for name in sorted(wanted.keys() - found.keys()))
+    for name in sorted(wanted.keys() & found.keys()):
+        if found[name] != wanted[name]:
+            yield f"{name} is not as it was created"
+    if f"{tables.prefix}lifecycle_edges" in found and _edges(connection, tables.prefix) != edges:
+        yield f"{tables.prefix}lifecycle_edges does not hold the lifecycle"
+
+
+def _strangers(connection: sqlite3.Connection, tables: Tables) -> Iterator[str]:
+    """The triggers on our tables that no version of the schema has."""
     ours = [model._meta.table_name for model in tables.models]
     marks = ", ".join("?" for _ in ours)
     rows = connection.execute(f"SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name IN ({marks})", ours)
-    return {name for (name,) in rows}
+    known, _ = _made(tables.prefix, MIGRATIONS)
+    yield from (f"trigger {name} is foreign" for name in sorted({name for (name,) in rows} - known.keys()))
 
 
-def _drop_guards(connection: sqlite3.Connection, tables: Tables) -> None:
-    for name in _foreign_triggers(connection, tables):
-        connection.execute(f'DROP TRIGGER "{name}"')
+@cache
+def _made(prefix: str, steps: tuple[Migration, ...]) -> tuple[dict[str, str], set[tuple[str, str, str]]]:
+    """The objects and the edges that these migrations make."""
+    fresh = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        for step in steps:
+            for statement in step.statements(prefix):
+                fresh.execute(statement)
+        return _objects(fresh, prefix), _edges(fresh, prefix)
+    finally:
+        fresh.close()
 
 
-def _refuse_newer(present: int, path: str) -> None:
-    if present > newest():
+def _objects(connection: sqlite3.Connection, prefix: str) -> dict[str, str]:
+    rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'")
+    return {name: sql for name, sql in rows if name.startswith(prefix)}
+
+
+def _edges(connection: sqlite3.Connection, prefix: str) -> set[tuple[str, str, str]]:
+    return set(connection.execute(f"SELECT from_state, trigger, to_state FROM {prefix}lifecycle_edges"))
+
+
+@cache
+def _frozen(version: int) -> str:
+    from importlib.resources import files  # only a program that creates or upgrades a store pays for it
+
+    return (files(__package__) / f"{version:04}.sql").read_text(encoding="utf-8")
+
+
+def _is_newest(connection: sqlite3.Connection, tables: Tables, path: str) -> bool:
+    """Whether the schema needs nothing done; SchemaMismatch where this program must not use it."""
+    present = version_in(connection, tables)
+    if present.number > newest():
         raise SchemaMismatch(
-            path, f"its schema has version {present}, this program knows up to {newest()}: upgrade jobstate to use it"
+            path,
+            f"its schema has version {present.number}, this program knows up to {newest()}: upgrade jobstate to use it",
         )
+    if present.number == 0:
+        return False
+    known = MIGRATIONS[present.number - 1].fingerprint
+    if present.fingerprint != known:
+        raise SchemaMismatch(
+            path,
+            f"its schema of version {present.number} has the fingerprint {present.fingerprint}, not {known}: another "
+            "build of jobstate wrote it; open it with that one, or restore a backup",
+        )
+    return present.number == newest()
+
+
+def _refuse_altered(connection: sqlite3.Connection, tables: Tables, path: str, version: int) -> None:
+    altered = list(_altered(connection, tables, version))
+    if altered:
+        raise SchemaMismatch(
+            path,
+            f"it cannot be upgraded, as its schema is not that of version {version}: {_some(altered)}; open it with "
+            "the jobstate that wrote it, or restore a backup",
+        )
+
+
+def _refuse_live_workers(connection: sqlite3.Connection, tables: Tables, path: str, now: int) -> None:
+    """A worker of an older jobstate must not meet tables and guards that it does not know."""
+    here = (host(), os.getpid())
+    rows = connection.execute(
+        f"SELECT node_id, host, pid FROM {tables.prefix}workers WHERE heartbeat_at >= ? ORDER BY node_id",
+        (now - int(SILENT_AFTER * 1_000_000),),
+    )
+    alive = [f"{node} (process {pid} on {name})" for node, name, pid in rows if (name, pid) != here]
+    if alive:
+        raise SchemaMismatch(
+            path,
+            f"it needs an upgrade to schema version {newest()}, and workers use it: {_some(alive)}; stop them first, "
+            "or run `jobstate migrate`, after which they fail",
+        )
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def refuse_foreign(engine: Engine) -> None:
