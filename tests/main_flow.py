@@ -6,6 +6,7 @@ It needs nothing but `jobstate-ledger[cli]`, so that `.ci/run` can show that the
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 import tempfile
@@ -68,6 +69,7 @@ def operate(path: Path) -> None:
 
 def main() -> None:
     """All of it, in a file and, but for the command line, in memory."""
+    logging.getLogger("jobstate").addHandler(logging.NullHandler())  # one handler fails on purpose
     with jobstate.open(":memory:") as jobs:
         submit_claim_complete(jobs)
     with tempfile.TemporaryDirectory() as folder:
