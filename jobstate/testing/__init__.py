@@ -1,6 +1,6 @@
 """For tests of code that uses jobstate: a staged store, its clock, handlers step by step, faults, and assertions.
 
-With pytest the plugin brings them as fixtures. The names load when they are first used, as those of `jobstate` do.
+The pytest plugin offers them as fixtures. A name loads when it is first used, as those of `jobstate` do.
 """
 
 from __future__ import annotations

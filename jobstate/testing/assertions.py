@@ -1,4 +1,4 @@
-"""Assertions about a staged store, which say what was there instead."""
+"""Assertions about a staged store, whose failures show what they found."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _SUBMITTED: Final = (
 
 
 def assert_history(job: JobRef, expected: str, *, store: JobStore | None = None) -> None:
-    """The job was in exactly these states, from its submission on, as in `Created -> Scheduled -> Running`.
+    """The job passed through exactly these states since its submission: `Created -> Scheduled -> Running`.
 
     Notes, which change no state, do not count.
     """
     __tracebackhide__ = True
-    seen = stage_of(store).behind
+    seen = stage_of(store).direct
     wanted = [one_state("expected", name.strip()).value for name in expected.split("->")]
     events = seen.events(job)
     found = path_of(events)
@@ -39,7 +39,7 @@ def assert_history(job: JobRef, expected: str, *, store: JobStore | None = None)
     same = min(len(found), len(wanted)) if same is None else same
     before = len(ARROW.join(found[:same])) + (len(ARROW) if same else 0)
     lines = [
-        "the history is another one",
+        "the history differs",
         _EXPECTED + ARROW.join(wanted),
         _FOUND + ARROW.join(found),
         " " * (len(_FOUND) + before) + "^",
@@ -49,12 +49,12 @@ def assert_history(job: JobRef, expected: str, *, store: JobStore | None = None)
 
 
 def assert_submitted(kind: str, *, times: int | None = None, store: JobStore | None = None, **fields: Any) -> Job:
-    """A job of this kind was submitted, with these arguments of `submit`; any others may be as they like.
+    """A job of this kind was submitted with these arguments of `submit`; other arguments may have any value.
 
     Args:
         kind: The kind.
         times: How many such jobs there are; None: at least one.
-        store: Another than the one that was staged last.
+        store: A staged store; default the one that was staged last.
         fields: `descriptor`, `key`, `labels` and so on, each compared as a whole.
 
     Returns:
@@ -64,15 +64,15 @@ def assert_submitted(kind: str, *, times: int | None = None, store: JobStore | N
     unknown = sorted(set(fields) - set(_SUBMITTED))
     if unknown:
         raise InvalidRequest(unknown[0], f"is none of {', '.join(_SUBMITTED)}")
-    others = list(stage_of(store).behind.iterate("all"))
+    others = list(stage_of(store).direct.iterate("all"))
     of_kind = [job for job in others if job.kind == kind]
     found = [job for job in of_kind if not any(_differences(job, fields))]
     if found and times in (None, len(found)):
         return found[0]
-    told = ", ".join([repr(kind), *(f"{name}={value!r}" for name, value in fields.items())])
+    call = ", ".join([repr(kind), *(f"{name}={value!r}" for name, value in fields.items())])
     wanted = "no job" if times is None else f"{len(found)} jobs instead of {times}"
-    lines = [f"{wanted} was submitted as {told}" if times is None else f"{wanted} were submitted as {told}"]
-    lines += [f"  job {job.id}: {', '.join(_differences(job, fields)) or 'is such a job'}" for job in of_kind]
+    lines = [f"{wanted} was submitted as {call}" if times is None else f"{wanted} were submitted as {call}"]
+    lines += [f"  job {job.id}: {', '.join(_differences(job, fields)) or 'matches'}" for job in of_kind]
     if not of_kind:
         kinds = ", ".join(sorted({job.kind for job in others})) or "none at all"
         lines.append(f"  the kinds that were submitted: {kinds}")
@@ -82,22 +82,19 @@ def assert_submitted(kind: str, *, times: int | None = None, store: JobStore | N
 def assert_none_live(*, store: JobStore | None = None) -> None:
     """Every job has ended."""
     __tracebackhide__ = True
-    seen = stage_of(store).behind
+    seen = stage_of(store).direct
     live = list(seen.iterate("active"))
     if live:
-        lines = [f"jobs live on: {len(live)}"]
+        lines = [f"live jobs: {len(live)}"]
         for job in live:
             lines += history(job, seen.events(job))
         raise AssertionError("\n".join(lines))
 
 
 def assert_no_leaks(*, store: JobStore | None = None) -> None:
-    """Nobody holds anything any more, and the store is sound.
-
-    No job has a worker, no worker is signed on, no transaction is open, and an audit finds nothing.
-    """
+    """Nothing is left behind: no lease, no registered worker, no open transaction, and the audit finds nothing."""
     __tracebackhide__ = True
-    found = list(_leaks(stage_of(store).behind))
+    found = list(_leaks(stage_of(store).direct))
     if found:
         raise AssertionError("\n".join(["something was left behind", *(f"  {leak}" for leak in found)]))
 
@@ -106,7 +103,7 @@ def _leaks(seen: JobStore) -> Iterator[str]:
     if seen.repository.in_transaction():
         yield "a transaction is open"
     for worker in seen.workers():
-        yield f"worker {worker.node_id} is signed on"
+        yield f"worker {worker.node_id} is registered"
     for job in seen.iterate("all"):
         if job.worker_id is not None:
             yield f"{job!r} is held until {job.lease_expires_at}"
@@ -121,5 +118,5 @@ def _differences(job: Job, fields: dict[str, Any]) -> Iterator[str]:
 
 
 def _compared(value: Any) -> Any:
-    """Descriptors and labels as the JSON that they are stored as."""
+    """Descriptors and labels as their stored JSON."""
     return validation.canonical(json.loads(json.dumps(value))) if isinstance(value, dict) else value

@@ -1,4 +1,4 @@
-"""A clock that is turned by hand."""
+"""A manual clock."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _START = 1_704_067_200_000_000  # 2024-01-01T00:00:00Z
 
 
 class ManualClock:
-    """Time stands still until `advance` or a `sleep`, which passes at once; it refuses to go back.
+    """Time moves only with `advance` and `sleep`, which returns at once; the clock refuses to go back.
 
-    Pass it as `clock=` to `jobstate.open`: leases, deadlines and retries then fall due when the test says so.
+    Pass it as `clock=` to `jobstate.open`: leases, deadlines and retries then fall due when the test advances it.
     """
 
     def __init__(self, start: datetime | None = None) -> None:
@@ -29,7 +29,7 @@ class ManualClock:
             return self._now
 
     def monotonic(self) -> float:
-        """Seconds since the clock was made, but for jumps."""
+        """Seconds since the clock was made, without jumps."""
         with self._lock:
             return self._monotonic
 
@@ -38,7 +38,7 @@ class ManualClock:
         self.advance(seconds)
 
     def advance(self, duration: float | timedelta | str) -> None:
-        """Let time pass, >= 0: seconds, a timedelta, or a text such as `31s`, `15m`, `1.5h` or `7d`."""
+        """Advance by a duration >= 0: seconds, a timedelta, or a text such as `31s`, `15m`, `1.5h` or `7d`."""
         given = parse_duration("duration", duration) if isinstance(duration, str) else duration
         passed = validation.duration_us("duration", given)
         with self._lock:
@@ -46,13 +46,13 @@ class ManualClock:
             self._monotonic += passed / 1_000_000
 
     def jump(self, duration: float | timedelta) -> None:
-        """Set the wall clock forward, as a resumed machine or a time server does: monotonic time does not pass."""
+        """Set the wall clock forward, as a resumed machine or a time server does; monotonic time stays."""
         with self._lock:
             self._now += validation.duration_us("duration", duration)
 
     def set(self, instant: datetime) -> None:
-        """Advance to that instant; it may not lie in the past."""
+        """Advance to this instant, which must not be in the past."""
         ahead = validation.instant_us("instant", instant) - self.now()
         if ahead < 0:
-            raise InvalidRequest("instant", "lies in the past of this clock, which never goes back")
+            raise InvalidRequest("instant", "is in the past of this clock, which never goes back")
         self.advance(ahead / 1_000_000)

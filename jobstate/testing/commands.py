@@ -1,4 +1,4 @@
-"""What operators, workers and time may do to one job, each as a value that can be drawn, shown and carried out."""
+"""Commands of operators and workers on one job, as values that Hypothesis can draw, shrink and show."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _REFUSALS: Final = (CheckpointNotFound, JobNotTerminal, LeaseLost, RestartNotAll
 
 @dataclass
 class Life:
-    """A job on a stage, and the newest run of it that a command claimed; its worker may have lost it since."""
+    """A job of a staged store, and its newest run that a command claimed; the lease of that run may be lost."""
 
     stage: Stage
     job_id: int
     run: Run | None = None
 
     def held(self) -> Run:
-        """The run; where there never was one, a worker's verb is refused as a stale one is."""
+        """The run; without one, the verb of a worker is refused as that of a stale worker is."""
         if self.run is None:
             raise LeaseLost(self.job_id, 0)
         return self.run
@@ -88,13 +88,13 @@ _VERBS: Final = {**BY_OPERATORS, **BY_WORKERS}
 
 
 class Command(NamedTuple):
-    """One thing that somebody tries, after `wait` seconds."""
+    """One verb to try, after `wait` seconds."""
 
     verb: str
     wait: float = 0.0
 
     def carry_out(self, life: Life) -> bool:
-        """Try it; False where the lifecycle refused it, which leaves the job as it was."""
+        """Try it; False if the lifecycle refused it, which leaves the job unchanged."""
         life.stage.clock.sleep(self.wait)
         try:
             _VERBS[self.verb](life)

@@ -1,4 +1,4 @@
-"""A repository whose writes are announced, before and after: where faults come in, over the real store."""
+"""A repository that reports each write before and after it happens, so that faults can strike there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BY_NAME: Final = {
         ("reports", verb): verb for verb in ("checkpoint", "begin_checkpoint", "complete_checkpoint", "fail_checkpoint")
     },
 }
-"""Calls that are always the same point. What a `change` comes to is named by the triggers that it pulls."""
+"""Calls that are always the same point. The points of a `change` are the triggers that it pulls."""
 _CHANGES: Final = {("jobs", "change"), ("leases", "change")}
 
 POINTS: Final = (*dict.fromkeys((*_BY_NAME.values(), *(trigger.value for trigger in Trigger))),)
@@ -31,102 +31,105 @@ POINTS: Final = (*dict.fromkeys((*_BY_NAME.values(), *(trigger.value for trigger
 
 
 class Moment(NamedTuple):
-    """A write is about to be made, or was made just now.
+    """The moment before or after a write.
 
-    `points`: what it comes to, for one that stops from StopRequested two of them. `job_ids`: whose jobs it is about,
-    where that is known. `by_holder`: it names a lease.
+    `points`: what the write does; a stop from StopRequested does two things. `job_ids`: the jobs that it changes, where
+    that is known. `under_lease`: the write names a lease.
     """
 
     when: Literal["before", "after"]
     points: tuple[str, ...]
     job_ids: tuple[int, ...]
-    by_holder: bool
+    under_lease: bool
 
     def __str__(self) -> str:
         return f"{self.when} {' and '.join(self.points)}"
 
 
-class Watched:
+class WatchedRepository:
     """`jobstate.ports.repository.Repository` over another one, which does all the work.
 
     Args:
-        repository: The one below.
-        heard: Called at every moment; what it raises keeps the write from being made, or its answer from its caller.
-        alive: Called before anything at all; it raises when the process that calls is to be taken for dead.
+        repository: The repository below.
+        on_write: Called before and after every write; what it raises prevents the write, or hides the answer from the
+            caller.
+        check_alive: Called before every call; raises when the calling process has crashed.
     """
 
-    def __init__(self, repository: Repository, heard: Callable[[Moment], None], alive: Callable[[], None]) -> None:
+    def __init__(
+        self, repository: Repository, on_write: Callable[[Moment], None], check_alive: Callable[[], None]
+    ) -> None:
         self._repository = repository
-        self._alive = alive
-        self._heard = heard
+        self._check_alive = check_alive
+        self._on_write = on_write
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._repository, name)
-        return _Part(self._repository, name, self._heard, self._alive) if name in _PARTS else found
+        return _Part(self._repository, name, self._on_write, self._check_alive) if name in _PARTS else found
 
     @contextmanager
     def transaction(self) -> Iterator[Any]:
-        """As below; whoever died within commits nothing."""
-        self._alive()
+        """The transaction of the repository below; a process that crashes inside commits nothing."""
+        self._check_alive()
         with self._repository.transaction() as connection:
             yield connection
-            self._alive()
+            self._check_alive()
 
 
 class _Part:
-    """One part of the repository, with each call of it watched."""
+    """One part of the repository, which reports its writes."""
 
     def __init__(
-        self, repository: Repository, name: str, heard: Callable[[Moment], None], alive: Callable[[], None]
+        self, repository: Repository, name: str, on_write: Callable[[Moment], None], check_alive: Callable[[], None]
     ) -> None:
         self._repository = repository
         self._name = name
-        self._heard = heard
-        self._alive = alive
+        self._on_write = on_write
+        self._check_alive = check_alive
 
     def __getattr__(self, verb: str) -> Any:
         method = getattr(getattr(self._repository, self._name), verb)
 
         def call(*given: Any, **named: Any) -> Any:
-            self._alive()
-            before = self._ahead(verb, given)
+            self._check_alive()
+            before = self._moment_before(verb, given)
             if before is not None:
-                self._heard(before)
-                self._alive()
+                self._on_write(before)
+                self._check_alive()
             answer = method(*given, **named)
-            after = self._behind(verb, given, answer)
+            after = self._moment_after(verb, given, answer)
             if after is not None:
-                self._heard(after)
+                self._on_write(after)
             return answer
 
         return call
 
-    def _ahead(self, verb: str, given: tuple[Any, ...]) -> Moment | None:
-        """The moment before this call; None where it is no write, or will be refused."""
+    def _moment_before(self, verb: str, given: tuple[Any, ...]) -> Moment | None:
+        """The moment before this call; None if it writes nothing or will be refused."""
         point = _BY_NAME.get((self._name, verb))
         points: tuple[str, ...] = () if point is None else (point,)
         if (self._name, verb) in _CHANGES:
-            points = _triggers(self._foreseen(*given[:2]))
+            points = _triggers(self._expected(*given[:2]))
         return Moment("before", points, _jobs_named(given), self._name != "jobs") if points else None
 
-    def _foreseen(self, subject: Lease | int, decide: Callable[[JobRow], Decision]) -> Decision | None:
-        """What the change will come to: decisions only look at the job, so one may be made ahead of time."""
+    def _expected(self, subject: Lease | int, decide: Callable[[JobRow], Decision]) -> Decision | None:
+        """The decision that the change will make: decisions are pure, so this one can be made ahead of time."""
         job = self._repository.jobs.find(subject if isinstance(subject, int) else subject.job_id)
         try:
             return None if job is None else decide(job)
         except JobStateError:
             return None
 
-    def _behind(self, verb: str, given: tuple[Any, ...], answer: Any) -> Moment | None:
-        """The moment after this call; None where it is no write, or wrote nothing."""
+    def _moment_after(self, verb: str, given: tuple[Any, ...], answer: Any) -> Moment | None:
+        """The moment after this call; None if it wrote nothing."""
         point = _BY_NAME.get((self._name, verb))
-        by_holder = self._name != "jobs"
+        under_lease = self._name != "jobs"
         if isinstance(answer, Decision):
             points = _triggers(answer)
-            return Moment("after", points, (answer.job.id,), by_holder) if points else None
+            return Moment("after", points, (answer.job.id,), under_lease) if points else None
         if point is None or (point == Trigger.COMPLETE and answer) or (point == Trigger.CLAIM and not answer):
             return None
-        return Moment("after", (point,), _jobs_named(given) or _jobs_in(answer), by_holder)
+        return Moment("after", (point,), _jobs_named(given) or _jobs_in(answer), under_lease)
 
 
 def _triggers(decision: Decision | None) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
-"""Faults by name, which come at a chosen point of the work of a staged store.
+"""Faults that strike a staged store at a chosen write.
 
-Each is a context manager over the code that it is to meet. The fault comes where that code first gets to the point; a
-block that never gets there fails the test, saying where it got. Points are the triggers of the lifecycle and the other
-writes: see `POINTS`.
+Each is a context manager around the code that it strikes. The fault occurs when that code first reaches the point; a
+block that never reaches it fails the test, which shows the writes that it did reach. Points are the triggers of the
+lifecycle and the other writes: see `POINTS`.
 """
 
 from __future__ import annotations
@@ -20,65 +20,65 @@ from jobstate.store.store import JobStore
 from jobstate.testing.fault_points import POINTS, Moment
 from jobstate.testing.staged_store import Stage, stage_of
 
-_CAUSE: Final = "the test made it so"
+_CAUSE: Final = "injected by the test"
 
 
 class Crash(BaseException):
-    """The process that works died here. The store takes nothing from it any more; its lease stays until it runs out.
+    """The worker process died here. The store accepts no more writes from it; its lease lasts until it expires.
 
-    The block of the fault ends with it, and lets nobody else see it. It derives from BaseException, so that an
-    `except Exception` in a handler cannot eat it.
+    The block of the fault ends with this exception and does not pass it on. It derives from BaseException, so that an
+    `except Exception` in a handler does not catch it.
     """
 
 
 class Fault(ABC):
-    """Something that happens to a staged store at a point of its work, once.
+    """A fault that strikes a staged store once.
 
     Attributes:
-        arrived: Whether it has happened.
+        arrived: Whether it has occurred.
     """
 
     must_arrive = True
-    """Whether a block that does not get to the point fails the test."""
+    """Whether a block that does not reach the point fails the test."""
 
-    def __init__(self, stage: Stage, told: str) -> None:
+    def __init__(self, stage: Stage, text: str) -> None:
         self._stage = stage
-        self._told = told
+        self._text = text
         self._passed: list[str] = []
         self.entered = False
         self.arrived = False
 
     def __repr__(self) -> str:
-        return f"<{self._told}>"
+        return f"<{self._text}>"
 
     def __enter__(self) -> Fault:
         if self.entered:
-            raise InvalidRequest("fault", f"{self._told} was used already; make another one")
+            raise InvalidRequest("fault", f"{self._text} was used already; make another one")
         self.entered = True
-        self._stage.hooks.append(self._heard)
+        self._stage.hooks.append(self._on_write)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         __tracebackhide__ = True
-        self._stage.hooks.remove(self._heard)
-        died = self._stage.death
-        if self.arrived and died is not None:
-            self._stage.death = None
-            return error is died
+        self._stage.hooks.remove(self._on_write)
+        crash = self._stage.crash
+        if self.arrived and crash is not None:
+            self._stage.crash = None
+            return error is crash
         if error is None and self.must_arrive and not self.arrived:
-            got = ", ".join(self._passed) or "nowhere"
-            raise AssertionError(f"{self._told} never came; the block got {got}")
+            reached = ", ".join(self._passed) or "no write"
+            raise AssertionError(f"{self._text} never occurred; the block reached {reached}")
         return False
 
-    def _heard(self, moment: Moment) -> None:
+    def _on_write(self, moment: Moment) -> None:
         self._passed.append(str(moment))
         if self._is_due(moment):
             if not self.arrived:
                 self.arrived = True
-                self._told = self._told if self._told.endswith(str(moment)) else f"{self._told}, {moment}"
-                self._stage.journal.append(self._told)
+                self._text = self._text if self._text.endswith(str(moment)) else f"{self._text}, {moment}"
+                self._stage.fault_log.append(self._text)
             self._happen(moment)
 
     @abstractmethod
@@ -87,7 +87,7 @@ class Fault(ABC):
 
     @abstractmethod
     def _happen(self, moment: Moment) -> None:
-        """Let it happen."""
+        """Strike."""
 
 
 class _CrashAt(Fault):
@@ -100,8 +100,8 @@ class _CrashAt(Fault):
         return not self.arrived and moment.when == self._when and self._point in moment.points
 
     def _happen(self, moment: Moment) -> None:
-        self._stage.death = Crash(self._told)
-        raise self._stage.death
+        self._stage.crash = Crash(self._text)
+        raise self._stage.crash
 
 
 class _CrashAtMoment(Fault):
@@ -115,14 +115,14 @@ class _CrashAtMoment(Fault):
         return not self.arrived and len(self._passed) == self._number
 
     def _happen(self, moment: Moment) -> None:
-        self._stage.death = Crash(self._told)
-        raise self._stage.death
+        self._stage.crash = Crash(self._text)
+        raise self._stage.crash
 
 
 class _Refusal(Fault):
     def __init__(self, stage: Stage, error: type[StoreError], at: str | None, times: int) -> None:
-        told = "a busy store" if error is StoreBusy else "a full disk"
-        super().__init__(stage, told if at is None else f"{told} at {_point(at)}")
+        text = "a busy store" if error is StoreBusy else "a full disk"
+        super().__init__(stage, text if at is None else f"{text} at {_point(at)}")
         self._error = error
         self._at = at
         self._left = validation.integer("times", times, 1, 1_000_000)
@@ -136,26 +136,26 @@ class _Refusal(Fault):
 
 
 class _FromOutside(Fault):
-    """Somebody else does something to the job, just before the point; where only the answer names it, just after."""
+    """Another process changes the job just before the point; just after it where only the answer names the job."""
 
-    def __init__(self, stage: Stage, told: str, at: str | None) -> None:
-        super().__init__(stage, told if at is None else f"{told} at {_point(at)}")
+    def __init__(self, stage: Stage, text: str, at: str | None) -> None:
+        super().__init__(stage, text if at is None else f"{text} at {_point(at)}")
         self._at = at
 
     def _is_due(self, moment: Moment) -> bool:
         if self.arrived or not moment.job_ids:
             return False
-        return self._at in moment.points if self._at is not None else moment.by_holder and moment.when == "before"
+        return self._at in moment.points if self._at is not None else moment.under_lease and moment.when == "before"
 
 
 class _LostLease(_FromOutside):
     def _happen(self, moment: Moment) -> None:
         for job_id in moment.job_ids:
-            expires = row_of(self._stage.behind.get(job_id)).lease_expires_us
+            expires = row_of(self._stage.direct.get(job_id)).lease_expires_us
             if expires is not None and expires > self._stage.clock.now():
-                self._stage.turned_by_hand.set(validation.instant(expires))
-        self._stage.behind.sweep()
-        self._stage.look()
+                self._stage.manual_clock.set(validation.instant(expires))
+        self._stage.direct.sweep()
+        self._stage.notice_changes()
 
 
 class _ArrivingStop(_FromOutside):
@@ -166,24 +166,24 @@ class _ArrivingStop(_FromOutside):
 
     def _happen(self, moment: Moment) -> None:
         for job_id in moment.job_ids:
-            self._stage.behind.stop(job_id, mode=self._mode, reason=self._reason)
-        self._stage.look()
+            self._stage.direct.stop(job_id, mode=self._mode, reason=self._reason)
+        self._stage.notice_changes()
 
 
 def crash_before(point: str, *, store: JobStore | None = None) -> Fault:
-    """The process dies on its way to this write: the store has nothing of it."""
+    """The process dies just before this write: the store does not have it."""
     return _CrashAt(stage_of(store), "before", point)
 
 
 def crash_after(point: str, *, store: JobStore | None = None) -> Fault:
-    """The process dies right after this write: the store has it, and nobody got the answer."""
+    """The process dies just after this write: the store has it, but the caller never gets the answer."""
     return _CrashAt(stage_of(store), "after", point)
 
 
 def every_crash(*, store: JobStore | None = None) -> Iterator[Fault]:
-    """A crash before and after each write of a block, one after the other; at last none, when the block has no more.
+    """A crash before and after each write of a block, one after the other; the last round has none.
 
-    `for crash in every_crash():` repeats a scene; within, `with crash:` holds the part of it that is to be hit.
+    `for crash in every_crash():` repeats the test; inside, put `with crash:` around the code to crash.
     """
     stage = stage_of(store)
     number = 1
@@ -191,23 +191,23 @@ def every_crash(*, store: JobStore | None = None) -> Iterator[Fault]:
         crash = _CrashAtMoment(stage, number)
         yield crash
         if not crash.entered:
-            raise InvalidRequest("every_crash", "each crash needs its block: `with crash:` around what it is to hit")
+            raise InvalidRequest("every_crash", "each crash needs its block: `with crash:` around the code to crash")
         if not crash.arrived:
             return
         number += 1
 
 
 def crash_at_moment(number: int, *, store: JobStore | None = None) -> Fault:
-    """The process dies at that moment of the block, from 1 on; a block that has fewer of them goes through."""
+    """The process dies before or after a write: `number` counts both, from 1. A shorter block runs to its end."""
     return _CrashAtMoment(stage_of(store), validation.integer("number", number, 1, 1_000_000))
 
 
 def lose_lease(at: str | None = None, *, store: JobStore | None = None) -> Fault:
-    """The worker was held up: the clock passes its lease, and a sweep takes the job away, before its next write.
+    """The worker stalls: before its next write the clock passes the end of its lease, and a sweep takes the job.
 
     Args:
-        at: The point; None: the first write under a lease.
-        store: Another than the one that was staged last.
+        at: The point; None: the first write that names a lease.
+        store: A staged store; default the one that was staged last.
     """
     return _LostLease(stage_of(store), "a lost lease", at)
 
@@ -215,17 +215,17 @@ def lose_lease(at: str | None = None, *, store: JobStore | None = None) -> Fault
 def stop_arrives_at(
     point: str, *, mode: str = StopMode.CHECKPOINT, reason: str | None = None, store: JobStore | None = None
 ) -> Fault:
-    """An operator asks the job to stop just before this write; at `claim` and `submit`, just after."""
+    """An operator asks for a stop just before this write; at `claim` and `submit`, just after."""
     return _ArrivingStop(stage_of(store), point, mode, reason)
 
 
 def busy(at: str | None = None, *, times: int = 1, store: JobStore | None = None) -> Fault:
-    """Other writers hold the store: `StoreBusy`, for so many writes, of any sort or at this point."""
+    """Other writers hold the lock: `times` writes, at this point or any, raise `StoreBusy`."""
     return _Refusal(stage_of(store), StoreBusy, at, times)
 
 
 def disk_full(at: str | None = None, *, times: int = 1, store: JobStore | None = None) -> Fault:
-    """The disk is full: `StoreFull`, for so many writes, of any sort or at this point."""
+    """The disk is full: `times` writes, at this point or any, raise `StoreFull`."""
     return _Refusal(stage_of(store), StoreFull, at, times)
 
 

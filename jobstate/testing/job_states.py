@@ -27,7 +27,7 @@ _kinds: Final = count(1)
 
 @dataclass(frozen=True, slots=True)
 class JobIn:
-    """`job_in` for a store. `runs` has the newest run of each job that it made, by id: the worker's side of it."""
+    """`job_in` for one store. `runs` maps the id of each job that it made to the job's newest run."""
 
     stage: Stage
     runs: dict[int, Run] = field(default_factory=dict, repr=False)
@@ -38,7 +38,7 @@ class JobIn:
         fields = {"kind": f"kind-{next(_kinds)}", **fields}
         if "hold" in fields:
             raise InvalidRequest("hold", "follows from the state")
-        store = self.stage.behind
+        store = self.stage.direct
         job = store.submit(**fields, hold=wanted is State.CREATED)
         if wanted not in NEVER_CLAIMED:
             run = self.runs[job.id] = self._claimed(job)
@@ -52,12 +52,12 @@ class JobIn:
         node_id = job.node_id or WORKER
         expires = now + validation.duration_us("lease", DEFAULT_LEASE)
         decide = partial(leases.claim, node_id=node_id, expires=expires, now=now, by=Actor(f"worker:{node_id}"))
-        claimed = self.stage.behind.repository.jobs.change(job.id, decide).job
+        claimed = self.stage.direct.repository.jobs.change(job.id, decide).job
         return Run(RunControl(context, Claimed(claimed, None, {}), DEFAULT_LEASE, began))
 
 
 def one_state(field: str, name: str) -> State:
-    """The state that is named; case does not matter."""
+    """The state of this name; case does not matter."""
     found = arguments.states(field, [name])
     if len(found) != 1:
         raise InvalidRequest(field, f"must be one of {', '.join(State)}, not {name!r}")
@@ -65,11 +65,11 @@ def one_state(field: str, name: str) -> State:
 
 
 def job_in(state: str, *, store: JobStore | None = None, **fields: Any) -> Job:
-    """A new job in this state, brought there by legal steps; a worker holds it wherever one can.
+    """A new job in this state, brought there by legal steps; a worker holds it if the state allows one.
 
     Args:
-        state: As it is spelled in the lifecycle; case does not matter.
-        store: Another than the one that was staged last.
-        fields: Arguments of `submit`; without `kind` the job has one of its own.
+        state: Its name in the lifecycle; case does not matter.
+        store: A staged store; default the one that was staged last.
+        fields: Arguments of `submit`; default `kind`: a new one.
     """
     return JobIn(stage_of(store))(state, **fields)

@@ -1,4 +1,4 @@
-"""The legal way into each state: what happens to a job, through its worker and operators, until it stands there."""
+"""The legal path into each state: the steps of its worker and of operators that lead a job there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jobstate.store.store import JobStore
 
 Route = Sequence[Trigger]
 
-WHY: Final = "the test had it fail"
+WHY: Final = "failed by the test"
 NEVER_CLAIMED: Final = (State.CREATED, State.SCHEDULED)
 """Jobs in these states need no worker: the first is submitted with `hold=True`."""
 ROUTES: Final[Mapping[State, Route]] = {
@@ -25,7 +25,7 @@ ROUTES: Final[Mapping[State, Route]] = {
     State.COMPLETED: (Trigger.COMPLETE,),
     State.FAILED: (Trigger.FAIL,),
 }
-"""What happens to a job of each state once a worker has it."""
+"""The triggers that lead a claimed job into each state."""
 _STEPS: Final[Mapping[Trigger, Callable[[JobStore, Any], object]]] = {
     Trigger.RESCALE: lambda store, run: store.rescale(run, run.parallelism + 1),
     Trigger.RECOVER: lambda store, run: run.fail(WHY),
@@ -39,6 +39,6 @@ _STEPS: Final[Mapping[Trigger, Callable[[JobStore, Any], object]]] = {
 
 
 def lead(store: JobStore, run: Any, route: Route) -> None:
-    """Take a job along this route: by its `Run`, or by the `Job` where nobody has claimed it."""
+    """Pull these triggers on a job: on its `Run`, or on the `Job` if no worker has claimed it."""
     for trigger in route:
         _STEPS[trigger](store, run)

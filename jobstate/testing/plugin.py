@@ -1,6 +1,6 @@
 """The pytest plugin: fixtures, options, and the histories of a failing test.
 
-Nothing of a store is imported before a test asks for one.
+It imports the store only when a test requests one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _starter_key: Final = pytest.StashKey["StartWorker"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--jobstate-store`, and the same and `jobstate_short_names` in the configuration."""
+    """Add `--jobstate-store`, and `jobstate_store` and `jobstate_short_names` in the configuration."""
     parser.getgroup("jobstate").addoption(
         "--jobstate-store",
         choices=KINDS_OF_STORE,
@@ -45,7 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Say what the marker means, and bring the short names where they are wanted."""
+    """Register the marker, and the short names if the project configures them."""
     config.addinivalue_line(
         "markers", f"{MARKER}(store='memory', **options): the store of this test, and options of jobstate.open."
     )
@@ -59,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def jobstate_stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """What the other fixtures share: the store, its clock, and the faults that come; see `jobstate.testing.Stage`."""
+    """The stage that the other fixtures share: store, clock and faults; see `jobstate.testing.Stage`."""
     from jobstate.system import SystemClock
     from jobstate.testing.staged_store import staged
 
@@ -74,13 +74,13 @@ def jobstate_stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
 
 @pytest.fixture
 def jobstate_store(jobstate_stage: Stage) -> JobStore:
-    """An empty store of the test's own: the SQL of production, in memory or in a file, with `jobstate_clock`."""
+    """A new, empty store: the SQL of production, in memory or in a file, with `jobstate_clock`."""
     return jobstate_stage.store
 
 
 @pytest.fixture
 def jobstate_aio_store(jobstate_stage: Stage) -> Iterator[AsyncJobStore]:
-    """`jobstate_store`, awaited, for the event loop of the test; whichever plugin or `asyncio.run` that comes from."""
+    """`jobstate_store`, awaited, for the event loop of the test: that of a plugin or of `asyncio.run`."""
     import asyncio
     import threading
 
@@ -88,15 +88,15 @@ def jobstate_aio_store(jobstate_stage: Stage) -> Iterator[AsyncJobStore]:
 
     jobs = over(jobstate_stage.store)
     yield jobs
-    closing = threading.Thread(target=lambda: asyncio.run(jobs.close()))  # beside a loop that may still be there
+    closing = threading.Thread(target=lambda: asyncio.run(jobs.close()))  # a loop may still exist in this thread
     closing.start()
     closing.join()
 
 
 @pytest.fixture
 def jobstate_clock(jobstate_stage: Stage) -> ManualClock:
-    """The clock of the store, which stands still until `jobstate_clock.advance("31s")`."""
-    return jobstate_stage.turned_by_hand
+    """The clock of the store, which moves only with `jobstate_clock.advance("31s")`."""
+    return jobstate_stage.manual_clock
 
 
 @pytest.fixture
@@ -109,13 +109,13 @@ def jobstate_job_in(jobstate_stage: Stage) -> JobIn:
 
 @pytest.fixture
 def jobstate_handlers() -> Handlers:
-    """The handlers that `jobstate_run_one` and `jobstate_drain` call; a project overrides it, or passes them along."""
+    """The handlers of `jobstate_run_one` and `jobstate_drain`; override the fixture, or pass handlers to each call."""
     return {}
 
 
 @pytest.fixture
 def jobstate_run_one(jobstate_stage: Stage, jobstate_handlers: Handlers) -> RunOne:
-    """`jobstate_run_one()`: run the job that is next, in this thread; see `jobstate.testing.run_one`."""
+    """`jobstate_run_one()`: run the next job, in this thread; see `jobstate.testing.run_one`."""
     from jobstate.testing.runner import RunOne
 
     return RunOne(jobstate_stage, jobstate_handlers)
@@ -135,11 +135,11 @@ def jobstate_worker_process(
 ) -> Iterator[StartWorker]:
     """`jobstate_worker_process("tasks:HANDLERS")`: a real worker process, killed at the end.
 
-    The store is then in a file, and its clock that of the machine.
+    The store is then in a file, with the clock of the machine.
     """
     from jobstate.testing.processes import StartWorker
 
-    starter = StartWorker(jobstate_stage.behind, tmp_path_factory.mktemp("jobstate-workers"))
+    starter = StartWorker(jobstate_stage.direct, tmp_path_factory.mktemp("jobstate-workers"))
     request.node.stash[_starter_key] = starter
     try:
         yield starter
@@ -149,7 +149,7 @@ def jobstate_worker_process(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A test that failed shows what became of its jobs."""
+    """Add the histories of its jobs to the report of a failed test."""
     report = yield
     stage = item.stash.get(_stage_key, None)
     if report.failed and stage is not None:
@@ -161,19 +161,19 @@ def _sections(stage: Stage, starter: StartWorker | None) -> Iterator[tuple[str, 
     from jobstate.testing.histories import histories
 
     try:
-        told = list(histories(stage.behind))
-    except Exception as error:  # noqa: BLE001  (a report says what it can, and must not end the whole session)
-        told = [f"cannot be read: {error}"]
-    if stage.journal:
-        yield "jobstate: faults that came", "\n".join(stage.journal)
-    if told:
-        yield "jobstate: histories of the jobs", "\n".join(told)
+        text = list(histories(stage.direct))
+    except Exception as error:  # noqa: BLE001  (an incomplete report must not end the session)
+        text = [f"cannot be read: {error}"]
+    if stage.fault_log:
+        yield "jobstate: faults that occurred", "\n".join(stage.fault_log)
+    if text:
+        yield "jobstate: histories of the jobs", "\n".join(text)
     for worker in starter.started if starter is not None else ():
         yield f"jobstate: worker {worker.node_id}, process {worker.pid}", worker.output
 
 
 def _wanted(request: pytest.FixtureRequest) -> tuple[str, Mapping[str, Any]]:
-    """The kind of store that this test wants, and options of `jobstate.open`."""
+    """The kind of store for this test, and options of `jobstate.open`."""
     config = request.config
     kind = config.getoption("jobstate_store") or config.getini("jobstate_store")
     with_process = _PROCESS in request.fixturenames
@@ -183,7 +183,7 @@ def _wanted(request: pytest.FixtureRequest) -> tuple[str, Mapping[str, Any]]:
     if marker is None:
         return kind, {}
     if marker.args:
-        raise pytest.UsageError(f"the marker {MARKER} takes names only, such as {MARKER}(store='file')")
+        raise pytest.UsageError(f"the marker {MARKER} takes keywords only, such as {MARKER}(store='file')")
     options = dict(marker.kwargs)
     kind = options.pop("store", kind)
     if kind not in KINDS_OF_STORE or (with_process and kind != "file"):

@@ -1,4 +1,4 @@
-"""Handlers run in the process of the test, one job after the other: no thread, no sleep, no heartbeat."""
+"""Runs handlers in the thread of the test, one job after the other: no thread, no sleep, no heartbeat."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Handlers = Mapping[str, Handler]
 
 @dataclass(frozen=True, slots=True)
 class RunOne:
-    """`run_one` for a store, and for handlers that a call may leave out."""
+    """`run_one` for one store, with default handlers."""
 
     stage: Stage
     handlers: Handlers
@@ -36,7 +36,7 @@ class RunOne:
     def __call__(
         self, handlers: Handlers | None = None, *, node_id: str = WORKER, lease: Duration = DEFAULT_LEASE
     ) -> Job | None:
-        """Run the job that is next; see `run_one`."""
+        """Run the next job; see `run_one`."""
         chosen = self.handlers if handlers is None else handlers
         if not chosen:
             raise InvalidRequest(
@@ -47,19 +47,19 @@ class RunOne:
         run = _claimed(self.stage, list(chosen), validation.text("node_id", node_id), lease)
         if run is None:
             return None
-        self.stage.in_hand.add(run)
+        self.stage.stepped_runs.add(run)
         try:
-            self.stage.look()
+            self.stage.notice_changes()
             with run:
                 call(chosen[run.job.kind], run)
         finally:
-            self.stage.in_hand.discard(run)
-        return self.stage.behind.get(run)
+            self.stage.stepped_runs.discard(run)
+        return self.stage.direct.get(run)
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """`drain` for a store, and for handlers that a call may leave out."""
+    """`drain` for one store, with default handlers."""
 
     stage: Stage
     handlers: Handlers
@@ -79,28 +79,26 @@ class Drain:
             job = step(handlers, node_id=node_id, lease=lease)
             if job is not None:
                 ran.append(job)
-            elif not turn_clock or not _turn_to_what_is_next(
-                self.stage, self.handlers if handlers is None else handlers
-            ):
+            elif not turn_clock or not _advance_to_next(self.stage, self.handlers if handlers is None else handlers):
                 return ran
-        raise AssertionError(f"after {_MOST_RUNS} runs there is still work; the last one left {ran[-1]!r}")
+        raise AssertionError(f"after {_MOST_RUNS} runs jobs are still due; the last run left {ran[-1]!r}")
 
 
 def run_one(
     handlers: Handlers, *, node_id: str = WORKER, lease: Duration = DEFAULT_LEASE, store: JobStore | None = None
 ) -> Job | None:
-    """Claim the job that is next, call the handler for its kind, and settle it, as a worker would.
+    """Claim the next job, call the handler for its kind, and settle the job, as a worker would.
 
-    Nobody heartbeats: a handler that lets the clock pass its lease has lost it. Stops are noticed at once.
+    There is no heartbeat: a handler that advances the clock past its lease loses the job. A run notices stops at once.
 
     Args:
         handlers: By kind; only jobs of these kinds are claimed.
         node_id: The name of the worker.
         lease: How long the lease lasts from the claim.
-        store: Another than the one that was staged last.
+        store: A staged store; default the one that was staged last.
 
     Returns:
-        The job as the run left it; None when none is due.
+        The job after the run; None when no job is due.
     """
     return RunOne(stage_of(store), handlers)(node_id=node_id, lease=lease)
 
@@ -117,20 +115,20 @@ def drain(
 
     Args:
         handlers: By kind.
-        turn_clock: When none is due, turn the clock to the next lease, deadline, retry or start and go on, until
-            every job of these kinds has ended or waits for somebody else.
+        turn_clock: When no job is due, advance the clock to the next lease expiry, deadline, retry or start and
+            continue, until every job of these kinds has ended or waits for another process.
         node_id: The name of the worker.
         lease: How long each lease lasts.
-        store: Another than the one that was staged last.
+        store: A staged store; default the one that was staged last.
 
     Returns:
-        The job after each run, in order; one that ran twice is there twice.
+        The job after each run, in order; a job that ran twice appears twice.
     """
     return Drain(stage_of(store), handlers)(turn_clock=turn_clock, node_id=node_id, lease=lease)
 
 
 def _claimed(stage: Stage, kinds: list[str], node_id: str, lease: Duration) -> Run | None:
-    """A run of the job that is next; like a worker it tries again when the store is busy, but not for ever."""
+    """A run of the next job; like a worker it retries a bounded number of times when the store is busy."""
     seconds = validation.duration_us("lease", lease, positive=True) / 1_000_000
     for attempt in range(1, _TRIES + 1):
         try:
@@ -144,13 +142,13 @@ def _claimed(stage: Stage, kinds: list[str], node_id: str, lease: Duration) -> R
     return None
 
 
-def _turn_to_what_is_next(stage: Stage, handlers: Handlers) -> bool:
-    """Turn the clock to where something of these kinds falls due; False when nothing ever will."""
+def _advance_to_next(stage: Stage, handlers: Handlers) -> bool:
+    """Advance the clock to the next due time of these kinds; False if there is none."""
     now = stage.clock.now()
     instants = [
         instant
         for kind in handlers
-        for job in stage.behind.iterate(LIVE, kind=kind)
+        for job in stage.direct.iterate(LIVE, kind=kind)
         for instant in (
             row_of(job).available_us if job.state in CLAIMABLE else None,
             row_of(job).lease_expires_us,
@@ -160,5 +158,5 @@ def _turn_to_what_is_next(stage: Stage, handlers: Handlers) -> bool:
     ]
     if not instants:
         return False
-    stage.turned_by_hand.set(validation.instant(min(instants)))
+    stage.manual_clock.set(validation.instant(min(instants)))
     return True

@@ -1,6 +1,6 @@
-"""The fixtures under short names, for projects whose configuration says `jobstate_short_names = true`.
+"""The fixtures under short names, for projects that configure `jobstate_short_names = true`.
 
-A fixture of that name in a conftest or a test module comes before these.
+A fixture of the same name in a conftest or a test module overrides them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def jobs(jobstate_store: JobStore) -> JobStore:
-    """`jobstate_store`: an empty store of the test's own."""
+    """`jobstate_store`: a new, empty store."""
     return jobstate_store
 
 
@@ -32,7 +32,7 @@ def aio_jobs(jobstate_aio_store: AsyncJobStore) -> AsyncJobStore:
 
 @pytest.fixture
 def clock(jobstate_clock: ManualClock) -> ManualClock:
-    """`jobstate_clock`: the clock of the store, which stands still until `clock.advance("31s")`."""
+    """`jobstate_clock`: the clock of the store, which moves only with `clock.advance("31s")`."""
     return jobstate_clock
 
 
@@ -44,7 +44,7 @@ def job_in(jobstate_job_in: JobIn) -> JobIn:
 
 @pytest.fixture
 def run_one(jobstate_run_one: RunOne) -> RunOne:
-    """`jobstate_run_one`: `run_one()` runs the job that is next, in this thread."""
+    """`jobstate_run_one`: `run_one()` runs the next job, in this thread."""
     return jobstate_run_one
 
 

@@ -1,4 +1,4 @@
-"""A Hypothesis state machine that leads jobs with handlers of a project through everything that can happen to them."""
+"""A Hypothesis state machine that runs the handlers of a project through every event of the lifecycle."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _NUMBERS: Final = st.integers(0, 1000)
 
 
 class JobMachine(RuleBasedStateMachine):
-    """Jobs are submitted, run, crashed at any write, stopped, rescaled, failed, restarted; time passes.
+    """Submits, runs, stops, rescales, fails and restarts jobs, crashes workers at any write, and advances the clock.
 
-    Give a subclass `handlers`, and what must hold as `@invariant()` methods, which look at `self.jobs`; further rules
-    where there is more that may happen. `Subclass.TestCase` is then the test. The store's own promises are held too:
-    its audit finds nothing, and whenever nothing more gets in their way, all jobs end.
+    Give a subclass `handlers`, invariants as `@invariant()` methods that read `self.jobs`, and further rules if you
+    need them. `Subclass.TestCase` is then the test. The machine also checks the store: its audit finds nothing, and
+    all jobs end once no more events disturb them.
 
     Attributes:
         handlers: By kind.
@@ -37,16 +37,16 @@ class JobMachine(RuleBasedStateMachine):
     handlers: ClassVar[Handlers] = {}
 
     def submissions(self) -> st.SearchStrategy[dict[str, Any]]:
-        """The arguments of `submit` for jobs; override it where handlers need descriptors of their own."""
+        """The arguments of `submit`; override it if your handlers need certain descriptors."""
         return jobs(sorted(self.handlers))
 
     @initialize()
     def open_a_store(self) -> None:
-        """Begin with an empty one."""
+        """Open an empty store."""
         self._stack = ExitStack()
         self._stage = self._stack.enter_context(staged())
         self.jobs = self._stage.store
-        self.clock = self._stage.turned_by_hand
+        self.clock = self._stage.manual_clock
 
     def teardown(self) -> None:
         """Close the store."""
@@ -55,35 +55,35 @@ class JobMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def submit(self, data: st.DataObject) -> None:
-        """A job comes in."""
+        """Submit a job."""
         self.jobs.submit(**data.draw(self.submissions()))
 
     @rule()
     def run_the_next(self) -> None:
-        """A worker runs the job that is next."""
+        """A worker runs the next job."""
         run_one(self.handlers, store=self.jobs)
 
     @rule(moment=_MOMENTS)
     def crash_a_worker(self, moment: int) -> None:
-        """A worker dies at a write, or gets through before it comes to that."""
+        """A worker crashes at a write, or ends before it makes that many."""
         with crash_at_moment(moment, store=self.jobs):
             run_one(self.handlers, store=self.jobs)
 
     @precondition(lambda self: bool(self.jobs.list("all").jobs))
     @rule(number=_NUMBERS, command=commands(tuple(BY_OPERATORS)))
     def operate(self, number: int, command: Command) -> None:
-        """An operator does something to one of the newest jobs, or is refused."""
+        """An operator tries a verb on one of the newest jobs."""
         found = self.jobs.list("all").jobs
         command.carry_out(Life(self._stage, found[number % len(found)].id))
 
     @rule(seconds=_SECONDS)
     def pass_time(self, seconds: int) -> None:
-        """Nothing happens for a while."""
+        """Advance the clock."""
         self.clock.advance(seconds)
 
     @rule()
     def let_all_end(self) -> None:
-        """Held jobs are scheduled, workers live, nobody stops anything: then every job ends."""
+        """Schedule held jobs and run workers without disturbance: every job ends."""
         for job in list(self.jobs.iterate(State.CREATED)):
             self.jobs.schedule(job)
         drain(self.handlers, turn_clock=True, store=self.jobs)
@@ -91,6 +91,6 @@ class JobMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_store_is_sound(self) -> None:
-        """An audit finds nothing."""
+        """The audit finds nothing."""
         report = self.jobs.audit()
         assert report.ok, report.findings

@@ -1,4 +1,4 @@
-"""Hypothesis strategies: submissions, what is done to a job, and histories that a store has really written."""
+"""Hypothesis strategies: submissions, commands on a job, and histories written by a real store."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS: Final = ("extract", "load")
 _WAITS: Final = (0.0, 0.0, 0.0, 1.0, 30.0, 300.0)
 _LONGEST: Final = 12
 _LONG_ENOUGH: Final = 300.0
-"""Seconds, after which any retry is due."""
+"""Seconds; every retry is due after them."""
 _VERB_OF: Final[Mapping[Trigger, str]] = {
     Trigger.SCHEDULE: "schedule",
     Trigger.CLAIM: "claim",
@@ -47,7 +47,7 @@ _JSON: Final[st.SearchStrategy[Json]] = st.recursive(
 
 
 class History(NamedTuple):
-    """A job, and all that happened to it."""
+    """A job and its history."""
 
     job: Job
     events: Sequence[Event]
@@ -56,7 +56,7 @@ class History(NamedTuple):
 def jobs(
     kinds: Sequence[str] = KINDS, descriptors: st.SearchStrategy[dict[str, Any]] | None = None
 ) -> st.SearchStrategy[dict[str, Any]]:
-    """The arguments of `submit` for a job that any worker may claim, at once or once it is scheduled.
+    """The arguments of `submit` for a job that any worker may claim, at once or after `schedule`.
 
     Args:
         kinds: What `kind` may be.
@@ -79,13 +79,13 @@ def jobs(
 
 
 def commands(verbs: Sequence[str] = (*BY_WORKERS, *BY_OPERATORS)) -> st.SearchStrategy[Command]:
-    """One thing that somebody tries on a job; those of `verbs`."""
+    """A command with one of these verbs."""
     return st.builds(Command, st.sampled_from(list(verbs)), st.sampled_from(_WAITS))
 
 
 def histories(most: int = _LONGEST) -> st.SearchStrategy[History]:
-    """A job that has gone up to `most` steps along the lifecycle, with its history, as a store has written it."""
-    # From a seed: drawn step by step, lives repeat each other too much, and half of the edges are never walked.
+    """A job after up to `most` steps of the lifecycle, with the history that a store has written."""
+    # From a seed: drawn step by step, lives are too similar, and half of the edges are never taken.
     return st.builds(_lived, jobs(), st.integers(0, 2**64 - 1), st.integers(0, most))
 
 
@@ -98,9 +98,9 @@ def _lived(fields: dict[str, Any], seed: int, length: int) -> History:
             row = LIFECYCLE[job.state]
             if not row:
                 break
-            # Only the last step may end the job, or stop one that nobody holds: lives would be short and much alike.
+            # Only the last step may end the job, or stop a job without a worker: lives would be short and similar.
             last = TERMINAL if job.worker_id else TERMINAL | STOP_PENDING
-            lives_on = [trigger for trigger in row if row[trigger] not in last]
-            trigger = chance.choice(lives_on if lives_on and step < length else list(row))
+            continuing = [trigger for trigger in row if row[trigger] not in last]
+            trigger = chance.choice(continuing if continuing and step < length else list(row))
             Command(_VERB_OF[trigger], _LONG_ENOUGH if trigger is Trigger.CLAIM else 0.0).carry_out(life)
         return History(stage.store.get(life.job_id), stage.store.events(life.job_id))

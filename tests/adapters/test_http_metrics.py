@@ -351,7 +351,7 @@ def test_an_event_is_counted_once_though_the_store_fails_in_the_middle(
         jobs.submit("extract")
     clock.advance(5)
     jobs.claim("w1", limit=3, lease=1000)
-    rows = jobstate_stage.behind.repository.jobs
+    rows = jobstate_stage.direct.repository.jobs
     real, calls = rows.find, iter(range(100))
 
     def find(job_id: int) -> object:

@@ -12,18 +12,18 @@ def words_of(told: pytest.ExceptionInfo[AssertionError]) -> list[str]:
     return str(told.value).splitlines()
 
 
-def test_a_history_is_told_with_the_place_where_it_differs(jobstate_store: JobStore, jobstate_job_in: JobIn) -> None:
+def test_a_history_is_shown_with_the_place_where_it_differs(jobstate_store: JobStore, jobstate_job_in: JobIn) -> None:
     job = jobstate_job_in("Recovering", reason="nightly")
     assert_history(job, "Scheduled -> Running -> Recovering")
     assert_history(job, "scheduled->running->recovering")
     with pytest.raises(AssertionError) as told:
         assert_history(job.id, "Scheduled -> Running -> Completed")
     assert words_of(told) == [
-        "the history is another one",
+        "the history differs",
         "  expected  Scheduled -> Running -> Completed",
         "  found     Scheduled -> Running -> Recovering",
         "                                    ^",
-        f"job {job.id} ({job.kind}) is Recovering, attempt 1: the test had it fail",
+        f"job {job.id} ({job.kind}) is Recovering, attempt 1: failed by the test",
         "       +0.0 s  submit        Scheduled     test: nightly",
         "       +0.0 s  claim         Running       worker:worker-01",
         "       +0.0 s  recover       Recovering    worker:worker-01",
@@ -33,10 +33,10 @@ def test_a_history_is_told_with_the_place_where_it_differs(jobstate_store: JobSt
 @pytest.mark.parametrize(
     "expected", ["Scheduled -> Recovering", "Scheduled -> Running", "Scheduled -> Running -> Recovering -> Running"]
 )
-def test_a_history_that_is_longer_shorter_or_went_elsewhere_is_another_one(
+def test_a_history_that_is_longer_shorter_or_took_another_path_is_refused(
     jobstate_job_in: JobIn, expected: str
 ) -> None:
-    with pytest.raises(AssertionError, match="another one"):
+    with pytest.raises(AssertionError, match="the history differs"):
         assert_history(jobstate_job_in("Recovering"), expected)
 
 
@@ -70,8 +70,8 @@ def test_a_submission_is_found_by_what_it_said(jobstate_store: JobStore) -> None
         assert_submitted("extract", times=3)
     assert words_of(told) == [
         "2 jobs instead of 3 were submitted as 'extract'",
-        "  job 2: is such a job",
-        "  job 1: is such a job",
+        "  job 2: matches",
+        "  job 1: matches",
     ]
     with pytest.raises(AssertionError, match="the kinds that were submitted: extract"):
         assert_submitted("extrakt")
@@ -85,7 +85,7 @@ def test_none_live_shows_those_that_live(jobstate_store: JobStore, jobstate_job_
     jobstate_job_in("Recovering", kind="extract")
     with pytest.raises(AssertionError) as told:
         assert_none_live()
-    assert words_of(told)[:2] == ["jobs live on: 1", "job 2 (extract) is Recovering, attempt 1: the test had it fail"]
+    assert words_of(told)[:2] == ["live jobs: 1", "job 2 (extract) is Recovering, attempt 1: failed by the test"]
 
 
 def test_a_leak_is_named(jobstate_store: JobStore, jobstate_job_in: JobIn) -> None:
@@ -98,6 +98,6 @@ def test_a_leak_is_named(jobstate_store: JobStore, jobstate_job_in: JobIn) -> No
     assert words_of(told) == [
         "something was left behind",
         "  a transaction is open",
-        "  worker worker-07 is signed on",
+        "  worker worker-07 is registered",
         "  <Job 7 extract Running on worker-01, attempt 1> is held until 2024-01-01 00:00:30+00:00",
     ]

@@ -1,4 +1,4 @@
-"""The clock that is turned by hand."""
+"""The manual clock."""
 
 from __future__ import annotations
 

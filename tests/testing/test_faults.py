@@ -168,10 +168,10 @@ def test_a_fault_that_never_comes_fails_the_test_and_says_where_the_block_got(
     jobstate_store.submit("refuse")
     with pytest.raises(AssertionError) as told, crash_before("complete"):
         jobstate_drain()
-    assert "a crash before complete never came; the block got before claim, after claim, before recover" in str(
+    assert "a crash before complete never occurred; the block reached before claim, after claim, before recover" in str(
         told.value
     )
-    with pytest.raises(AssertionError, match="got nowhere"), busy():
+    with pytest.raises(AssertionError, match="reached no write"), busy():
         pass
     with pytest.raises(ZeroDivisionError), crash_before("complete"):
         _ = 1 / 0

@@ -126,7 +126,7 @@ def test_the_marker_passes_options_of_a_store_along(project: pytest.Pytester) ->
     [
         ("jobstate_store = disk", "", "jobstate_store must be one of memory, file"),
         ("", "store='disk'", "the marker jobstate: store must be one of memory, file, not 'disk'"),
-        ("", "'file'", "the marker jobstate takes names only"),
+        ("", "'file'", "the marker jobstate takes keywords only"),
         ("", "stop_timeout=-1", "stop_timeout: must be a duration"),
     ],
 )
@@ -184,7 +184,7 @@ def test_a_failing_test_shows_the_histories_of_its_jobs_and_the_faults_that_came
     result.assert_outcomes(failed=2, passed=1)
     result.stdout.fnmatch_lines(
         [
-            "*jobstate: faults that came*",
+            "*jobstate: faults that occurred*",
             "a crash after claim",
             "*jobstate: histories of the jobs*",
             "job 1 (extract) is Recovering, attempt 1: the lease of worker-01 ran out",

@@ -1,14 +1,14 @@
-"""What every store promises, as tests: for those who write a `jobstate.ports.repository.Repository` of their own.
+"""The promises of every store, as tests, for authors of a `jobstate.ports.repository.Repository`.
 
-A test module of theirs says which kind of store to run them against:
+A test module declares the store under test:
 
     class TestMyStore(StoreContract):
         @pytest.fixture
         def store_kind(self) -> StoreKind:
             return StoreKind(make=MyStore, again=None, from_backup=None)
 
-Below it are the areas: `TestMyStore::TestClaiming::test_a_claim_takes_at_most_its_limit` is one test. Jobstate's own
-stores pass the same ones.
+It has one class for each area: `TestMyStore::TestClaiming::test_a_claim_takes_at_most_its_limit` is one test. The
+stores of jobstate pass the same tests.
 """
 
 from __future__ import annotations

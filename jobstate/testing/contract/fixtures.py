@@ -1,4 +1,4 @@
-"""What the tests of the suite stand on."""
+"""The fixtures of the suite."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from jobstate.testing.contract.situations import everything, running, submitted
 
 
 class StoreFixtures:
-    """Fixtures over the `store_kind` of a class, also for tests of its own that a project has beside the suite."""
+    """Fixtures on the `store_kind` of a class; a project may use them for its own tests too."""
 
     @pytest.fixture
     def clock(self) -> ManualClock:
-        """The hand-turned clock of the stores."""
+        """The manual clock of the stores."""
         return ManualClock()
 
     @pytest.fixture
     def open_store(self, store_kind: StoreKind, clock: ManualClock) -> Iterator[OpenStore]:
-        """Opens stores of the kind under test; they are closed after the test."""
+        """Opens stores of the kind under test, and closes them after the test."""
         with ExitStack() as after:
 
             def open_one(**options: Any) -> JobStore:
@@ -43,12 +43,12 @@ class StoreFixtures:
 
     @pytest.fixture
     def ticking(self, open_store: OpenStore) -> JobStore:
-        """A store whose clock is that of the machine."""
+        """A store with the clock of the machine."""
         return open_store(clock=SystemClock())
 
     @pytest.fixture
     def untouched(self, store: JobStore) -> Iterator[JobStore]:
-        """A store with a job, that must be after the test as it was before."""
+        """A store with two jobs, which the test must leave unchanged."""
         running(store)
         submitted(store, hold=True)
         before = everything(store)
@@ -58,7 +58,7 @@ class StoreFixtures:
 
     @pytest.fixture
     def open_twice(self, store_kind: StoreKind, clock: ManualClock) -> Iterator[OpenTwice]:
-        """Opens a store two times, as two processes would."""
+        """Opens a store twice, as two processes would."""
         again = store_kind.again
         if again is None:
             pytest.skip("store_kind says again=None: this store cannot be opened twice")
@@ -75,7 +75,7 @@ class StoreFixtures:
     def backed_up(
         self, store_kind: StoreKind, clock: ManualClock, tmp_path: Path
     ) -> Iterator[Callable[[JobStore], JobStore]]:
-        """Makes a backup of a store and opens it; it is closed after the test."""
+        """Backs a store up and opens the backup; closes it after the test."""
         from_backup = store_kind.from_backup
         if from_backup is None:
             pytest.skip("store_kind says from_backup=None: this store makes no backups")
@@ -90,7 +90,7 @@ class StoreFixtures:
 
     @pytest.fixture
     def logger(self) -> Iterator[logging.Logger]:
-        """A logger of an application, by itself."""
+        """The logger of an application."""
         own = logging.getLogger("application")
         own.setLevel(logging.DEBUG)
         yield own
@@ -98,7 +98,7 @@ class StoreFixtures:
 
     @pytest.fixture
     def quiet(self, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-        """The worker has nothing to warn of."""
+        """Fails the test if the worker logged a warning."""
         yield
         assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 

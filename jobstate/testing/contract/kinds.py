@@ -1,4 +1,4 @@
-"""What the suite is told of the stores that it runs against."""
+"""How a project describes its store to the suite."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Target = Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreKind:
-    """A kind of store. What it cannot do is said with None, and the tests of that are then skipped, with this reason.
+    """A kind of store. None declares what it cannot do: the suite skips the tests of that, with this reason.
 
     Attributes:
-        make: Called for every store that a test wants; each is empty, and apart from all others.
-        again: Given what `make` returned, the same store once more, as another process would open it; None: it
-            cannot be opened twice.
-        from_backup: Given the path that a backup was written to, a store that holds it; None: it makes no backups.
+        make: Returns a new, empty store; the suite calls it for each store of a test.
+        again: Opens the store that `make` returned a second time, as another process would; None: it cannot be opened
+            twice.
+        from_backup: Opens the backup at this path; None: the store makes no backups.
         options: Further options of `jobstate.open`.
     """
 
@@ -32,14 +32,14 @@ class StoreKind:
 
 
 class OpenStore(Protocol):
-    """Opens one more store of the kind under test, empty and apart from the others."""
+    """Opens a new, empty store of the kind under test."""
 
     def __call__(self, **options: Any) -> JobStore:
-        """Takes the options of `jobstate.open`; the clock is turned by hand unless another one is given."""
+        """Takes the options of `jobstate.open`; default `clock`: a manual one."""
 
 
 class OpenTwice(Protocol):
-    """Opens one store of the kind under test two times."""
+    """Opens one store of the kind under test twice."""
 
     def __call__(self, **options: Any) -> tuple[JobStore, JobStore]:
-        """The two are equal; options as those of `OpenStore`."""
+        """Both have the same content; options as for `OpenStore`."""

@@ -1,4 +1,4 @@
-"""Jobs brought where a test wants them, by public calls alone, and what a store holds as one value to compare."""
+"""Jobs in a chosen situation, made by public calls alone, and the content of a store as one value to compare."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ _kinds = count(1)
 
 
 class Scene(NamedTuple):
-    """A job, and the newest run of it where there was one."""
+    """A job and its newest run, if it had one."""
 
     id: int
     run: Run | None
 
     @property
     def held(self) -> Run:
-        """The run, where the job is known to have one."""
+        """The run of a job that must have one."""
         assert self.run is not None
         return self.run
 
 
 def submitted(store: JobStore, **fields: Any) -> Job:
-    """A job of a kind of its own, so that a claim of it meets no other."""
+    """A job of a new kind, so that a claim of that kind finds only this job."""
     return store.submit(fields.pop("kind", f"kind-{next(_kinds)}"), **{"retry": PATIENT, **fields})
 
 
 def claimed(store: JobStore, job: Job, node_id: str = WORKER, lease: float | timedelta = LEASE) -> Run:
-    """The run of exactly this job."""
+    """Claim exactly this job."""
     (run,) = store.claim(node_id, kinds=[job.kind], lease=lease)
     assert run.id == job.id
     return run
 
 
 def running(store: JobStore, **fields: Any) -> Run:
-    """The run of a new job."""
+    """Submit and claim a new job."""
     return claimed(store, submitted(store, **fields))
 
 
 class Situation(NamedTuple):
-    """A way of standing in a state that some verb tells from others: whether it was claimed, and what came then."""
+    """A state, and what some verb distinguishes within it: whether the job was claimed, and the triggers since."""
 
     state: State
     was_claimed: bool
@@ -74,14 +74,14 @@ SCENES: Final[dict[str, Situation]] = {
     "Completed": _usual(State.COMPLETED),
     "Failed": _usual(State.FAILED),
 }
-"""A job in every state, and in every way of standing there that a verb can tell apart."""
+"""Every state, and every variant of it that a verb distinguishes."""
 TERMINAL_SCENES: Final = ("Stopped", "Completed", "Failed")
 LIVE_SCENES: Final = tuple(name for name in SCENES if name not in TERMINAL_SCENES)
 HELD_SCENES: Final = ("Running", "Rescaling", "StopRequested, held", "Stopping")
 
 
 def scene(store: JobStore, name: str) -> Scene:
-    """A new job in that situation."""
+    """A new job in this situation."""
     state, was_claimed, route = SCENES[name]
     job = submitted(store, hold=state is State.CREATED)
     run = claimed(store, job) if was_claimed else None
@@ -91,13 +91,13 @@ def scene(store: JobStore, name: str) -> Scene:
 
 
 def one_of_each(store: JobStore) -> dict[str, Scene]:
-    """A job in every situation. The stop that waits for nobody comes last, as any claim would finish it."""
+    """A job in every situation. The stop without a worker is last, because any claim would finish it."""
     names = sorted(SCENES, key=lambda name: name == "StopRequested, unheld")
     return {name: scene(store, name) for name in names}
 
 
 class Entry(NamedTuple):
-    """All that a store holds about one job."""
+    """The content of a store about one job."""
 
     job: Job
     events: list[Event]
@@ -106,7 +106,7 @@ class Entry(NamedTuple):
 
 
 def everything(store: JobStore) -> list[Entry]:
-    """All that a store holds, to be compared with what it holds later."""
+    """The content of a store, to compare it with its content later."""
     return [
         Entry(job, list(store.events(job)), store.progress(job), list(store.checkpoints(job, limit=1000)))
         for job in store.iterate("all")
@@ -114,5 +114,5 @@ def everything(store: JobStore) -> list[Entry]:
 
 
 def triggers(store: JobStore, job: Job | Run | int) -> list[str]:
-    """What happened to a job, in words."""
+    """The triggers in the history of a job."""
     return [event.trigger for event in store.events(job)]

@@ -1,4 +1,4 @@
-"""The suite as a class, from which the test module of a store derives its own."""
+"""The suite as a class, from which the tests of a store derive theirs."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ from jobstate.testing.contract.fixtures import StoreFixtures
 
 
 def _area(module: ModuleType) -> type:
-    """The tests of a module as a class, which pytest collects inside of the class that has it as an attribute."""
+    """The tests of a module as a class, which pytest collects as a member of the suite."""
     tests = {name: staticmethod(test) for name, test in vars(module).items() if name.startswith("test_")}
     return type(module.__name__, (), {"__doc__": module.__doc__, **tests})
 
 
 class StoreContract(StoreFixtures):
-    """What every store promises, as tests: derive a class from it whose name begins with `Test`.
+    """The promises of every store, as tests: derive a class from it whose name begins with `Test`.
 
-    It needs a fixture `store_kind`, of that class or around it, which returns a `StoreKind`.
+    It needs a fixture `store_kind`, in the class, its module or a conftest, that returns a `StoreKind`.
     """
 
     TestAgreement = _area(agreement)

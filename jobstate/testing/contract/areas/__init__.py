@@ -1,1 +1,1 @@
-"""The tests of the suite: what every store promises, a module for each sort of promise."""
+"""The tests of the suite, one module for each area."""

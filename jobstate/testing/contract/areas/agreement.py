@@ -1,4 +1,4 @@
-"""The statements written for speed do exactly what the decisions of the domain say."""
+"""The statements written for speed do exactly what the decisions of the domain do."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_who_completes_jobs_and_why_is_written(
 
 @pytest.mark.parametrize("bring", HELD)
 def test_a_heartbeat_writes_what_the_decision_says(store: JobStore, clock: ManualClock, bring: BringRun) -> None:
-    """Also long after the lease ran out: until somebody has settled it, the row decides and not the clock."""
+    """Also long after the lease ran out: until it is settled, the row decides and not the clock."""
     for waited in (0.25, LEASE - 0.000001, LEASE, 2 * LEASE, 10_000.0):
         run = bring(store, clock)
         clock.advance(waited)

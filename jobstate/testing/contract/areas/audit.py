@@ -1,4 +1,4 @@
-"""The audit finds nothing in a store that only jobstate wrote, and reads only."""
+"""The audit finds nothing in a store that only jobstate wrote, and writes nothing."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def test_a_store_with_jobs_in_every_situation_is_sound(store: JobStore, clock: M
 
 def test_an_audit_tells_how_far_it_is(store: JobStore) -> None:
     store.submit_many({"kind": "extract"} for _ in range(1001))
-    told: list[tuple[int, int]] = []
-    assert store.audit(progress=lambda done, total: told.append((done, total))).jobs == 1001
-    assert told == [(500, 1001), (1000, 1001), (1001, 1001)]
+    reported: list[tuple[int, int]] = []
+    assert store.audit(progress=lambda done, total: reported.append((done, total))).jobs == 1001
+    assert reported == [(500, 1001), (1000, 1001), (1001, 1001)]
 
 
 def test_a_store_that_only_jobstate_wrote_is_as_it_should_be_also_below_its_jobs(store: JobStore) -> None:

@@ -1,4 +1,4 @@
-"""A backup holds what the store held, and is made beside no open transaction."""
+"""A backup equals the store, and is refused inside an open transaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claims: who gets which job, in which order, with which lease."""
+"""Claims: which worker gets which job, in which order, with which lease."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deleting and pruning: only what has ended, wholly, and never an id twice."""
+"""Deleting and pruning: only ended jobs, completely, and never an id twice."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_progress_and_checkpoints_go_with_their_job(store: JobStore) -> None:
 
 @pytest.mark.parametrize("name", LIVE_SCENES)
 def test_a_live_job_is_never_removed(store: JobStore, clock: ManualClock, name: str) -> None:
-    """Also not one whose lease or deadline has passed: delete judges the row as it stands, and settles nothing."""
+    """Also not one whose lease or deadline has passed: delete judges the stored row, and settles nothing."""
     there = scene(store, name)
     clock.advance(10_000)
     before = everything(store)
@@ -177,9 +177,9 @@ def test_prune_does_not_cancel_a_retry(store: JobStore, clock: ManualClock) -> N
 
 def test_prune_tells_how_far_it_is(store: JobStore) -> None:
     _one_of_each(store)
-    told: list[tuple[int, int]] = []
-    assert store.prune(progress=lambda done, total: told.append((done, total))) == 3
-    assert told[-1] == (3, 3)
+    reported: list[tuple[int, int]] = []
+    assert store.prune(progress=lambda done, total: reported.append((done, total))) == 3
+    assert reported[-1] == (3, 3)
 
 
 def _end_many(store: JobStore, number: int) -> None:
@@ -217,16 +217,16 @@ def _prune_in(
     monkeypatch.setattr(module, "PRUNE_BATCH", batch)
     _end_many(store, number)
     kept = scene(store, "Running").id
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
 
     def look(done: int, total: int) -> None:
-        told.append((done, total))
+        reported.append((done, total))
         report = store.audit()
         assert report.ok
         assert report.jobs == total - done + 1
 
     assert store.prune(progress=look) == number
-    assert told == steps
+    assert reported == steps
     assert [job.id for job in store.iterate("all")] == [kept]
 
 
@@ -243,9 +243,9 @@ def test_a_batch_of_a_large_prune_is_smaller_where_jobs_said_much(
         for number in range(entries):
             run.log.info("%d", number)
         run.complete()
-    told: list[int] = []
-    assert store.prune(progress=lambda done, _: told.append(done)) == 11
-    assert told == [4, 6, 8, 9, 11]
+    reported: list[int] = []
+    assert store.prune(progress=lambda done, _: reported.append(done)) == 11
+    assert reported == [4, 6, 8, 9, 11]
     assert store.audit().ok
 
 

@@ -1,4 +1,4 @@
-"""The history: append-only, gap-free, says who and why; watching it."""
+"""The history: append-only, gap-free, with actor and reason; watching it."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def test_an_entry_says_who_did_what_when_and_why(store: JobStore, clock: ManualC
 
 
 def test_every_call_may_name_its_actor_and_reason(store: JobStore) -> None:
-    said: Any = {"actor": "cli:ana", "reason": "because"}
-    job = store.submit("extract", hold=True, **said)
-    store.schedule(job, **said)
-    store.stop(job, **said)
-    (other,) = store.submit_many([{"kind": "extract"}], **said)
+    given: Any = {"actor": "cli:ana", "reason": "because"}
+    job = store.submit("extract", hold=True, **given)
+    store.schedule(job, **given)
+    store.stop(job, **given)
+    (other,) = store.submit_many([{"kind": "extract"}], **given)
     store.fail(other, "because", actor="cli:ana")
     for event in (*store.events(job), *store.events(other)):
         assert (event.actor, event.reason) == ("cli:ana", "because")
@@ -77,16 +77,16 @@ def test_an_actor_does_not_leak_into_the_next_entry(store: JobStore) -> None:
     store.stop(run, actor="cli:ana", reason="wrong input")
     run.begin_stop()
     run.complete()
-    told = [(event.actor, event.reason, event.detail) for event in store.events(run)][-2:]
-    assert told == [("worker:worker-01", None, {}), ("worker:worker-01", None, {})]
+    reported = [(event.actor, event.reason, event.detail) for event in store.events(run)][-2:]
+    assert reported == [("worker:worker-01", None, {}), ("worker:worker-01", None, {})]
 
 
 def test_two_runs_of_one_job_are_told_apart_by_attempt_and_token(store: JobStore) -> None:
     job = submitted(store, retry=AT_ONCE)
     for _ in range(2):
         claimed(store, job).fail("disk gone")
-    told = [(event.trigger, event.attempt, event.token) for event in store.events(job)]
-    assert told == [("submit", 0, 0), ("claim", 1, 1), ("recover", 1, 2), ("claim", 2, 3), ("recover", 2, 4)]
+    reported = [(event.trigger, event.attempt, event.token) for event in store.events(job)]
+    assert reported == [("submit", 0, 0), ("claim", 1, 1), ("recover", 1, 2), ("claim", 2, 3), ("recover", 2, 4)]
 
 
 def test_notes_change_no_state(store: JobStore) -> None:

@@ -20,7 +20,7 @@ from jobstate.worker.entry_buffer import MAX_LOGS_WAITING
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
 
-def told(run: Run, store: JobStore, **wanted: Any) -> list[str]:
+def messages(run: Run, store: JobStore, **wanted: Any) -> list[str]:
     run.flush()
     return [entry.message for entry in store.logs(run, **wanted)]
 
@@ -70,7 +70,7 @@ def test_numbers_go_on_over_runs(store: JobStore) -> None:
     run.release()
     run = claimed(store, store.get(run.id))
     run.log.info("second run")
-    assert told(run, store) == ["second run", "first run"]
+    assert messages(run, store) == ["second run", "first run"]
     assert [entry.number for entry in store.logs(run)] == [2, 1]
 
 
@@ -80,15 +80,15 @@ def test_filters_are_exact(store: JobStore, clock: ManualClock) -> None:
         level = (logging.INFO, logging.WARNING, logging.ERROR)[number % 3]
         run.log.log(level, "%d", number, operator_id=f"op{number % 2}", task_index=number % 4)
         clock.advance(1)
-    assert told(run, store, level="info") == ["9", "6", "3", "0"]
-    assert told(run, store, level=["warn", "error"], limit=3) == ["11", "10", "8"]
-    assert told(run, store, level=["error", "info"], limit=3) == ["11", "9", "8"]
-    assert told(run, store, level=["info", "warn", "error"], limit=3) == ["11", "10", "9"]
-    assert told(run, store, level="warning", operator_id="op1") == ["7", "1"]
-    assert told(run, store, operator_id="op0", task_index=2) == ["10", "6", "2"]
+    assert messages(run, store, level="info") == ["9", "6", "3", "0"]
+    assert messages(run, store, level=["warn", "error"], limit=3) == ["11", "10", "8"]
+    assert messages(run, store, level=["error", "info"], limit=3) == ["11", "9", "8"]
+    assert messages(run, store, level=["info", "warn", "error"], limit=3) == ["11", "10", "9"]
+    assert messages(run, store, level="warning", operator_id="op1") == ["7", "1"]
+    assert messages(run, store, operator_id="op0", task_index=2) == ["10", "6", "2"]
     since, until = START + timedelta(seconds=3), START + timedelta(seconds=6)
-    assert told(run, store, since=since, until=until) == ["5", "4", "3"]
-    assert told(run, store, operator_id="nobody") == []
+    assert messages(run, store, since=since, until=until) == ["5", "4", "3"]
+    assert messages(run, store, operator_id="nobody") == []
 
 
 def test_the_warnings_and_errors_apart(store: JobStore) -> None:
@@ -206,7 +206,7 @@ def test_a_handler_with_a_run_of_its_own_hears_every_thread(store: JobStore, log
     thread = threading.Thread(target=logger.info, args=("from a thread",))
     thread.start()
     thread.join()
-    assert told(run, store) == ["from a thread"]
+    assert messages(run, store) == ["from a thread"]
 
 
 def test_what_the_log_of_a_run_passes_on_is_not_written_twice(
@@ -236,7 +236,7 @@ def test_an_application_decides_what_it_hears_of_the_log_of_a_run(
     finally:
         heard.setLevel(logging.NOTSET)
     assert [record.getMessage() for record in caplog.records] == ["heard"]
-    assert told(run, store) == ["heard", "not heard"]
+    assert messages(run, store) == ["heard", "not heard"]
 
 
 def test_a_log_is_bounded_and_says_so_and_old_errors_stay_longer(open_store: OpenStore) -> None:
@@ -284,7 +284,7 @@ def test_more_than_can_wait_loses_the_oldest_and_says_so(store: JobStore) -> Non
 
 
 class Odd:
-    """Something that cannot be told in words."""
+    """An object without a text."""
 
     def __str__(self) -> str:
         raise RuntimeError("no words")
@@ -349,7 +349,7 @@ def test_saying_something_in_a_transaction_waits_for_no_thread_that_writes(open_
         assert time.monotonic() - began < 3
     other.join()
     run.flush()
-    assert told(run, store) == ["second", "first"]
+    assert messages(run, store) == ["second", "first"]
 
 
 def test_nothing_is_written_under_a_lease_that_is_gone(store: JobStore, clock: ManualClock) -> None:
@@ -362,7 +362,7 @@ def test_nothing_is_written_under_a_lease_that_is_gone(store: JobStore, clock: M
     with pytest.raises(LeaseLost):
         run.flush()
     other.log.info("of the next run")
-    assert told(other, store) == ["of the next run", "in time"]
+    assert messages(other, store) == ["of the next run", "in time"]
 
 
 def test_entries_written_in_a_transaction_are_there_once_whatever_becomes_of_it(store: JobStore) -> None:
@@ -377,7 +377,7 @@ def test_entries_written_in_a_transaction_are_there_once_whatever_becomes_of_it(
         run.flush()
         raise ZeroDivisionError
     run.log.info("after")
-    assert told(run, store) == ["after", "written again", "kept too", "kept", "before"]
+    assert messages(run, store) == ["after", "written again", "kept too", "kept", "before"]
     assert [entry.number for entry in store.logs(run)] == [5, 4, 3, 2, 1]
 
 

@@ -1,4 +1,4 @@
-"""What operators count: totals, groups, throughput and latency, over all runs of a job, redone work once."""
+"""Metrics of operators: totals, groups, throughput and latency over all runs of a job; redone work counts once."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ HOUR = 3600.0
 
 
 class SetBack(ManualClock):
-    """A clock that somebody sets back."""
+    """A clock that can be set back."""
 
     def set_back(self, seconds: float) -> None:
-        """Set the wall clock back; monotonic time goes on."""
+        """Set the wall clock back; monotonic time continues."""
         with self._lock:
             self._now -= round(seconds * 1_000_000)
 
@@ -153,7 +153,7 @@ def test_idle_time_is_a_part_of_the_time_that_was_observed(store: JobStore, cloc
     assert reported(run, store).operators[0].idle_percent == pytest.approx(5.2)
     run.checkpoint()
     run.release()
-    clock.advance(1000)  # nobody ran it
+    clock.advance(1000)  # without a run
     run = claimed(store, submitted(store) and store.get(run.id), lease=HOUR)
     clock.advance(50)
     run.metrics("in", subtask=0, idle=7.8)
@@ -174,7 +174,7 @@ def test_a_clock_that_is_set_back_costs_neither_throughput_nor_observed_time(ope
 
     assert work(10).throughput == pytest.approx(1000)
     clock.set_back(HOUR)
-    metrics = work(10)  # how long the second took in which it was set back, nobody knows
+    metrics = work(10)  # the length of the second in which it was set back is unknown
     (operator,) = metrics.operators
     assert metrics.throughput == pytest.approx(1000, rel=0.06)
     assert operator.subtasks[0].observed_us == pytest.approx(20_000_000, abs=1_000_000)
@@ -239,7 +239,7 @@ def test_a_restart_goes_on_from_the_counters_of_its_checkpoint(store: JobStore) 
     run.metrics("in", records_in=11)
     run.fail("disk gone", retryable=False)
     again = store.restart(run)
-    assert store.metrics(again).operators == ()  # nobody has run it yet
+    assert store.metrics(again).operators == ()  # it has no run yet
     new = claimed(store, again)
     new.metrics("in", records_in=1)
     assert reported(new, store).totals.records_in == 101

@@ -1,4 +1,4 @@
-"""Whatever stands in the place of an argument, it is taken or refused by name: nothing fails somewhere inside."""
+"""Every value of every argument is accepted or refused by the argument's name; nothing fails deep inside."""
 
 from __future__ import annotations
 

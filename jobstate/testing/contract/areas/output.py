@@ -1,4 +1,4 @@
-"""Rows that operators emit, for a look at their work: bounded by operator, the bound visible."""
+"""Output rows of operators: a bounded sample for each operator, and the bound is visible."""
 
 from __future__ import annotations
 

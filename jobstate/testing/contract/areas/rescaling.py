@@ -1,4 +1,4 @@
-"""Another number of tasks: asked for, answered by the worker, or taken over by the next run."""
+"""Another number of tasks: requested, answered by the worker, or applied by the next run."""
 
 from __future__ import annotations
 
@@ -128,8 +128,8 @@ def test_an_answer_is_to_what_the_worker_read_and_a_later_wish_stands(store: Job
     job = store.get(run)
     assert (job.state, job.parallelism, job.rescale_to) == (State.RESCALING, 4, 8)
     assert (run.parallelism, run.rescale_to) == (4, 8)
-    told = store.events(run)[-1]
-    assert (told.trigger, told.is_note, told.actor, told.detail) == (
+    reported = store.events(run)[-1]
+    assert (reported.trigger, reported.is_note, reported.actor, reported.detail) == (
         *("resume", True, "worker:worker-01"),
         {"parallelism": 4},
     )

@@ -1,4 +1,4 @@
-"""A restart is a new job that goes on where the old one had come to."""
+"""A restart is a new job that continues from a checkpoint of the old one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settling what is overdue: lost leases, retries, spent attempts, the operator's fail, and clocks that jump."""
+"""Settling overdue jobs: lost leases, retries, spent attempts, an operator's fail, and clock jumps."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_heartbeat_keeps_a_job_from_being_settled(store: JobStore, clock: Manu
 
 def test_a_sweep_with_nothing_overdue_changes_nothing(store: JobStore) -> None:
     one_of_each(store)
-    assert [job.state for job in store.sweep()] == [State.STOPPED]  # the stop that waited for nobody
+    assert [job.state for job in store.sweep()] == [State.STOPPED]  # the stop without a worker
     before = everything(store)
     assert store.sweep() == []
     assert everything(store) == before

@@ -1,4 +1,4 @@
-"""A store that is open twice, as in two processes, is one store."""
+"""Two processes that open a store see one store."""
 
 from __future__ import annotations
 

@@ -246,7 +246,7 @@ def test_the_checkpoint_of_an_earlier_run_makes_no_stop_clean(store: JobStore) -
 
 @pytest.mark.parametrize("name", ["StopRequested, held", "Stopping"])
 def test_completion_beats_a_stop(store: JobStore, name: str) -> None:
-    """A job that completes between the request and its acknowledgement has completed, and nobody gets an error."""
+    """A job that completes between the request and its acknowledgement has completed; neither side gets an error."""
     run = scene(store, name).held
     run.complete()
     job = store.get(run)
@@ -258,7 +258,7 @@ def test_completion_beats_a_stop(store: JobStore, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["StopRequested, held", "Stopping"])
 def test_a_retryable_failure_during_a_stop_ends_it_and_keeps_the_message(store: JobStore, name: str) -> None:
-    """A stop that said yes must not be followed by another run."""
+    """No run may follow an accepted stop."""
     run = scene(store, name).held
     job = run.fail("disk gone")
     assert job == store.get(run)
@@ -338,7 +338,7 @@ def test_whichever_ran_out_first_is_named(store: JobStore, clock: ManualClock, t
     assert row_of(job).stop_outcome == outcome
 
 
-# A stop that waits for nobody.
+# A stop without a worker.
 
 FINISHERS: dict[str, Callable[[JobStore, int], object]] = {
     "a claim": lambda store, _: store.claim("worker-02"),

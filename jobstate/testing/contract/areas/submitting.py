@@ -239,7 +239,7 @@ def test_a_key_held_by_another_job_is_a_duplicate_that_says_how_they_differ(
 
 @pytest.mark.parametrize("name", ["StopRequested, held", "StopRequested, unheld", "Stopping"])
 def test_a_key_held_by_a_job_that_is_being_stopped_is_a_duplicate(store: JobStore, name: str) -> None:
-    """The submitter would else be told that its work is under way, while it is being ended."""
+    """Otherwise the submitter would believe that its work is under way while it is being stopped."""
     job = store.submit("extract", key="k")
     if name != "StopRequested, unheld":
         run = claimed(store, job)

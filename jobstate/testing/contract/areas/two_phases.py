@@ -1,4 +1,4 @@
-"""Checkpoints that take their time: begun, then completed or failed."""
+"""Checkpoints in two phases: begun, then completed or failed."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_a_checkpoint_that_is_not_there_is_not_found(store: JobStore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "said"),
+    ("field", "given"),
     [
         ("size_bytes", {"size_bytes": -1}),
         ("backend", {"backend": ""}),
@@ -196,13 +196,13 @@ def test_a_checkpoint_that_is_not_there_is_not_found(store: JobStore) -> None:
         ("state", {"state": {1, 2}}),
     ],
 )
-def test_what_is_said_wrongly_is_refused_by_name(store: JobStore, field: str, said: dict[str, Any]) -> None:
+def test_a_wrong_argument_is_refused_by_name(store: JobStore, field: str, given: dict[str, Any]) -> None:
     run = running(store)
     point = begun(run)
     before = everything(store)
     for call in (run.checkpoint, partial(run.complete_checkpoint, point)):
         with pytest.raises(InvalidRequest) as refused:
-            call(**said)
+            call(**given)
         assert refused.value.field == field
     assert everything(store) == before
 

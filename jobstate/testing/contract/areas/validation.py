@@ -1,4 +1,4 @@
-"""What a caller may not pass in: each bad argument is named, and nothing is written."""
+"""Invalid arguments: each is named, and nothing is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The worker: a loop or handlers on threads, with a heartbeat beside them. The clock is that of the machine."""
+"""The worker: a loop or handlers on threads, with a heartbeat thread. Uses the clock of the machine."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ class Serving:
 
 
 def until_seen(run: Run, patience: float = PATIENCE) -> None:
-    """Work in small steps, as a handler should, until told to end."""
+    """Work in small steps, as a handler should, until asked to end."""
     end = time.monotonic() + patience
     while time.monotonic() < end:
         run.raise_if_stopping()
         time.sleep(0.002)
-    pytest.fail("the handler was never told to end")
+    pytest.fail("the handler was never asked to end")
 
 
 def ended(store: JobStore, job: Job) -> Job:
@@ -451,7 +451,7 @@ def test_a_stop_at_its_deadline_takes_the_lease_from_a_handler_that_hangs(tickin
         ticking.stop(job, timeout=0.1)
         end = time.monotonic() + PATIENCE
         while not ticking.get(job).is_terminal and time.monotonic() < end:
-            time.sleep(0.01)  # nobody but the worker's own heartbeat settles it
+            time.sleep(0.01)  # only the worker's own heartbeat settles it
         found = ticking.get(job)
         go_on.set()
     assert (found.state, row_of(found).stop_outcome) == (State.STOPPED, StopOutcome.TIMED_OUT)

@@ -1,4 +1,4 @@
-"""What goes wrong around a handler at night, and must not take the job, the worker or the store along."""
+"""Failures around a handler do not harm the job, the worker or the store."""
 
 from __future__ import annotations
 
@@ -43,19 +43,21 @@ def test_a_handler_may_checkpoint_inside_a_batch_while_the_heart_flushes(ticking
 def test_the_log_of_a_worker_says_that_a_handler_goes_on_without_its_lease(
     ticking: JobStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    said: list[str] = []
+    warnings: list[str] = []
 
     def handler(run: Run) -> None:
         ticking.stop(run, mode="force")
         for _ in range(500):
-            said[:] = [record.getMessage() for record in caplog.records if "its lease is lost" in record.getMessage()]
-            if said:
+            warnings[:] = [
+                record.getMessage() for record in caplog.records if "its lease is lost" in record.getMessage()
+            ]
+            if warnings:
                 return
             time.sleep(0.01)
 
     job = ticking.submit("work")
     in_time(lambda: ticking.worker("w", until_idle=True).serve({"work": handler}))
-    assert said == [f"job {job.id}: its lease is lost; the handler has its place in the worker until it ends"]
+    assert warnings == [f"job {job.id}: its lease is lost; the handler has its place in the worker until it ends"]
 
 
 def test_a_flush_after_an_end_in_a_transaction_is_no_lost_lease(
@@ -66,7 +68,7 @@ def test_a_flush_after_an_end_in_a_transaction_is_no_lost_lease(
             run.add_range("rows", 0, 9)
             run.log.info("ending")
             run.flush()
-            time.sleep(1.3)  # the heart comes to flush, and waits for the store
+            time.sleep(1.3)  # the heartbeat thread flushes, and waits for the store
             run.complete()
         time.sleep(0.2)
         assert not run.lost

@@ -1,4 +1,4 @@
-"""The verbs of a worker: what each does, that a lost reply may be repeated, and that a stale one is refused."""
+"""The verbs of a worker: effect, safe repetition after a lost reply, refusal of a stale worker."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_retryable_failure_waits_for_its_retry_time(store: JobStore, clock: Ma
 
 
 def test_a_fatal_failure_is_never_tried_again(store: JobStore, clock: ManualClock) -> None:
-    """A job said to be over must not run again."""
+    """A job that a worker ended must not run again."""
     run = running(store, max_attempts=100)
     assert run.fail("bad input", retryable=False).state is State.FAILED
     clock.advance(timedelta(days=400))
@@ -252,7 +252,7 @@ def test_a_verb_that_ended_the_job_may_be_repeated_without_effect(store: JobStor
     try:
         end(run)
     except TransitionNotAllowed:
-        assert name in ("Running", "Rescaling")  # a job that nobody asked to stop cannot finish stopping
+        assert name in ("Running", "Rescaling")  # a job without a stop request cannot finish a stop
         return
     before = everything(store)
     assert store.get(run).is_terminal
@@ -322,7 +322,7 @@ def test_giving_a_lease_back_twice_is_refused_and_changes_nothing(store: JobStor
 def test_a_late_write_is_accepted_until_somebody_has_settled_the_lease(
     store: JobStore, clock: ManualClock, name: str
 ) -> None:
-    """Until then the row decides, not the clock: nobody else can have begun the job."""
+    """Until then the row decides, not the clock: no other worker can have claimed the job."""
     for word, verb in VERBS.items():
         run = scene(store, name).held
         clock.advance(LEASE + 60)
@@ -531,7 +531,7 @@ def test_a_stop_ends_the_handler_through_its_own_exception(store: JobStore) -> N
             run.raise_if_stopping()
         except Exception:
             pytest.fail("the request to stop was eaten by `except Exception`")
-        pytest.fail("the handler was not told to stop")
+        pytest.fail("the handler never saw a stop")
     assert store.get(run).state is State.STOPPED
 
 
