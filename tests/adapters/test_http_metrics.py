@@ -311,7 +311,7 @@ def test_runs_that_began_before_the_server_are_in_progress(jobs: jobstate.JobSto
 def test_a_claim_between_the_start_of_the_counting_and_its_first_look_at_runs_is_one_run(
     jobs: jobstate.JobStore, clock: ManualClock, jobstate_stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = jobstate_stage.behind.repository.jobs
+    rows = jobstate_stage.direct.repository.jobs
     real = rows.page
 
     def page(*arguments: Any) -> object:
