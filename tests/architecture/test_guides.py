@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import pkgutil
 import re
 import tomllib
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from typing import Any, Final
 
 import pytest
 
+import jobstate
+from jobstate.aio import AsyncJobStore, AsyncRun, AsyncWorker
 from tests.architecture.documents import DOCUMENTS, GUIDES, README, ROOT, blocks, prose
 
 PROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -74,12 +77,52 @@ def test_the_readme_lists_every_guide() -> None:
     assert {name: (ROOT / path).resolve() for name, path in rows} == GUIDES
 
 
+OWNERS: Final[dict[str, tuple[type, ...]]] = {
+    "jobs": (jobstate.JobStore, AsyncJobStore),
+    "run": (jobstate.Run, AsyncRun),
+    "worker": (jobstate.Worker, AsyncWorker),
+}
+"""What the variables of examples are."""
+OTHER_NAMES: Final = {
+    *("jobstate.db", "jobstate.worker", "jobstate.aio", "jobstate.observers"),
+    *("jobstate.job.attempt", "jobstate.run.token", "jobstate.pipeline.id"),
+}
+"""A file, loggers, and attributes of spans."""
+_CALL: Final = re.compile(r"\b(jobs|run|worker)\.([a-z_]+)\(")
+_PUBLIC: Final = re.compile(r"\bjobstate((?:\.\w+)+)")
+
+
+def unknown_names(text: str) -> Iterator[str]:
+    """Methods, and names of `jobstate`, that a text in code shows and that do not exist."""
+    for variable, name in _CALL.findall(text):
+        if not any(hasattr(owner, name) for owner in OWNERS[variable]):
+            yield f"{variable}.{name}"
+    for dotted in _PUBLIC.findall(text):
+        try:
+            pkgutil.resolve_name(f"jobstate{dotted}")
+        except (ImportError, AttributeError):
+            yield f"jobstate{dotted}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_method_that_is_named_exists(document: str) -> None:
+    spans = re.findall(r"`([^`]+)`", prose(DOCUMENTS[document].read_text()))
+    assert [name for span in spans if span not in OTHER_NAMES for name in unknown_names(span)] == []
+
+
+def test_a_method_that_does_not_exist_is_found() -> None:
+    text = "jobs.submit(1) run.stop() jobs.nothing() run.nowhere() jobstate.open jobstate.aio.over jobstate.ajar"
+    assert list(unknown_names(text)) == ["jobs.nothing", "run.nowhere", "jobstate.ajar"]
+
+
 def brought(requirements: list[str]) -> Iterator[str]:
     """The distributions that these requirements bring directly, extras of ours resolved."""
     for requirement in requirements:
         name, extras = re.match(r"([\w.-]+)(?:\[([\w,-]*)\])?", requirement).groups()  # type: ignore[union-attr]
         if name in {".", PROJECT["name"]}:
-            yield from brought([*PROJECT["dependencies"], *(req for e in extras.split(",") for req in EXTRAS[e])])
+            yield from brought(
+                [*PROJECT["dependencies"], *(req for e in (extras or "").split(",") if e for req in EXTRAS[e])]
+            )
         else:
             yield name
 
