@@ -84,10 +84,10 @@ OWNERS: Final[dict[str, tuple[type, ...]]] = {
 }
 """What the variables of examples are."""
 OTHER_NAMES: Final = {
-    *("jobstate.db", "jobstate.worker", "jobstate.aio", "jobstate.observers"),
+    *("jobstate.db", "jobstate.run"),
     *("jobstate.job.attempt", "jobstate.run.token", "jobstate.pipeline.id"),
 }
-"""A file, loggers, and attributes of spans."""
+"""A file, a logger, and attributes of spans."""
 _CALL: Final = re.compile(r"\b(jobs|run|worker)\.([a-z_]+)\(")
 _PUBLIC: Final = re.compile(r"\bjobstate((?:\.\w+)+)")
 
