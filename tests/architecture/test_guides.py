@@ -140,7 +140,7 @@ def needed(code: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_what_a_document_says_to_install_is_enough_for_its_examples(document: str) -> None:
-    printed = re.findall(r"`pip install ([^`]*)`", DOCUMENTS[document].read_text())
+    printed = re.findall(r"`pip install ([^`&]*)[`&]", DOCUMENTS[document].read_text())
     requirements = [part.strip("'") for command in printed for part in command.split()]
     examples = [block.text for block in blocks() if block.document == document and block.language == "python"]
     wanted = {name for code in examples for name in needed(code)}
