@@ -45,15 +45,15 @@ _COMMANDS: Final = {
 }
 """Module and function of each command, below `jobstate`, in the order of an operator's day."""
 _OPTIONS_WITH_VALUE: Final = frozenset({"--db", "--admin-url", "--auth-token", "--actor"})
-_COMMON_OPTIONS: Final = _OPTIONS_WITH_VALUE | {"--json"}
-_ALIASES: Final = {"ls": "list", "get": "inspect", "remove": "rm"}
+COMMON_OPTIONS: Final = _OPTIONS_WITH_VALUE | {"--json"}
+ALIASES: Final = {"ls": "list", "get": "inspect", "remove": "rm"}
 
 
 def move_options_behind_command(args: list[str]) -> list[str]:
     """`--db FILE list` turned into `list --db FILE`."""
     options: list[str] = []
     rest = list(args)
-    while rest and rest[0].partition("=")[0] in _COMMON_OPTIONS:
+    while rest and rest[0].partition("=")[0] in COMMON_OPTIONS:
         taken = 1 + (rest[0] in _OPTIONS_WITH_VALUE)
         options += rest[:taken]
         rest = rest[taken:]
@@ -71,7 +71,7 @@ class Commands(click.Group):
         """The command, also by its alias, and also after the word `job`."""
         if cmd_name == "job" and ctx.parent is None:
             return Commands("job", help="The same commands, for those who type `job` first.")
-        path = _COMMANDS.get(_ALIASES.get(cmd_name, cmd_name))
+        path = _COMMANDS.get(ALIASES.get(cmd_name, cmd_name))
         if path is None:
             return None
         module, _, name = path.partition(":")

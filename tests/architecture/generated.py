@@ -11,9 +11,11 @@ import tomllib
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import click
 from prometheus_client import CollectorRegistry
 
 import jobstate
+from jobstate.cli.registry import ALIASES, COMMON_OPTIONS, cli
 from jobstate.cli.session import exit_code
 from jobstate.client import errors as client_errors
 from jobstate.domain.errors import JobStateError
@@ -55,6 +57,22 @@ def error_table() -> str:
         lines.append(
             f"| `{kind.__name__}` | {meaning} | {'yes' if example.retryable else 'no'} | {exit_code(example)} |"
         )
+    return "\n".join(lines) + "\n"
+
+
+def command_table() -> str:
+    """Every command with its arguments, its own options, and what it does."""
+    lines = ["| command | options of its own | what it does |", "|---|---|---|"]
+    group = click.Context(cli)
+    for name in cli.list_commands(group):
+        command = cli.get_command(group, name)
+        assert command is not None
+        context = click.Context(command, parent=group, info_name=name)
+        usage = [name, *(piece for piece in command.collect_usage_pieces(context) if piece != "[OPTIONS]")]
+        options = [max(option.opts, key=len) for option in command.params if isinstance(option, click.Option)]
+        own = ", ".join(f"`{option}`" for option in options if option not in COMMON_OPTIONS)
+        other = "".join(f", `{alias}`" for alias, meant in ALIASES.items() if meant == name)
+        lines.append(f"| `{' '.join(usage)}`{other} | {own} | {(command.help or '').splitlines()[0]} |")
     return "\n".join(lines) + "\n"
 
 
@@ -117,6 +135,7 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "lifecycle table": lifecycle_table,
     "lifecycle diagram": diagram,
     "error table": error_table,
+    "command table": command_table,
     "route table": route_table,
     "metric table": metric_table,
     "layers": layers,

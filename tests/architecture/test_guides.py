@@ -5,15 +5,18 @@ from __future__ import annotations
 import ast
 import pkgutil
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import click
 import pytest
 
 import jobstate
 from jobstate.aio import AsyncJobStore, AsyncRun, AsyncWorker
+from jobstate.cli.registry import cli
 from tests.architecture.documents import DOCUMENTS, GUIDES, README, ROOT, blocks, prose
 
 PROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -113,6 +116,35 @@ def test_every_method_that_is_named_exists(document: str) -> None:
 def test_a_method_that_does_not_exist_is_found() -> None:
     text = "jobs.submit(1) run.stop() jobs.nothing() run.nowhere() jobstate.open jobstate.aio.over jobstate.ajar"
     assert list(unknown_names(text)) == ["jobs.nothing", "run.nowhere", "jobstate.ajar"]
+
+
+def command_lines(document: str) -> Iterator[str]:
+    """The commands that a document shows, in code spans and in blocks for a shell, after the word `jobstate`."""
+    text = DOCUMENTS[document].read_text()
+    shell = [block.text for block in blocks() if block.document == document and block.language == "sh"]
+    for code in [*re.findall(r"`([^`]+)`", prose(text)), *shell]:
+        yield from re.findall(r"(?:^|[ /])jobstate ([a-z][^|<>#\n]*)", code, re.MULTILINE)
+
+
+def unknown_words(line: str) -> Iterator[str]:
+    """The command of a line if it does not exist, and the options that it does not have."""
+    name, *words = shlex.split(line)
+    command = cli.get_command(click.Context(cli), name)
+    if command is None:
+        yield name
+        return
+    known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    yield from (word for word in words if word.startswith("-") and word.split("=")[0] not in known)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_command_that_is_shown_exists_with_its_options(document: str) -> None:
+    assert {line: words for line in command_lines(document) if (words := list(unknown_words(line)))} == {}
+
+
+def test_a_command_that_does_not_exist_is_found() -> None:
+    assert list(unknown_words("list --status error --colour")) == ["--colour"]
+    assert list(unknown_words("lists")) == ["lists"]
 
 
 def brought(requirements: list[str]) -> Iterator[str]:

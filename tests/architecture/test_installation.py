@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 
+import jobstate
 from jobstate.core import installation
 from jobstate.store import doctor
 
@@ -48,6 +49,12 @@ def test_every_distribution_and_extra_that_is_named_is_ours(path: Path) -> None:
 )
 def test_what_is_not_ours_is_found(text: str) -> None:
     assert wrong(text)
+
+
+def test_the_version_that_is_built_is_the_one_of_the_package() -> None:
+    source = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["version"]["path"]
+    versions = re.findall(r"""^__version__.* = ["'](.+)["']$""", (ROOT / source).read_text(), re.MULTILINE)
+    assert versions == [jobstate.__version__]
 
 
 def test_the_project_has_the_name_that_hints_print() -> None:
