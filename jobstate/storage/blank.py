@@ -11,7 +11,8 @@ import sqlite3
 from functools import cache
 from typing import Final
 
-from jobstate.storage.engine import Clockwork, Engine, OwnDatabase
+from jobstate.storage.connections import Connections, OwnDatabase, Timing
+from jobstate.storage.engine import Engine
 from jobstate.storage.schema import migrations
 from jobstate.storage.statements import statements
 
@@ -52,14 +53,15 @@ def _image(version: int) -> bytes | None:
     """The bytes of the blank; `version` is that of the schema, for which it is kept."""
     if not hasattr(sqlite3.Connection, "serialize"):
         return None
-    engine = Engine(OwnDatabase(":memory:", [], in_memory=True), ":memory:", 0, _NO_WAITING, owned=True)
+    database = OwnDatabase(":memory:", [], in_memory=True)
+    engine = Engine(Connections(database, ":memory:", 0, _NO_WAITING, owned=True))
     try:
         engine.read(AUTO_VACUUM)
         migrations.ensure(engine, statements("").tables, own_file=True, now=0)
-        return engine.connection().serialize()
+        return engine.connections.connection().serialize()
     finally:
-        engine.close()
+        engine.connections.close()
 
 
-_NO_WAITING: Final = Clockwork(float, lambda seconds: None, float)
+_NO_WAITING: Final = Timing(float, lambda seconds: None, float)
 """No other connection sees this database."""

@@ -1,181 +1,36 @@
-"""Connections, single statements and waiting for the write lock: SQLite as the rest of the storage layer uses it.
-
-SQLite's own busy handler sleeps longer and longer, and starves: with four writers one of them got nothing for seconds.
-Here a busy writer tries again after 0.05 to 2 ms, by chance.
-"""
+"""Single statements, transactions and snapshots: SQLite as the rest of the storage layer uses it."""
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import threading
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Final, NoReturn, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
-import peewee
-
-from jobstate.core.cancellation import is_cancelled
-from jobstate.domain.errors import (
-    InvalidRequest,
-    SchemaMismatch,
-    StoreClosed,
-    StoreError,
-    StoreForked,
-    StoreUnavailable,
-    UnsupportedSQLite,
-)
-from jobstate.storage.errors import driver_error, is_busy, translated
+from jobstate.storage.connections import Connections
+from jobstate.storage.mapping import Row
 from jobstate.storage.transaction import Transaction
 
-SHORTEST_RETRY: Final = 0.00005
-LONGEST_RETRY: Final = 0.002
-_WRITE_LOCKS: Final = ("IMMEDIATE", "EXCLUSIVE")
-
-Row = tuple[Any, ...]
 Result = TypeVar("Result")
 
 
-class Connection(sqlite3.Connection):
-    """A connection that can be remembered without being kept alive: it closes with the thread that owns it."""
-
-
-class OwnDatabase(peewee.SqliteDatabase):
-    """A peewee database whose connections jobstate sets up, remembers and closes, one per thread."""
-
-    def __init__(self, path: str, pragmas: Sequence[tuple[str, object]], *, in_memory: bool) -> None:
-        self.identity: tuple[int, int] | None = None
-        """Which file it is, once it was opened: the connections of later threads are to the same one."""
-        self.opened: weakref.WeakSet[sqlite3.Connection] = weakref.WeakSet()
-        super().__init__(
-            path,
-            pragmas=list(pragmas),
-            timeout=0,
-            thread_safe=not in_memory,
-            check_same_thread=False,
-            factory=Connection,
-        )
-
-    def keep_to_file(self) -> None:
-        """Make no connection to any other file that may come to have this name."""
-        self.identity = self._found()
-
-    def _connect(self) -> sqlite3.Connection:
-        self._check_file()  # SQLite would create one that is gone
-        connection: sqlite3.Connection = super()._connect()
-        try:
-            self._check_file()
-        except BaseException:
-            connection.close()
-            raise
-        self.opened.add(connection)
-        return connection
-
-    def _check_file(self) -> None:
-        if self.identity is not None and self._found() != self.identity:
-            raise StoreUnavailable(
-                self.database, "the file was moved or replaced; check what is there, and open it again"
-            )
-
-    def _found(self) -> tuple[int, int] | None:
-        try:
-            found = os.stat(self.database)
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
-
-
-class Clockwork:
-    """What the engine needs of the machine: time to measure a timeout with, sleep, and chance."""
-
-    def __init__(
-        self, monotonic: Callable[[], float], sleep: Callable[[float], None], chance: Callable[[], float]
-    ) -> None:
-        self.monotonic = monotonic
-        self.sleep = sleep
-        self.chance = chance
-
-
-class _Threads(threading.local):
-    """What each thread has of its own."""
-
-    connection: sqlite3.Connection | None = None
-    """Its connection, where the database is ours: asking peewee for it costs a microsecond."""
-    outermost: Callable[[], object] | None = None
-    """A weak reference to our transaction that is open, where one is."""
-
-
 class Engine:
-    """One SQLite database, from every thread of one process.
+    """Runs statements on the connection of the calling thread, and repeats those that met another writer."""
 
-    Args:
-        database: Where the connections come from: our own, or the caller's.
-        path: How the database is named in errors.
-        timeout: Seconds to wait for other writers.
-        owned: Whether the connections are ours to set up and close.
-    """
-
-    def __init__(
-        self, database: peewee.SqliteDatabase, path: str, timeout: float, clockwork: Clockwork, *, owned: bool
-    ) -> None:
-        self.database = database
-        self.path = path
-        self.timeout = timeout
-        self.owned = owned
-        self.clockwork = clockwork
-        self.is_shared = not database.thread_safe
-        """One connection serves all threads, behind a lock."""
-        self.lock: AbstractContextManager[Any] = threading.RLock() if self.is_shared else nullcontext()
-        """Held while the shared connection is used; the frequent calls pass it by where there is none."""
-        self.threads = _Threads()
-        self.schema_check: Callable[[sqlite3.Connection], None] = _unchecked
-        """Raises SchemaMismatch when another program has upgraded the schema."""
-        self._closed = False
-        self._inherited = False
-        self._gone = False
-        _engines.add(self)
-
-    def connection(self) -> sqlite3.Connection:
-        """The connection of this thread."""
-        if self._gone:
-            self._refuse()
-        known = self.threads.connection
-        return self._new_connection() if known is None else known
-
-    def inherit(self) -> None:
-        """This process is a fork of the one that opened the store, whose connections it must not use."""
-        self._inherited = self._gone = True
-
-    def _refuse(self) -> NoReturn:
-        if self._closed:
-            if self.owned:
-                self.close_thread()
-            raise StoreClosed(self.path, "the store was closed; open it again")
-        raise StoreForked(self.path, "the store was opened before a fork; open it again in the child process")
-
-    def _new_connection(self) -> sqlite3.Connection:
-        connection = self._connect()
-        if not isinstance(connection, sqlite3.Connection):
-            driver = type(connection).__module__
-            raise UnsupportedSQLite(
-                self.path,
-                f"its driver is {driver}; two copies of SQLite in one process drop each other's locks: use sqlite3",
-            )
-        if self.owned:
-            self.threads.connection = connection
-        return connection
+    def __init__(self, connections: Connections) -> None:
+        self.connections = connections
 
     def read(self, sql: str, values: object = ()) -> list[Row]:
         """The rows of one statement that changes nothing."""
-        if self.is_shared:
-            with self.lock:
-                return self._repeated(self.connection(), sql, values, sqlite3.Cursor.fetchall)
-        connection = self.connection()
+        connections = self.connections
+        if connections.is_shared:
+            with connections.lock:
+                return self._repeated(connections.connection(), sql, values, sqlite3.Cursor.fetchall)
+        connection = connections.connection()
         try:
             return connection.execute(sql, values).fetchall()  # type: ignore[arg-type]
         except sqlite3.Error as error:
-            give_up = self._wait_after(connection, error)
+            give_up = connections.wait_after(connection, error)
         return self._repeated(connection, sql, values, sqlite3.Cursor.fetchall, give_up)
 
     def run(self, sql: str, values: object = ()) -> list[Row]:
@@ -184,25 +39,26 @@ class Engine:
 
     def count(self, sql: str, values: object = ()) -> int:
         """Run one statement that is its own transaction, or part of the open one; how many rows it changed."""
-        if self.is_shared or not self.owned:
+        connections = self.connections
+        if connections.is_shared or not connections.owned:
             return self._written(sql, values, _rowcount)
-        connection = self.connection()
+        connection = connections.connection()
         if connection.in_transaction:
             return self._written(sql, values, _rowcount)
         try:
             return connection.execute(sql, values).rowcount  # type: ignore[arg-type]
         except sqlite3.Error as error:
-            give_up = self._wait_after(connection, error)
+            give_up = connections.wait_after(connection, error)
         return self._repeated(connection, sql, values, _rowcount, give_up)
 
     def transaction(self) -> Transaction:
         """A write transaction; within another one, a part of that which is undone alone when it fails."""
-        return Transaction(self)
+        return Transaction(self.connections)
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """Several reads of one moment; writers are not held up."""
-        with self.guarded() as connection:
+        with self.connections.guarded() as connection:
             if connection.in_transaction:
                 yield connection
                 return
@@ -213,64 +69,17 @@ class Engine:
             finally:
                 connection.execute("ROLLBACK")
 
-    @contextmanager
-    def guarded(self) -> Iterator[sqlite3.Connection]:
-        """The connection, with the errors of the driver translated."""
-        with self.lock:
-            connection = self.connection()
-            try:
-                yield connection
-            except sqlite3.Error as error:
-                raise translated(error, self.path) from error
-
-    def close_thread(self) -> None:
-        """Close the connection of the calling thread, which is about to end."""
-        if not self.is_shared and not self._inherited:
-            self.threads.connection = None
-            if not self.database.is_closed():
-                self.database.close()
-
-    def close(self) -> None:
-        """Close the store. A caller's own database stays open.
-
-        Other threads may be in the middle of a statement, so each closes its own connection: at its next call, which
-        is refused, or when it ends.
-        """
-        if self._gone:
-            return
-        self._closed = self._gone = True
-        if self.owned:
-            with self.lock:
-                self.threads.connection = None
-                if not self.database.is_closed():
-                    self.database.close()
-
-    def _connect(self) -> object:
-        """A connection for this thread; setting it up may meet another process that holds the file."""
-        give_up: float | None = None
-        while True:
-            try:
-                return self.database.connection()
-            except (sqlite3.Error, peewee.PeeweeException) as error:
-                original = driver_error(error)
-                if not is_busy(original):
-                    told = translated(original, self.path)
-                    if isinstance(told, StoreError):
-                        raise told from error
-                    raise StoreUnavailable(self.path, f"no connection can be made: {error}") from error
-                give_up = self.wait_turn(give_up, original)
-
     def _written(self, sql: str, values: object, finish: Callable[[sqlite3.Cursor], Result]) -> Result:
-        if self.is_shared:
-            with self.lock:
+        if self.connections.is_shared:
+            with self.connections.lock:
                 return self._in_its_place(sql, values, finish)
         return self._in_its_place(sql, values, finish)
 
     def _in_its_place(self, sql: str, values: object, finish: Callable[[sqlite3.Cursor], Result]) -> Result:
-        connection = self.connection()
+        connection = self.connections.connection()
         if connection.in_transaction:
-            self.end_stale_transaction(connection)
-            self.check_joinable()
+            self.connections.end_stale_transaction(connection)
+            self.connections.check_joinable()
         return self._repeated(connection, sql, values, finish)
 
     def _repeated(
@@ -285,77 +94,8 @@ class Engine:
             try:
                 return finish(connection.execute(sql, values))  # type: ignore[arg-type]
             except sqlite3.Error as error:
-                give_up = self._wait_after(connection, error, give_up)
-
-    def _wait_after(self, connection: sqlite3.Connection, error: sqlite3.Error, give_up: float | None = None) -> float:
-        """Pause, if a single statement that failed may be repeated, and say when to give up; else the error itself."""
-        if not is_busy(error) or connection.in_transaction:
-            self._explain(connection, error)
-            raise translated(error, self.path) from error
-        return self.wait_turn(give_up, error)
-
-    def wait_turn(self, give_up: float | None, error: sqlite3.Error) -> float:
-        """Pause before the next attempt, and say when to give up; the error itself when that moment has come."""
-        clockwork = self.clockwork
-        now = clockwork.monotonic()
-        if give_up is None:
-            give_up = now + self.timeout
-        if now >= give_up or is_cancelled():
-            raise translated(error, self.path) from error
-        clockwork.sleep(SHORTEST_RETRY + (LONGEST_RETRY - SHORTEST_RETRY) * clockwork.chance())
-        return give_up
-
-    def verify_schema(self) -> None:
-        """Raise SchemaMismatch when another program has upgraded the schema since the store was opened."""
-        with self.guarded() as connection:
-            self.schema_check(connection)
-
-    def _explain(self, connection: sqlite3.Connection, error: sqlite3.Error) -> None:
-        """Raise SchemaMismatch when that is why a statement failed."""
-        try:
-            self.schema_check(connection)
-        except SchemaMismatch as mismatch:
-            raise mismatch from error
-        except sqlite3.Error:  # the first error says more
-            return
-
-    def end_stale_transaction(self, connection: sqlite3.Connection) -> None:
-        """Undo a transaction of ours that nobody ended: a signal raised an exception as its end began."""
-        outermost = self.threads.outermost
-        if self.owned and connection.in_transaction and (outermost is None or outermost() is None):
-            connection.execute("ROLLBACK")
-
-    def check_joinable(self) -> None:
-        """Refuse a caller's transaction that does not hold the write lock: turning it into a write may fail at once."""
-        if self.owned or self.threads.outermost is not None:
-            return
-        begun = self.database.top_transaction()
-        lock = None if begun is None else (*begun._begin_args[0], *begun._begin_args[1].values(), None)[0]
-        lock = lock or self.database._lock_type
-        if begun is None or str(lock).upper() not in _WRITE_LOCKS:
-            raise InvalidRequest(
-                "transaction", "jobstate joins only a write transaction: begin it with db.atomic('IMMEDIATE')"
-            )
-
-
-def _unchecked(_connection: sqlite3.Connection) -> None:
-    """The schema is being made."""
+                give_up = self.connections.wait_after(connection, error, give_up)
 
 
 def _rowcount(cursor: sqlite3.Cursor) -> int:
     return cursor.rowcount
-
-
-_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
-_inherited: list[Iterable[sqlite3.Connection]] = []
-
-
-def _after_fork() -> None:
-    """In a forked child, keep the parent's connections from ever being closed here: that would disturb its locks."""
-    for engine in list(_engines):
-        engine.inherit()
-        if engine.owned:
-            _inherited.append(list(engine.database.opened))
-
-
-os.register_at_fork(after_in_child=_after_fork)

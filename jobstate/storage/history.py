@@ -7,8 +7,8 @@ from itertools import groupby
 
 from jobstate.domain.audit import AuditReport, Finding, audit_job
 from jobstate.domain.event import Event
-from jobstate.storage.engine import Engine, Row
-from jobstate.storage.mapping import event_of, job_of
+from jobstate.storage.engine import Engine
+from jobstate.storage.mapping import Row, event_of, job_of
 from jobstate.storage.schema.migrations import differences
 from jobstate.storage.schema.tables import Tables
 from jobstate.storage.statements.history import HistoryStatements

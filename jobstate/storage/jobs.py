@@ -19,7 +19,16 @@ from jobstate.domain.transitions import Decision
 from jobstate.ports.queries import Filter, Order
 from jobstate.ports.repository import Decide, ExpiryPolicy
 from jobstate.storage.engine import Engine
-from jobstate.storage.mapping import job_of, submitted_job, version_of
+from jobstate.storage.mapping import (
+    given,
+    inserted,
+    inserted_plain,
+    inserted_plain_spec,
+    inserted_spec,
+    job_of,
+    submitted_job,
+    version_of,
+)
 from jobstate.storage.reports import SqlReports
 from jobstate.storage.statements.jobs import JobStatements
 from jobstate.storage.statements.lists import ListShape, ListStatements
@@ -87,13 +96,13 @@ class SqlJobs:
             raise JobNotFound(job_id)
         decision = decide(job_of(row))
         for version in decision.steps:
-            self.write(connection, self._sql.write_version, version_of(version))
+            self.write(connection, self._sql.write_version, version_of(version), job_id)
         return decision
 
-    def write(self, connection: sqlite3.Connection, statement: str, values: tuple[Any, ...]) -> None:
-        """Run a guarded statement that changes the job `values[0]` as it was read under the write lock."""
+    def write(self, connection: sqlite3.Connection, statement: str, values: tuple[Any, ...], job_id: int) -> None:
+        """Run a guarded statement that changes the job as it was read under the write lock."""
         if connection.execute(statement, values).rowcount != 1:
-            raise GuardViolation(self._engine.path, f"job {values[0]} changed under the write lock")
+            raise GuardViolation(self._engine.connections.path, f"job {job_id} changed under the write lock")
 
     def restart(self, job_id: int, wish: RestartRequest, now: int, expiry: ExpiryPolicy, by: Actor) -> JobRow:
         with self._engine.transaction() as connection:
@@ -161,33 +170,26 @@ class SqlJobs:
     def _submit(
         self, connection: sqlite3.Connection, new: NewJob, now: int, by: Actor, origin: _Origin | None = None
     ) -> JobRow:
-        # Taken apart once: each field asked for by name costs more than all of them this way.
-        kind, descriptor, node_id, key, pipeline_id, labels, priority, at, hold, parallelism, attempts, retry = new
-        if key is not None:
-            held = connection.execute(self._sql.find_key, {"key": key}).fetchone()
+        if new.key is not None:
+            held = connection.execute(self._sql.find_key, {"key": new.key}).fetchone()
             if held is not None:
                 return _stand_in(job_of(held), new)
-        available = now if at is None else at
-        run_id = None if pipeline_id is None else self._next_run(connection, pipeline_id)
-        state = State.CREATED if hold else State.SCHEDULED
-        name = _CREATED if hold else _SCHEDULED
-        token = 0 if origin is None else origin.token
-        actor, reason = by
-        if key is None and reason is None:
-            plain = (name, kind, node_id, priority, available, parallelism, token, actor, now)
-            job_id = connection.execute(self._sql.insert_plain_job, plain).lastrowid
+        run_id = None if new.pipeline_id is None else self._next_run(connection, new.pipeline_id)
+        state, name = (State.CREATED, _CREATED) if new.hold else (State.SCHEDULED, _SCHEDULED)
+        available = now if new.available_us is None else new.available_us
+        values = given(new, name, available, run_id, 0 if origin is None else origin.token, now, by)
+        if new.key is None and by.reason is None:
+            job_id = connection.execute(self._sql.insert_plain_job, inserted_plain(values)).lastrowid
         else:
-            row = (name, kind, node_id, priority, available, parallelism, token, actor, key, reason, now)
-            job_id = connection.execute(self._sql.insert_job, row).lastrowid
+            job_id = connection.execute(self._sql.insert_job, inserted(values)).lastrowid
         assert job_id is not None
-        lineage = (job_id, None) if origin is None else (origin.root_id, origin.restarted_from)
-        spec = (pipeline_id, run_id, *lineage, attempts, retry, labels, descriptor)
-        if pipeline_id is None and origin is None and retry is None:
-            connection.execute(self._sql.insert_plain_spec, (job_id, job_id, attempts, labels, descriptor))
+        root_id, restarted_from = (job_id, None) if origin is None else (origin.root_id, origin.restarted_from)
+        values = (*values, job_id, root_id, restarted_from, state)
+        if new.pipeline_id is None and origin is None and new.retry_json is None:
+            connection.execute(self._sql.insert_plain_spec, inserted_plain_spec(values))
         else:
-            connection.execute(self._sql.insert_spec, (job_id, *spec))
-        first = (job_id, state, kind, node_id, priority, available, key, parallelism)
-        return submitted_job(first, token, now, by, spec)
+            connection.execute(self._sql.insert_spec, inserted_spec(values))
+        return submitted_job(values)
 
     def _next_run(self, connection: sqlite3.Connection, pipeline_id: str) -> int:
         """The next number of a run of this pipeline, under the write lock."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import astuple
+from typing import Any
 
 from jobstate.domain import leases as rules
 from jobstate.domain.errors import JobNotFound, LeaseLost
@@ -17,11 +17,11 @@ from jobstate.domain.report import NOTHING, Report
 from jobstate.domain.stop import StopMode
 from jobstate.domain.transitions import Decision
 from jobstate.ports.repository import Claimed, Decide, ExpiryPolicy, WorkerInfo
-from jobstate.storage.engine import Engine, Row
+from jobstate.storage.engine import Engine
 from jobstate.storage.jobs import SqlJobs
-from jobstate.storage.mapping import CLAIM_FIELDS, claimed_job
+from jobstate.storage.mapping import CLAIM_FIELDS, Row, claimed_job, worker_of, worker_row
 from jobstate.storage.reports import SqlReports
-from jobstate.storage.statements.leases import WORKER_COLUMNS, LeaseStatements, WorkerStatements
+from jobstate.storage.statements.leases import LeaseStatements, WorkerStatements
 
 _ID, _KIND, _SEQ = (CLAIM_FIELDS.index(field) for field in ("id", "kind", "seq"))
 Taker = tuple[str, int, int, str]
@@ -69,7 +69,7 @@ class SqlLeases:
             if one not in held:
                 self._settle_own(one, now, expiry)
         self.settle(now, expiry)
-        self._engine.verify_schema()
+        self._engine.connections.verify_schema()
         return [held.get(one, Renewal(one.job_id, one.token, held=False)) for one in leases]
 
     def look(self, leases: Sequence[Lease]) -> list[Renewal]:
@@ -87,12 +87,12 @@ class SqlLeases:
 
     def complete(self, leases: Sequence[Lease], now: int, by: Actor) -> list[Lease]:
         actor, reason = by
-        said = (now, actor) if reason is None else (now, actor, reason)
+        written = (now, now, actor) if reason is None else (now, now, actor, reason)
         complete = self._sql.complete if reason is None else self._sql.complete_for_a_reason
         if len(leases) == 1:
-            return [] if self._engine.count(complete, (*leases[0], *said)) == 1 else [*leases]
+            return [] if self._engine.count(complete, (*written, *leases[0])) == 1 else [*leases]
         with self._engine.transaction() as connection:
-            return [lease for lease in leases if connection.execute(complete, (*lease, *said)).rowcount != 1]
+            return [lease for lease in leases if connection.execute(complete, (*written, *lease)).rowcount != 1]
 
     def settle(self, now: int, expiry: ExpiryPolicy) -> list[JobRow]:
         if not self._engine.read(self._sql.overdue, (now, expiry.limit)):
@@ -114,7 +114,7 @@ class SqlLeases:
                 if len(ids) >= limit:
                     break
             found += read(any_node, (priority, kind, now, limit))
-            found += read(own_node, (priority, kind, now, limit, node_id))
+            found += read(own_node, (priority, kind, node_id, now, limit))
             if kinds == [kind] and len(ids) + len(found) >= limit:
                 break
             before = priority
@@ -139,13 +139,13 @@ class SqlLeases:
         """
         node_id, _, now, _ = taker
         only = kinds[0] if kinds is not None and len(kinds) == 1 else None
-        heads = self._engine.read(self._sql.head_to_claim, (now, node_id, only))
+        heads = self._engine.read(self._sql.head_to_claim, (node_id, now, only, now, now, only))
         if not heads:
             return None
         row, (is_it, something_is_overdue) = heads[0][:-2], heads[0][-2:]
         if not is_it or something_is_overdue or (kinds is not None and row[_KIND] not in kinds):
             return None
-        if self._engine.count(self._sql.claim, (row[_ID], row[_SEQ], *taker)) != 1:
+        if self._engine.count(self._sql.claim, _claim_values(row[_ID], row[_SEQ], taker)) != 1:
             return None
         return Claimed(claimed_job(row, *taker), None, {})
 
@@ -153,7 +153,7 @@ class SqlLeases:
         """Claim a job that was found under the write lock."""
         # Read before and not by RETURNING, which puts the row into a temporary table.
         (*row, checkpoint_id) = connection.execute(self._sql.to_claim, (job_id,)).fetchone()
-        self._jobs.write(connection, self._sql.claim, (job_id, row[_SEQ], *taker))
+        self._jobs.write(connection, self._sql.claim, _claim_values(job_id, row[_SEQ], taker), job_id)
         job = claimed_job(row, *taker)
         if checkpoint_id is None and job.attempt == 1:
             return Claimed(job, None, {})
@@ -179,6 +179,12 @@ class SqlLeases:
                 self._settle(connection, lease.job_id, now, expiry)
 
 
+def _claim_values(job_id: int, seq: int, taker: Taker) -> tuple[Any, ...]:
+    """The values of a claim, in the order in which its statement has them."""
+    node_id, until, now, actor = taker
+    return (node_id, until, now, now, now, actor, job_id, seq, now)
+
+
 def _renewals(rows: Iterable[Row]) -> dict[Lease, Renewal]:
     found = {}
     for job_id, token, state, mode, deadline, reason, rescale_to in rows:
@@ -195,15 +201,10 @@ class SqlWorkers:
         self._sql = statements
 
     def register(self, worker: WorkerInfo) -> None:
-        values = dict(zip(WORKER_COLUMNS, astuple(worker), strict=True))
-        values["kinds"] = None if worker.kinds is None else json.dumps(worker.kinds)
-        self._engine.run(self._sql.register, values)
+        self._engine.run(self._sql.register, worker_row(worker))
 
     def leave(self, node_id: str, started: int) -> None:
         self._engine.run(self._sql.leave, {"node_id": node_id, "started_at": started})
 
     def listed(self) -> list[WorkerInfo]:
-        return [
-            WorkerInfo(node_id, started, beat, host, pid, None if kinds is None else tuple(json.loads(kinds)), many)
-            for node_id, started, beat, host, pid, kinds, many in self._engine.read(self._sql.listed)
-        ]
+        return [worker_of(row) for row in self._engine.read(self._sql.listed)]

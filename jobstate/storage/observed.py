@@ -14,8 +14,6 @@ from functools import cached_property, partial
 from types import TracebackType
 from typing import Any, Final
 
-import peewee
-
 from jobstate.domain.errors import InvalidRequest, JobStateError
 from jobstate.domain.event import SWEEPER
 from jobstate.domain.job import Job
@@ -25,9 +23,10 @@ from jobstate.domain.lifecycle import Trigger
 from jobstate.observers.dispatcher import Dispatcher, Notice, logger
 from jobstate.observers.observer import Claim, Heartbeat, Sweep, Transition
 from jobstate.ports.repository import ExpiryPolicy
-from jobstate.storage.engine import Clockwork, Engine, Result, Row
+from jobstate.storage.connections import Connections
+from jobstate.storage.engine import Engine, Result
 from jobstate.storage.leases import SqlLeases
-from jobstate.storage.mapping import event_of, job_of
+from jobstate.storage.mapping import Row, event_of, job_of
 from jobstate.storage.repository import SqliteRepository
 from jobstate.storage.statements.history import ObservingStatements
 from jobstate.storage.transaction import Transaction
@@ -49,40 +48,31 @@ class _Threads(threading.local):
 class ObservedEngine(Engine):
     """An engine whose every write is a transaction that is told of when it is committed."""
 
-    def __init__(
-        self,
-        database: peewee.SqliteDatabase,
-        path: str,
-        timeout: float,
-        clockwork: Clockwork,
-        *,
-        owned: bool,
-        dispatcher: Dispatcher,
-    ) -> None:
-        if not owned and not hasattr(database, "after_commit"):
+    def __init__(self, connections: Connections, dispatcher: Dispatcher) -> None:
+        if not connections.owned and not hasattr(connections.database, "after_commit"):
             raise InvalidRequest("observers", "in a database of your own need peewee 4.5 or newer; upgrade it")
-        super().__init__(database, path, timeout, clockwork, owned=owned)
+        super().__init__(connections)
         self.dispatcher = dispatcher
         self.observed = _Threads()
         self.statements: ObservingStatements | None = None
         """None until the schema is there."""
 
     def transaction(self) -> Transaction:
-        return Transaction(self) if self.statements is None else ObservedTransaction(self, self.statements)
+        return Transaction(self.connections) if self.statements is None else ObservedTransaction(self, self.statements)
 
     def open_transaction(self) -> ObservedTransaction | None:
         """The outermost transaction of ours that the calling thread has open."""
         known = self.observed.outermost
         outermost = None if known is None else known()
-        return outermost if outermost is not None and self.connection().in_transaction else None
+        return outermost if outermost is not None and self.connections.connection().in_transaction else None
 
     def tell(self, news: Notice) -> None:
         """Tell what was just done, when it is committed; not if that is undone."""
         begun = self.open_transaction()
         if begun is not None:
             begun.further.append(news)
-        elif self.connection().in_transaction:
-            self.database.after_commit(partial(self.dispatcher.deliver_unordered, news))
+        elif self.connections.connection().in_transaction:
+            self.connections.database.after_commit(partial(self.dispatcher.deliver_unordered, news))
         else:
             self.dispatcher.deliver_unordered(news)
 
@@ -99,12 +89,11 @@ class ObservedEngine(Engine):
 class ObservedTransaction(Transaction):
     """The outermost one of a thread tells what it and those within it committed."""
 
-    __slots__ = ("_after", "_outermost", "_rows", "_statements", "_to_tell", "_undo_to", "further")
-
-    _engine: ObservedEngine
+    __slots__ = ("_after", "_engine", "_outermost", "_rows", "_statements", "_to_tell", "_undo_to", "further")
 
     def __init__(self, engine: ObservedEngine, statements: ObservingStatements) -> None:
-        super().__init__(engine)
+        super().__init__(engine.connections)
+        self._engine = engine
         self._statements = statements
         self._after = 0
         self._outermost = False
@@ -148,7 +137,7 @@ class ObservedTransaction(Transaction):
                 earlier.forget(self._after)
             if rows or self.further:
                 joined.add(self)
-                self._engine.database.after_commit(self._tell_what_stands)
+                self._engine.connections.database.after_commit(self._tell_what_stands)
             return
         news = [*_told(rows, self._statements.width), *self.further]
         if not news:

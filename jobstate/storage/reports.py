@@ -20,7 +20,8 @@ from jobstate.domain.progress import TableProgress
 from jobstate.domain.report import Report
 from jobstate.domain.restart_requests import check_restorable
 from jobstate.ports.repository import Claimed
-from jobstate.storage.engine import Engine, Row
+from jobstate.storage.engine import Engine
+from jobstate.storage.mapping import checkpoint_of
 from jobstate.storage.statements.reports import ReportStatements
 from jobstate.storage.telemetry import SqlTelemetry
 
@@ -79,11 +80,11 @@ class SqlReports:
 
     def find_checkpoint(self, job_id: int, number: int) -> Checkpoint | None:
         rows = self._engine.read(self._sql.checkpoint_of_job, {"id": job_id, "number": number})
-        return _checkpoint_of(rows[0]) if rows else None
+        return checkpoint_of(rows[0]) if rows else None
 
     def checkpoints(self, job_id: int, limit: int, offset: int = 0, completed: bool | None = None) -> list[Checkpoint]:
         values = {"id": job_id, "limit": limit, "offset": offset}
-        return [_checkpoint_of(row) for row in self._engine.read(self._sql.checkpoints[completed], values)]
+        return [checkpoint_of(row) for row in self._engine.read(self._sql.checkpoints[completed], values)]
 
     def is_held(self, connection: sqlite3.Connection, lease: Lease) -> bool:
         """Whether the lease stands, inside the transaction of the caller."""
@@ -102,12 +103,12 @@ class SqlReports:
         """The checkpoint that a restart of the job restores: that one, or the newest completed one of the job."""
         if number is None:
             row = connection.execute(self._sql.newest_completed, {"id": job.id}).fetchone()
-            return None if row is None else _checkpoint_of(row)
+            return None if row is None else checkpoint_of(row)
         values = {"id": number, "root_id": job.root_id}
         row = connection.execute(self._sql.checkpoint_of_lineage, values).fetchone()
         if row is None:
             raise CheckpointNotFound(job.id, f"chk_{number}")
-        checkpoint = _checkpoint_of(row)
+        checkpoint = checkpoint_of(row)
         check_restorable(job, checkpoint)
         return checkpoint
 
@@ -125,7 +126,7 @@ class SqlReports:
         self._telemetry.drop_metrics(connection, job.id)
         if checkpoint_id is None:
             return Claimed(job, None, {})
-        checkpoint = _checkpoint_of(connection.execute(self._sql.checkpoint, {"id": checkpoint_id}).fetchone())
+        checkpoint = checkpoint_of(connection.execute(self._sql.checkpoint, {"id": checkpoint_id}).fetchone())
         assert job.claimed_us is not None
         report = Report(checkpoint.progress, checkpoint.counted(job.claimed_us))
         self.write(connection, job.id, report)
@@ -193,7 +194,7 @@ class SqlReports:
         row = connection.execute(self._sql.checkpoint_of_job, values).fetchone()
         if row is None:
             raise CheckpointNotFound(lease.job_id, f"chk_{number}")
-        return _checkpoint_of(row)
+        return checkpoint_of(row)
 
     def _tell(self, connection: sqlite3.Connection, lease: Lease, number: int, said: CheckpointDetails) -> None:
         if said != _NOTHING:
@@ -223,8 +224,3 @@ class SqlReports:
 
 def _progress_of(files: int, size: int, ranges: str) -> TableProgress:
     return TableProgress(files, size, tuple((first, last) for first, last in json.loads(ranges)))
-
-
-def _checkpoint_of(row: Row) -> Checkpoint:
-    number, job_id, epoch, status, *rest = row
-    return Checkpoint(number, job_id, epoch, CheckpointState(status), *rest)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from jobstate.domain.logs import LogEntry, LogFilter, LogLevel
-from jobstate.domain.metrics import Counters, OperatorKind, Sample, SubtaskMetrics
+from jobstate.domain.logs import LogEntry, LogFilter
+from jobstate.domain.metrics import SubtaskMetrics
 from jobstate.domain.output import OutputRow
 from jobstate.domain.report import Bounds, Report
 from jobstate.ports.queries import LogRange, Retention
-from jobstate.storage.engine import Engine, Row
-from jobstate.storage.statements.telemetry import LOGS, METRICS, OUTPUT, AskedLogs, TelemetryStatements
+from jobstate.storage.engine import Engine
+from jobstate.storage.mapping import log_of, log_row, metrics_of, metrics_row, output_of, output_row
+from jobstate.storage.statements.telemetry import AskedLogs, TelemetryStatements
 
 _SLACK: Final = 10
 """What is beyond a bound is removed when a tenth of it has come together, not at every entry."""
@@ -27,7 +27,7 @@ class SqlTelemetry:
         self._sql = statements
 
     def metrics(self, job_id: int) -> list[SubtaskMetrics]:
-        return [_subtask_of(row) for row in self._engine.read(self._sql.metrics, {"id": job_id})]
+        return [metrics_of(row) for row in self._engine.read(self._sql.metrics, {"id": job_id})]
 
     def logs(self, job_id: int, wanted: LogFilter, place: LogRange) -> list[LogEntry]:
         asked = AskedLogs(
@@ -47,7 +47,7 @@ class SqlTelemetry:
             "until": wanted.until_us,
             **place._asdict(),
         }
-        return [_entry_of(row) for row in self._engine.read(self._sql.logs(asked), values)]
+        return [log_of(row) for row in self._engine.read(self._sql.logs(asked), values)]
 
     def newest_log(self, job_id: int) -> int:
         newest: int = self._engine.read(self._sql.newest_log, {"id": job_id})[0][0]
@@ -65,7 +65,7 @@ class SqlTelemetry:
     def output(self, job_id: int, operator_id: str | None, limit: int, offset: int) -> list[OutputRow]:
         statement = self._sql.output if operator_id is None else self._sql.output_of_operator
         values = {"id": job_id, "operator_id": operator_id, "limit": limit, "offset": offset}
-        return [OutputRow(*row) for row in self._engine.read(statement, values)]
+        return [output_of(row) for row in self._engine.read(statement, values)]
 
     def output_extent(self, job_id: int, operator_id: str | None) -> Retention:
         rows = self._engine.read(self._sql.emitted, {"id": job_id})
@@ -78,17 +78,17 @@ class SqlTelemetry:
     def write(self, connection: sqlite3.Connection, job_id: int, report: Report) -> None:
         """Write counters and entries, inside the transaction of the caller, who has checked the lease."""
         if report.metrics:
-            connection.executemany(self._sql.write_metrics, [_metrics_row(job_id, told) for told in report.metrics])
+            connection.executemany(self._sql.write_metrics, [metrics_row(job_id, one) for one in report.metrics])
         if report.logs:
-            connection.executemany(self._sql.write_logs, _rows(job_id, LOGS, map(_log_values, report.logs)))
+            connection.executemany(self._sql.write_logs, [log_row(job_id, entry) for entry in report.logs])
             self._bound_logs(connection, job_id, report.logs, report.bounds)
         if report.output:
-            connection.executemany(self._sql.write_output, _rows(job_id, OUTPUT, map(_output_values, report.output)))
+            connection.executemany(self._sql.write_output, [output_row(job_id, row) for row in report.output])
             self._bound_output(connection, job_id, report.output, report.bounds)
 
     def metrics_within(self, connection: sqlite3.Connection, job_id: int) -> list[SubtaskMetrics]:
         """As `metrics`, inside the transaction of the caller."""
-        return [_subtask_of(row) for row in connection.execute(self._sql.metrics, {"id": job_id})]
+        return [metrics_of(row) for row in connection.execute(self._sql.metrics, {"id": job_id})]
 
     def drop_metrics(self, connection: sqlite3.Connection, job_id: int) -> None:
         """Forget what was counted, inside the transaction of the caller."""
@@ -124,49 +124,3 @@ def _surplus(first: int, newest: int, keep: int) -> int:
     if newest // step == (first - 1) // step:
         return 0
     return max(0, newest - keep)
-
-
-def _rows(job_id: int, columns: Sequence[str], values: Iterable[Sequence[object]]) -> list[dict[str, object]]:
-    return [{"job_id": job_id, **dict(zip(columns, row, strict=True))} for row in values]
-
-
-def _log_values(entry: LogEntry) -> Sequence[object]:
-    return (
-        *(entry.number, entry.at_us, entry.level.value, entry.operator_id, entry.task_index),
-        *(entry.message, entry.details_json, entry.record),
-    )
-
-
-def _output_values(row: OutputRow) -> Sequence[object]:
-    return (row.operator_id, row.number, row.at_us, row.record_json)
-
-
-def _metrics_row(job_id: int, told: SubtaskMetrics) -> dict[str, object]:
-    values = (
-        *(told.operator_id, told.index, told.kind.value, told.name, told.at_us, *told.counters),
-        *(told.backpressure, told.idle_us, told.observed_us, told.latency_json, json.dumps(told.samples)),
-    )
-    return {"job_id": job_id, **dict(zip(METRICS, values, strict=True))}
-
-
-def _subtask_of(row: Row) -> SubtaskMetrics:
-    operator_id, index, kind, name, at, *numbers = row
-    counters, (backpressure, idle, observed, latency, samples) = numbers[:6], numbers[6:]
-    return SubtaskMetrics(
-        operator_id,
-        index,
-        OperatorKind(kind),
-        name,
-        at,
-        Counters(*counters),
-        backpressure,
-        idle,
-        observed,
-        latency,
-        tuple(Sample(*sample) for sample in json.loads(samples)),
-    )
-
-
-def _entry_of(row: Row) -> LogEntry:
-    number, at, level, *rest = row
-    return LogEntry(number, at, LogLevel(level), *rest)

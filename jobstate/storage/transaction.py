@@ -9,15 +9,13 @@ from __future__ import annotations
 import sqlite3
 import weakref
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import peewee
 
 from jobstate.domain.errors import JobStateError
+from jobstate.storage.connections import Connections
 from jobstate.storage.errors import driver_error, is_busy, translated
-
-if TYPE_CHECKING:
-    from jobstate.storage.engine import Engine
 
 _JOIN: Final = "SAVEPOINT jobstate"
 
@@ -25,27 +23,27 @@ _JOIN: Final = "SAVEPOINT jobstate"
 class Transaction:
     """`with engine.transaction() as connection:` commits at the end, and undoes everything when an error passes."""
 
-    __slots__ = ("__weakref__", "_connection", "_engine", "_joined", "_within")
+    __slots__ = ("__weakref__", "_connection", "_connections", "_joined", "_within")
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
         self._connection: sqlite3.Connection | None = None
         self._joined = False
         self._within: Any = None
 
     def __enter__(self) -> sqlite3.Connection:
-        engine = self._engine
-        if engine.is_shared:
-            engine.lock.__enter__()
+        connections = self._connections
+        if connections.is_shared:
+            connections.lock.__enter__()
         try:
-            self._connection = connection = engine.connection()
+            self._connection = connection = connections.connection()
             if connection.in_transaction:
-                engine.end_stale_transaction(connection)
+                connections.end_stale_transaction(connection)
                 self._joined = connection.in_transaction
             if self._joined:
-                engine.check_joinable()
+                connections.check_joinable()
             else:
-                engine.threads.outermost = weakref.ref(self)
+                connections.threads.outermost = weakref.ref(self)
             self._begin(connection)
             if not self._joined:
                 self._check_schema(connection)
@@ -53,18 +51,18 @@ class Transaction:
             # An exception that a signal raised may come at any moment, also right after the beginning.
             try:
                 if not self._joined:
-                    engine.threads.outermost = None
+                    connections.threads.outermost = None
                     self._undo()
             finally:
-                if engine.is_shared:
-                    engine.lock.__exit__(None, None, None)
+                if connections.is_shared:
+                    connections.lock.__exit__(None, None, None)
             raise
         return connection
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        engine = self._engine
+        connections = self._connections
         committed = False
         try:
             if error is None:
@@ -76,37 +74,37 @@ class Transaction:
                     self._undo()
             finally:
                 if not self._joined:
-                    engine.threads.outermost = None
-                if engine.is_shared:
-                    engine.lock.__exit__(None, None, None)
+                    connections.threads.outermost = None
+                if connections.is_shared:
+                    connections.lock.__exit__(None, None, None)
         if isinstance(error, sqlite3.Error):
-            raise translated(error, engine.path) from error
+            raise translated(error, connections.path) from error
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Begin, or join; a caller's own database is told, so that peewee knows of it too."""
-        engine = self._engine
+        connections = self._connections
         give_up: float | None = None
         while True:
             try:
-                if engine.owned:
+                if connections.owned:
                     connection.execute(_JOIN if self._joined else "BEGIN IMMEDIATE")
                 else:
-                    within = engine.database.atomic("IMMEDIATE")
+                    within = connections.database.atomic("IMMEDIATE")
                     within.__enter__()
                     self._within = within
             except (sqlite3.Error, peewee.PeeweeException) as error:
                 original = driver_error(error)
                 if not is_busy(original):
-                    raise translated(original, engine.path) from error
-                give_up = engine.wait_turn(give_up, original)
+                    raise translated(original, connections.path) from error
+                give_up = connections.wait_turn(give_up, original)
             else:
                 return
 
     def _check_schema(self, connection: sqlite3.Connection) -> None:
         try:
-            self._engine.schema_check(connection)
+            self._connections.schema_check(connection)
         except sqlite3.Error as error:
-            raise translated(error, self._engine.path) from error
+            raise translated(error, self._connections.path) from error
 
     def _commit(self) -> None:
         connection = self._connection
@@ -118,7 +116,7 @@ class Transaction:
             else:
                 connection.execute("RELEASE jobstate" if self._joined else "COMMIT")
         except (sqlite3.Error, peewee.PeeweeException) as error:
-            raise translated(driver_error(error), self._engine.path) from error
+            raise translated(driver_error(error), self._connections.path) from error
 
     def _undo(self) -> None:
         """Roll back, unless SQLite has done so itself, as it does when the disk is full or the device fails."""
@@ -136,4 +134,4 @@ class Transaction:
             else:
                 connection.execute("ROLLBACK")
         except (sqlite3.Error, peewee.PeeweeException) as failed:
-            raise translated(driver_error(failed), self._engine.path) from failed
+            raise translated(driver_error(failed), self._connections.path) from failed

@@ -19,8 +19,8 @@ from jobstate.domain.stop import DEFAULT_STOP_TIMEOUT
 from jobstate.observers.observer import Observer
 from jobstate.ports import conformance
 from jobstate.ports.repository import Repository
-from jobstate.storage.engine import Clockwork
-from jobstate.storage.repository import EMBEDDED_PREFIX, open_file, open_within
+from jobstate.storage.connections import Timing
+from jobstate.storage.open import EMBEDDED_PREFIX, open_file, open_within
 from jobstate.store.store import JobStore
 from jobstate.system import Clock, SystemClock, chance, user
 
@@ -91,7 +91,7 @@ def open(  # noqa: A001  (it is `jobstate.open`)
         from jobstate.observers.dispatcher import Dispatcher
 
         dispatcher = Dispatcher(observers)
-    clockwork = Clockwork(_MACHINE.monotonic, _MACHINE.sleep, chance)
+    timing = Timing(_MACHINE.monotonic, _MACHINE.sleep, chance)
     used = SystemClock() if clock is None else clock
     repository: Repository
     if isinstance(target, str | os.PathLike):
@@ -100,7 +100,7 @@ def open(  # noqa: A001  (it is `jobstate.open`)
             durability=durability,
             create=create,
             timeout=patience,
-            clockwork=clockwork,
+            timing=timing,
             now=used.now(),
             dispatcher=dispatcher,
         )
@@ -117,7 +117,7 @@ def open(  # noqa: A001  (it is `jobstate.open`)
                 raise InvalidRequest(option, "is for the stores that jobstate makes; leave it out, and set up your own")
     else:
         repository = open_within(
-            target, prefix=table_prefix, timeout=patience, clockwork=clockwork, now=used.now(), dispatcher=dispatcher
+            target, prefix=table_prefix, timeout=patience, timing=timing, now=used.now(), dispatcher=dispatcher
         )
     context = Context(repository, used, chance, _MACHINE.sleep, limit, stop_timeout_us, kept, bounds, dispatcher)
     return JobStore(context, by)
@@ -134,7 +134,7 @@ def migrate(path: str | os.PathLike[str]) -> None:
         durability="full",
         create=True,
         timeout=_DEFAULT_TIMEOUT,
-        clockwork=Clockwork(_MACHINE.monotonic, _MACHINE.sleep, chance),
+        timing=Timing(_MACHINE.monotonic, _MACHINE.sleep, chance),
         now=_MACHINE.now(),
         despite_workers=True,
     ).close()

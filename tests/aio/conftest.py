@@ -15,7 +15,7 @@ import uvloop
 
 import jobstate
 from jobstate import JobStore
-from jobstate.storage.engine import _engines
+from jobstate.storage.connections import _open
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ def threads() -> set[str]:
 
 def connections() -> int:
     """How many connections of stores are open in this process."""
-    databases = [engine.database for engine in _engines]
+    databases = [engine.database for engine in _open]
     return sum(_is_open(found) for database in databases for found in getattr(database, "opened", ()))
 
 

@@ -17,7 +17,7 @@ SYNCHRONOUS = {"normal": 1, "full": 2}
 def synchronous(jobs: JobStore) -> int:
     """How the connection of the calling thread syncs."""
     engine: Any = jobs.repository._engine  # type: ignore[attr-defined]
-    (level,) = engine.connection().execute("PRAGMA synchronous").fetchone()
+    (level,) = engine.connections.connection().execute("PRAGMA synchronous").fetchone()
     return int(level)
 
 

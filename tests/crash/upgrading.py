@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import jobstate
-from jobstate.storage.engine import Connection
+from jobstate.storage.connections import Connection
 
 
 def _open_until(path: Path, last: int) -> None:

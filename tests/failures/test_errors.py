@@ -75,7 +75,7 @@ def refused(kind: type[StoreError], path: Path, *, retryable: bool = False) -> I
 def connection_of(jobs: JobStore) -> sqlite3.Connection:
     """The store's own connection of this thread."""
     engine: Any = jobs.repository._engine  # type: ignore[attr-defined]
-    found: sqlite3.Connection = engine.connection()
+    found: sqlite3.Connection = engine.connections.connection()
     return found
 
 

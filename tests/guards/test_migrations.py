@@ -322,7 +322,9 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def changed(program: Path, copy: Path, changes: dict[str, tuple[tuple[str, str], ...]]) -> Path:
-    shutil.copytree(program, copy, dirs_exist_ok=True)
+    """Replace text in files of the package, in a copy of the program or in place."""
+    if copy != program:
+        shutil.copytree(program, copy)
     for name, replacements in changes.items():
         file = copy / "jobstate" / name
         text = file.read_text()
@@ -333,9 +335,9 @@ def changed(program: Path, copy: Path, changes: dict[str, tuple[tuple[str, str],
     return copy
 
 
-def run(program: Path, code: str) -> subprocess.CompletedProcess[str]:
+def run(program: Path, code: str, *arguments: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-P", "-c", code],
+        [sys.executable, "-P", "-c", code, *map(str, arguments)],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(program)},
@@ -368,3 +370,63 @@ def test_a_lifecycle_without_its_migration_is_refused_in_words(program: Path, tm
     failed = run(altered, OPEN)
     assert "SchemaMismatch" in failed.stderr
     assert f"lifecycle are not those of schema version {len(MIGRATIONS)}: it needs a migration" in failed.stderr
+
+
+ROW: Final = (("    descriptor_json: str\n", "    title: str | None\n    descriptor_json: str\n"),)
+NEW: Final = (
+    ("    retry_json: str | None = None\n", "    retry_json: str | None = None\n    title: str | None = 'untitled'\n"),
+)
+TABLE: Final = (
+    ("        descriptor = TextField()\n", "        descriptor = TextField()\n        title = TextField(null=True)\n"),
+)
+USE: Final = """
+import sys, jobstate
+from jobstate.domain.job import row_of
+with jobstate.open(sys.argv[1]) as jobs:
+    for options in ({}, {"pipeline_id": "p", "key": "k", "retry": jobstate.RetryPolicy()}):
+        job = jobs.submit("extract", {"a": 1}, **options)
+        (run,) = jobs.claim("w1", kinds=["extract"])
+        for row in (row_of(job), row_of(run.job), row_of(jobs.get(job.id))):
+            assert (len(row), row.title, row.descriptor_json) == (40, "untitled", '{"a":1}'), row
+        run.complete()
+    assert jobs.audit().ok
+    print(jobs.schema_version, [row_of(job).title for job in jobs.list("all", limit=99).jobs][-1])
+"""
+
+
+def test_a_field_that_nothing_gives_a_value_to_fails_at_import(program: Path, tmp_path: Path) -> None:
+    altered = changed(program, tmp_path / "program", {"domain/job_row.py": ROW, "storage/schema/tables.py": TABLE})
+    failed = run(altered, OPEN)
+    assert "TypeError: an insert into job_specs: nothing gives a value to title" in failed.stderr
+
+
+def test_a_field_with_its_migration_works_in_a_new_file_and_in_an_old_one(program: Path, tmp_path: Path) -> None:
+    altered = changed(
+        program,
+        tmp_path / "program",
+        {"domain/job_row.py": ROW, "domain/submission.py": NEW, "storage/schema/tables.py": TABLE},
+    )
+    number = NEWEST + 1
+    known = run(
+        altered, "from jobstate.storage.schema.definition import fingerprint; print(fingerprint())"
+    ).stdout.strip()
+    guard = next(one for one in definition("{prefix}") if one.startswith("CREATE TRIGGER {prefix}meta_update_guard "))
+    (altered / f"jobstate/storage/schema/{number:04}.sql").write_text(
+        'ALTER TABLE {prefix}job_specs ADD COLUMN "title" TEXT;\n'
+        "DROP TRIGGER {prefix}meta_update_guard;\n"
+        f"UPDATE {{prefix}}meta SET value = '{number}' WHERE name = 'schema_version';\n"
+        f"UPDATE {{prefix}}meta SET value = '{known}' WHERE name = 'fingerprint';\n"
+        f"{guard};\n"
+    )
+    newest = f'Migration({NEWEST}, "{fingerprint()}"),'
+    steps = (newest, f'{newest} Migration({number}, "{known}"),')
+    changed(altered, altered, {"storage/schema/migrations.py": ((newest[:-1] + ")", steps[1] + ")"),)})
+    new, old = tmp_path / "new.db", first_version(tmp_path)
+    for path, oldest in ((new, "untitled"), (old, "None")):
+        done = run(altered, USE, path)
+        assert (done.stdout, done.stderr) == (f"{number} {oldest}\n", "")
+    check = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from tests.guards.test_migrations import *; "
+        "test_all_migrations_in_order_make_exactly_what_the_code_means('q')"
+    )
+    assert run(altered, check, ROOT).stderr == ""

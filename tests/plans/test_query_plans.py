@@ -21,7 +21,7 @@ import jobstate
 from jobstate import JobStore, State
 from jobstate.domain import validation
 from jobstate.domain.lifecycle import LIVE, TERMINAL, states_named
-from jobstate.storage import engine
+from jobstate.storage import connections
 from jobstate.testing.clock import ManualClock
 
 ROWS: Final = 5_000
@@ -154,7 +154,7 @@ def plan_of(connection: sqlite3.Connection, sql: str, values: Any) -> list[str]:
 def recorded(jobs: JobStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
     """Watch the connection of this thread."""
     own: Any = jobs.repository._engine  # type: ignore[attr-defined]
-    connection = own.connection()
+    connection = own.connections.connection()
     recorder = Recorder(connection)
 
     def execute(self: sqlite3.Connection, sql: str, values: Any = ()) -> sqlite3.Cursor:
@@ -162,7 +162,7 @@ def recorded(jobs: JobStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Record
         return sqlite3.Connection.execute(self, sql, values)
 
     with monkeypatch.context() as watching:
-        watching.setattr(engine.Connection, "execute", execute, raising=False)
+        watching.setattr(connections.Connection, "execute", execute, raising=False)
         connection.set_progress_handler(recorder.count, STEP)
         try:
             yield recorder

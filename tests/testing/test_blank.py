@@ -33,7 +33,7 @@ def opened(target: Any) -> dict[str, Any]:
     with jobstate.open(target, durability="normal") as store:
         assert store.audit().ok
         found: Any = store.repository
-        return content(found._engine.connection())
+        return content(found._engine.connections.connection())
 
 
 @pytest.fixture

@@ -95,22 +95,22 @@ def ensure(engine: Engine, tables: Tables, *, own_file: bool, now: int, despite_
     """
     if fingerprint() != MIGRATIONS[-1].fingerprint:
         raise SchemaMismatch(
-            engine.path,
+            engine.connections.path,
             f"this program's own tables, guards or lifecycle are not those of schema version {newest()}: "
             "it needs a migration of its own (see jobstate/storage/schema/migrations.py)",
         )
-    if _is_newest(engine.connection(), tables, engine.path):
+    if _is_newest(engine.connections.connection(), tables, engine.connections.path):
         return
     if own_file:
         refuse_foreign(engine)
     with engine.transaction() as connection:
-        if _is_newest(connection, tables, engine.path):
+        if _is_newest(connection, tables, engine.connections.path):
             return
         present = version_in(connection, tables).number
         if present:
-            _refuse_altered(connection, tables, engine.path, present)
+            _refuse_altered(connection, tables, engine.connections.path, present)
             if not despite_workers:
-                _refuse_live_workers(connection, tables, engine.path, now)
+                _refuse_live_workers(connection, tables, engine.connections.path, now)
         for migration in MIGRATIONS:
             if migration.version > present:
                 for statement in migration.statements(tables.prefix):
@@ -119,7 +119,7 @@ def ensure(engine: Engine, tables: Tables, *, own_file: bool, now: int, despite_
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {newest()}")
     if present:
-        logger.info("%s: upgraded from schema version %d to %d", engine.path, present, newest())
+        logger.info("%s: upgraded from schema version %d to %d", engine.connections.path, present, newest())
 
 
 class SchemaWatch:
@@ -250,7 +250,7 @@ def refuse_foreign(engine: Engine) -> None:
     ((application,),) = engine.read("PRAGMA application_id")
     if others and application != APPLICATION_ID:
         raise SchemaMismatch(
-            engine.path,
+            engine.connections.path,
             "it is the database of another program; to keep jobs in it, open it with peewee and pass that database, "
             "or name another file",
         )

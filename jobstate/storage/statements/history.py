@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from peewee import JOIN, fn
 
+from jobstate.storage.mapping import EVENT_COLUMNS
 from jobstate.storage.schema.tables import Tables
 from jobstate.storage.statements.compile import Param, by_place, literal, sql
 from jobstate.storage.statements.fragments import hot_columns, spec_columns, whole_jobs
@@ -14,7 +15,7 @@ class HistoryStatements:
 
     def __init__(self, tables: Tables) -> None:
         jobs, specs, events = tables.jobs, tables.specs, tables.events
-        whole = events.select(*(getattr(events, name) for name in events._meta.sorted_field_names))
+        whole = events.select(*(getattr(events, name) for name in EVENT_COLUMNS))
         of_job = events.job_id == Param("id")
         later = events.id > Param("after")
         self.of_job = sql(whole.where(of_job).order_by(events.seq))
@@ -53,7 +54,7 @@ class ObservingStatements:
     def __init__(self, tables: Tables) -> None:
         jobs, specs, events = tables.jobs, tables.specs, tables.events
         self.newest = sql(events.select(fn.COALESCE(fn.MAX(events.id), literal(0))))
-        entry = [getattr(events, name) for name in events._meta.sorted_field_names]
+        entry = [getattr(events, name) for name in EVENT_COLUMNS]
         self.width = len(entry)
         """How many columns of the rows are those of the entry; the others are those of its job."""
         written = events.select(*entry, *hot_columns(tables), *spec_columns(tables))

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from peewee import SQL, Select, fn
 
-from jobstate.domain.event import SUBMIT
-from jobstate.storage.mapping import MUTABLE_FIELDS, SPEC_FIELDS, column_of
+from jobstate.storage.mapping import (
+    INSERTED,
+    INSERTED_AS_IS,
+    INSERTED_PLAIN,
+    INSERTED_PLAIN_SPEC,
+    INSERTED_SPEC,
+    MUTABLE_FIELDS,
+    column_of,
+)
 from jobstate.storage.schema.constraints import IS_ENDED, IS_LIVE
 from jobstate.storage.schema.tables import Tables
-from jobstate.storage.statements.compile import Param, by_place, literal, sql
+from jobstate.storage.statements.compile import Param, insert, literal, sql
 from jobstate.storage.statements.fragments import by_index, json_rows, whole_jobs
-
-_PLAIN: Final = ("state", "kind", "node_id", "priority", "available_at", "parallelism", "lease_token", "actor")
-"""What is given of every new job: all that is, where nobody gave a key or a reason."""
-_PLAIN_SPEC: Final = ("root_id", "max_attempts", "labels_json", "descriptor_json")
-"""And of its specification, where it is of no pipeline, no restart, and is retried as usual."""
 
 
 class JobStatements:
@@ -24,11 +24,13 @@ class JobStatements:
 
     def __init__(self, tables: Tables) -> None:
         jobs, specs, pipelines, gone = tables.jobs, tables.specs, tables.pipelines, tables.deletions
-        # A plain job has statements of its own: the driver takes longer to bind a None than any other value.
-        self.insert_plain_job = _insert_job(tables, *_PLAIN)
-        self.insert_job = _insert_job(tables, *_PLAIN, "key", "reason")
-        self.insert_plain_spec = _insert_spec(tables, *_PLAIN_SPEC)
-        self.insert_spec = _insert_spec(tables, *SPEC_FIELDS)
+        as_is = {column_of(field): value for field, value in INSERTED_AS_IS.items()}
+        self.insert_plain_job = insert(jobs, [*map(column_of, INSERTED_PLAIN)], as_is)
+        self.insert_job = insert(jobs, [*map(column_of, INSERTED)], as_is)
+        self.insert_plain_spec, self.insert_spec = (
+            insert(specs, ["job_id" if field == "id" else column_of(field) for field in fields])
+            for fields in (INSERTED_PLAIN_SPEC, INSERTED_SPEC)
+        )
         self.next_run = sql(
             pipelines.update({pipelines.last_run_id: pipelines.last_run_id + literal(1)})
             .where(pipelines.pipeline_id == Param("pipeline_id"))
@@ -51,12 +53,8 @@ class JobStatements:
         there = jobs.select(fn.MAX(jobs.lease_token)).where((jobs.id == Param("root_id")) | jobs.id.in_(lineage))
         removed = lineages.select(lineages.newest_token).where(lineages.root_id == Param("root_id"))
         self.newest_token = sql(Select([], [fn.MAX(fn.COALESCE(there, literal(0)), fn.COALESCE(removed, literal(0)))]))
-        write_version = sql(
-            jobs.update({getattr(jobs, column_of(f)): Param(column_of(f)) for f in MUTABLE_FIELDS}).where(
-                (jobs.id == Param("id")) & (jobs.seq == Param("seq") - literal(1))
-            )
-        )
-        self.write_version = by_place(write_version, "id", *map(column_of, MUTABLE_FIELDS))
+        written = ", ".join(f'"{column_of(field)}" = ?' for field in MUTABLE_FIELDS)
+        self.write_version = f'UPDATE "{jobs._meta.table_name}" SET {written} WHERE "id" = ? AND "seq" = ? - 1'
         self.count_live = sql(
             Select([by_index(jobs, "jobs_live")], [jobs.state, fn.COUNT(literal(1))])
             .where(SQL(IS_LIVE))
@@ -79,24 +77,3 @@ class JobStatements:
         )
         self.delete_jobs = sql(jobs.delete().where(jobs.id.in_(chosen)))
         self.forget_deletions = sql(gone.delete().where(gone.at < Param("before")))
-
-
-def _insert_job(tables: Tables, *given: str) -> str:
-    jobs = tables.jobs
-    insert = jobs.insert(
-        {
-            **{getattr(jobs, name): Param(name) for name in given},
-            **{getattr(jobs, name): literal(0) for name in ("attempt", "failures", "clean")},
-            jobs.created_at: Param("now"),
-            jobs.updated_at: Param("now"),
-            jobs.seq: literal(1),
-            jobs.trigger: literal(SUBMIT),
-        }
-    )
-    return by_place(sql(insert), *given, "now")
-
-
-def _insert_spec(tables: Tables, *fields: str) -> str:
-    specs, columns = tables.specs, [column_of(field) for field in fields]
-    given = {getattr(specs, column): Param(column) for column in columns}
-    return by_place(sql(specs.insert({specs.job_id: Param("id"), **given})), "id", *columns)

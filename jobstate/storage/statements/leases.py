@@ -8,13 +8,12 @@ from peewee import JOIN, SQL, Case, NodeList, Select, Tuple, fn
 
 from jobstate.domain.checkpoints import CheckpointState
 from jobstate.domain.lifecycle import LEASED, State, Trigger, sources
-from jobstate.storage.mapping import CLAIM_FIELDS
+from jobstate.storage.mapping import CLAIM_FIELDS, WORKER_COLUMNS
 from jobstate.storage.schema.constraints import IS_CLAIMABLE, IS_LEASED, OVERDUE_AT
 from jobstate.storage.schema.tables import Tables
 from jobstate.storage.statements.compile import Param, among, by_place, literal, sql
 from jobstate.storage.statements.fragments import by_index, columns_of, held, json_rows
 
-WORKER_COLUMNS: Final = ("node_id", "started_at", "heartbeat_at", "host", "pid", "kinds", "concurrency")
 _RENEWAL: Final = ("id", "lease_token", "state", "stop_mode", "stop_deadline_at", "stop_reason", "rescale_to")
 
 
@@ -28,7 +27,7 @@ class LeaseStatements:
         )
         self.places = self._places()
         self.due = tuple(
-            by_place(self._due(node), "priority", "kind", "now", "limit", *names)
+            by_place(self._due(node), "priority", "kind", *names, "now", "limit")
             for node, names in ((literal(""), ()), (Param("node_id"), ("node_id",)))
         )
         jobs, checkpoints = tables.jobs, tables.checkpoints
@@ -74,7 +73,7 @@ class LeaseStatements:
                 & (jobs.available_at <= Param("now"))
             )
         )
-        self.claim = by_place(claim, "id", "seq", "node_id", "until", "now", "actor")
+        self.claim = by_place(claim, *("node_id", "until", "now", "now", "now", "actor"), *("id", "seq", "now"))
 
         pairs = [fn.JSON_EXTRACT(SQL("value"), SQL(f"'$[{place}]'")) for place in range(2)]
         mine = Tuple(jobs.id, jobs.lease_token).in_(Select([json_rows("leases")], pairs))
@@ -99,9 +98,9 @@ class LeaseStatements:
         completable = held(tables) & among(jobs.state, sources(Trigger.COMPLETE) & LEASED)
         # Mostly nobody says why, and the driver takes longer to bind a None than any other value.
         complete = sql(jobs.update({**completed, jobs.reason: literal(None)}).where(completable))
-        self.complete = by_place(complete, "id", "token", "now", "actor")
+        self.complete = by_place(complete, "now", "now", "actor", "id", "token")
         for_a_reason = sql(jobs.update({**completed, jobs.reason: Param("reason")}).where(completable))
-        self.complete_for_a_reason = by_place(for_a_reason, "id", "token", "now", "actor", "reason")
+        self.complete_for_a_reason = by_place(for_a_reason, "now", "now", "actor", "reason", "id", "token")
 
     def _due(self, node: Any) -> str:
         """The due jobs of one priority, kind and node (`''`, or the worker's own), in claim order.
@@ -144,7 +143,7 @@ class LeaseStatements:
         head = Select([NodeList(source)], [*columns_of(tables, CLAIM_FIELDS), is_it, fn.EXISTS(overdue)])
         head = head.where(SQL(IS_CLAIMABLE) & (jobs.priority >= literal(-(2**63))))
         order = (jobs.priority, jobs.kind, jobs.node_id, jobs.available_at, jobs.id)
-        return by_place(sql(head.order_by(*order).limit(literal(1))), "now", "node_id", "kind")
+        return by_place(sql(head.order_by(*order).limit(literal(1))), "node_id", "now", "kind", "now", "now", "kind")
 
     def _places(self) -> str:
         """The priorities and kinds at which something is due for a worker, from the lowest priority on.

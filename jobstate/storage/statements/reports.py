@@ -8,15 +8,12 @@ from peewee import Select, fn
 
 from jobstate.domain.checkpoints import CheckpointState
 from jobstate.domain.lifecycle import LEASED
+from jobstate.storage.mapping import CHECKPOINT_COLUMNS
 from jobstate.storage.schema.tables import Tables
 from jobstate.storage.statements.compile import Param, among, literal, sql
 from jobstate.storage.statements.fragments import held
 
 _NUMBERS: Final = ("files_count", "total_size_bytes", "start_block", "current_block", "ranges")
-_CHECKPOINT: Final = (
-    *("id", "job_id", "epoch", "status", "token", "start_at", "finish_at", "size_bytes"),
-    *("backend", "location", "failure", "operators", "state", "snapshot"),
-)
 
 
 class ReportStatements:
@@ -45,7 +42,7 @@ class ReportStatements:
             .order_by(progress.table_name)
         )
 
-        whole = [getattr(checkpoints, name) for name in _CHECKPOINT]
+        whole = [getattr(checkpoints, name) for name in CHECKPOINT_COLUMNS]
         there = checkpoints.select(fn.MAX(checkpoints.epoch)).where(checkpoints.root_id == Param("root_id"))
         removed = lineages.select(lineages.newest_epoch).where(lineages.root_id == Param("root_id"))
         newest_epoch = fn.MAX(fn.COALESCE(there, literal(0)), fn.COALESCE(removed, literal(0)))

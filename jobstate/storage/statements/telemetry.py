@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from peewee import SQL, Select, fn
 
 from jobstate.domain.logs import TROUBLE, LogLevel
+from jobstate.storage.mapping import LOG_COLUMNS, METRIC_COLUMNS, OUTPUT_COLUMNS
 from jobstate.storage.schema.constraints import IS_TROUBLE
 from jobstate.storage.schema.tables import Tables
-from jobstate.storage.statements.compile import Param, among, literal, sql
+from jobstate.storage.statements.compile import Param, among, insert, literal, sql
 from jobstate.storage.statements.fragments import by_index
-
-METRICS: Final = (
-    *("operator_id", "subtask_index", "kind", "name", "at"),
-    *("records_in", "records_out", "bytes_in", "bytes_out", "errors", "warnings"),
-    *("backpressure", "idle", "observed", "latency", "samples"),
-)
-LOGS: Final = ("number", "at", "level", "operator_id", "task_index", "message", "details", "record")
-OUTPUT: Final = ("operator_id", "number", "at", "record")
 
 
 class AskedLogs(NamedTuple):
@@ -43,19 +36,19 @@ class TelemetryStatements:
         self._logs = logs
         self.logs = cache(self._read_logs)
         self.write_metrics = sql(
-            metrics.insert({getattr(metrics, name): Param(name) for name in ("job_id", *METRICS)}).on_conflict(
+            metrics.insert({getattr(metrics, name): Param(name) for name in ("job_id", *METRIC_COLUMNS)}).on_conflict(
                 conflict_target=[metrics.job_id, metrics.operator_id, metrics.subtask_index],
-                update={getattr(metrics, name): Param(name) for name in METRICS[2:]},
+                update={getattr(metrics, name): Param(name) for name in METRIC_COLUMNS[2:]},
             )
         )
         self.drop_metrics = sql(metrics.delete().where(metrics.job_id == Param("id")))
         self.metrics = sql(
-            metrics.select(*(getattr(metrics, name) for name in METRICS))
+            metrics.select(*(getattr(metrics, name) for name in METRIC_COLUMNS))
             .where(metrics.job_id == Param("id"))
             .order_by(metrics.operator_id, metrics.subtask_index)
         )
 
-        self.write_logs = _once(logs, ("job_id", *LOGS))
+        self.write_logs = _once(logs, ("job_id", *LOG_COLUMNS))
         of_job = logs.job_id == Param("id")
         self.newest_log = sql(logs.select(fn.COALESCE(fn.MAX(logs.number), literal(0))).where(of_job))
         is_info = logs.level == literal(LogLevel.INFO.value)
@@ -73,7 +66,7 @@ class TelemetryStatements:
         )
         self.drop_old_errors = sql(logs.delete().where(of_job & logs.number.in_(surplus)))
 
-        self.write_output = _once(output, ("job_id", *OUTPUT))
+        self.write_output = _once(output, ("job_id", *OUTPUT_COLUMNS))
         emitted = output.job_id == Param("id")
         one = emitted & (output.operator_id == Param("operator_id"))
         self.emitted = sql(
@@ -82,7 +75,7 @@ class TelemetryStatements:
             .group_by(output.operator_id)
         )
         self.drop_old_output = sql(output.delete().where(one & (output.number <= Param("last"))))
-        rows = [getattr(output, name) for name in OUTPUT]
+        rows = [getattr(output, name) for name in OUTPUT_COLUMNS]
         page = {"limit": Param("limit"), "offset": Param("offset")}
         self.output_of_operator = sql(_paged(output.select(*rows).where(one).order_by(output.number), **page))
         self.output = sql(
@@ -109,14 +102,14 @@ class TelemetryStatements:
             if wanted:
                 chosen &= condition
         source = by_index(logs, "job_logs_trouble") if troubled else logs
-        query = Select([source], [getattr(logs, name) for name in LOGS]).where(chosen)
+        query = Select([source], [getattr(logs, name) for name in LOG_COLUMNS]).where(chosen)
         order = logs.number.asc() if asked.after else logs.number.desc()
         return sql(query.order_by(order).limit(Param("limit")))
 
 
 def _once(table: Any, columns: Sequence[str]) -> str:
     """Writes a numbered row, unless it is there."""
-    return sql(table.insert({getattr(table, name): Param(name) for name in columns}).on_conflict_ignore())
+    return insert(table, columns, verb="INSERT OR IGNORE")
 
 
 def _paged(query: Any, limit: Param, offset: Param) -> Any:
