@@ -35,6 +35,11 @@ INTERRUPTED: Final = 130  # the code that shells give a program that Ctrl-C ende
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+def print_document(document: Any) -> None:
+    """Print one JSON document on standard output."""
+    click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+
+
 def exit_code(error: JobStateError) -> int:
     """The exit code of a command that ends with this error."""
     if isinstance(error, LookupError):
@@ -76,13 +81,9 @@ class Session:
     def answer(self, document: Any, show: Callable[[], None]) -> None:
         """Print the document as JSON, or call `show` to print text for people."""
         if self.as_json:
-            self.document(document)
+            print_document(document)
         else:
             show()
-
-    def document(self, document: Any) -> None:
-        """Print one JSON document on standard output."""
-        click.echo(json.dumps(document, ensure_ascii=False, indent=2))
 
     def line(self, document: Any, text: str) -> None:
         """Print one of a stream of answers: a line of JSON, or text."""
@@ -122,7 +123,7 @@ _DB: Final = click.option(
     metavar="FILE",
     help="The file of the store.",
 )
-_JSON: Final = click.option(
+JSON: Final = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document on standard output, nothing else."
 )
 _ACTOR: Final = click.option(
@@ -149,7 +150,7 @@ def command(function: Command) -> Command:
     @_DB
     @_ADMIN_URL
     @TOKEN_FILE
-    @_JSON
+    @JSON
     @_ACTOR
     @functools.wraps(function)
     def called(
@@ -176,7 +177,7 @@ def file_command(function: Command) -> Command:
 
     @_DB
     @NO_ADMIN_URL
-    @_JSON
+    @JSON
     @_ACTOR
     @functools.wraps(function)
     def called(db: str, admin_url: str | None, as_json: bool, actor: str | None, **arguments: Any) -> Any:

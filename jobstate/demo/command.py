@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from jobstate.cli.session import DB_VARIABLE, NO_ADMIN_URL, refuse_url
+from jobstate.cli.session import DB_VARIABLE, NO_ADMIN_URL, print_document, refuse_url
 
 
 @click.command("demo")
@@ -35,7 +35,5 @@ def demo(folder: str | None, db: str | None, admin_url: str | None, pace: float,
     folder_path, file = (None if path is None else Path(path) for path in (folder, db))
     verdict = run_demo(folder_path, file, pace / 1000, on_errors=as_json)
     if as_json:
-        import json
-
-        click.echo(json.dumps(verdict.document(), ensure_ascii=False, indent=2))
+        print_document(verdict.document())
     sys.exit(0 if verdict.held else 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,19 @@ def test_an_unknown_name_is_a_usage_error_that_lists_the_guides() -> None:
     result = subprocess.run([*JOBSTATE, "guide", "nowhere"], capture_output=True, text=True, timeout=60)
     assert (result.returncode, result.stdout) == (2, "")
     assert f"there is no guide 'nowhere'; the guides are {', '.join(sorted(GUIDES))}" in result.stderr
+
+
+def test_guides_as_json() -> None:
+    for arguments, expected in (
+        (["guide", "--json"], {"guides": [{"name": name, "title": title(name)} for name in sorted(GUIDES)]}),
+        (["guide", "cli", "--json"], {"name": "cli", "title": title("cli"), "text": GUIDES["cli"].read_text()}),
+    ):
+        result = subprocess.run([*JOBSTATE, *arguments], capture_output=True, text=True, timeout=60)
+        assert json.loads(result.stdout) == expected
+
+
+def title(name: str) -> str:
+    return GUIDES[name].read_text().splitlines()[0].removeprefix("# ")
 
 
 def test_names_are_completed(tmp_path: Path) -> None:

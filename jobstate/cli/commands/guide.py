@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from jobstate.cli.session import JSON, print_document
 from jobstate.cli.view.pager import page
 from jobstate.cli.view.text import Cell, Column, has_colours, table, terminal_width
 
@@ -65,23 +66,28 @@ class GuideName(click.ParamType):  # type: ignore[type-arg]
 @click.command("guide")
 @click.argument("name", required=False, metavar="[NAME]", type=GuideName())
 @click.option("--list", "list_only", is_flag=True, help="List the guides, as without NAME.")
-def guide(name: str | None, *, list_only: bool) -> None:
+@JSON
+def guide(name: str | None, *, list_only: bool, as_json: bool) -> None:
     """Show a guide, or list the guides.
 
     On a terminal it is formatted, and a long one opens in a pager (PAGER, else less). Piped, it is plain Markdown.
     """
     if name is not None and list_only:
         raise click.UsageError("--list lists all guides; leave out NAME")
-    if name is None:
-        rows = [[Cell(name), Cell(_title(file.read_text("utf-8")))] for name, file in guides().items()]
+    texts = {found: file.read_text("utf-8") for found, file in guides().items()}
+    if as_json:
+        document: Any = {"guides": [{"name": found, "title": _title(text)} for found, text in texts.items()]}
+        if name is not None:
+            document = {"name": name, "title": _title(texts[name]), "text": texts[name]}
+        print_document(document)
+    elif name is None:
+        rows = [[Cell(found), Cell(_title(text))] for found, text in texts.items()]
         click.echo("\n".join(table([Column("GUIDE"), Column("ABOUT", 1)], rows, terminal_width())))
         click.echo("`jobstate guide NAME` shows a guide", err=not sys.stdout.isatty())
-        return
-    text = guides()[name].read_text("utf-8")
-    if sys.stdout.isatty():
-        page(_formatted(text, min(terminal_width(), _MAX_WIDTH)))
+    elif sys.stdout.isatty():
+        page(_formatted(texts[name], min(terminal_width(), _MAX_WIDTH)))
     else:
-        click.echo(text, nl=False)
+        click.echo(texts[name], nl=False)
 
 
 def _title(text: str) -> str:

@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from jobstate.cli.options import JOB_ID, limit_option, operator_option
-from jobstate.cli.session import Session, command
+from jobstate.cli.session import Session, command, print_document
 from jobstate.cli.view import output as view
 from jobstate.cli.view.text import hanging, terminal_width
 from jobstate.core.arguments import MAX_OFFSET
@@ -42,7 +42,7 @@ def output(session: Session, job_id: int, operator_id: str | None, limit: int, o
     with session.open() as store:
         page = store.output(job_id, operator_id=operator_id, limit=limit, offset=offset)
     if session.as_json or form == "json":
-        session.document(wire.output_document(page, operator_id))
+        print_document(wire.output_document(page, operator_id))
         return
     if form == "csv":
         rows = wire.output_csv(page)
