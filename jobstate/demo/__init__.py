@@ -1,1 +1,1 @@
-"""`jobstate demo`: the main job on real files, with a stop and a crash on the way."""
+"""`jobstate demo`: jobs on real files, with a stop and a crash on the way."""

@@ -1,4 +1,4 @@
-"""The files of the demo: which there are, and what is in one."""
+"""The files that the demo counts, and the count of one file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 INSTALLED: Final = ("site-packages", "dist-packages")
-"""What lies in the folder of the standard library without being part of it."""
+"""Sub-folders of the standard library that are not part of it."""
 _CHUNK: Final = 1024 * 1024
 
 
@@ -22,7 +22,7 @@ class Tally:
     size_bytes: int = 0
     lines: int = 0
     unreadable: int = 0
-    """How many of the files may not be read; they count without their content."""
+    """The number of files without read permission; they count without their content."""
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(
@@ -38,20 +38,18 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The work of one job: a folder with everything below it, or only the files in it."""
+    """The work of one job: a folder with all its sub-folders, or only the files directly in it."""
 
     folder: Path
     recursive: bool
     exclude: tuple[str, ...]
 
     def files(self) -> list[Path]:
-        """The files in the order of their paths; links and special files are none."""
+        """The regular files in the order of their paths, without links."""
         found = []
-        for where, folders, names in os.walk(self.folder):
+        for path, folders, names in os.walk(self.folder):
             folders[:] = sorted(name for name in folders if name not in self.exclude) if self.recursive else []
-            found += [
-                path for path in (Path(where, name) for name in names) if path.is_file() and not path.is_symlink()
-            ]
+            found += [file for file in (Path(path, name) for name in names) if file.is_file() and not file.is_symlink()]
         return sorted(found)
 
 
@@ -69,13 +67,13 @@ def parts(folder: Path, exclude: tuple[str, ...]) -> Iterator[Part]:
 
 
 def table_of(path: Path) -> str:
-    """The table in which a file is counted: its ending."""
-    ending = path.suffix.removeprefix(".").lower()
-    return ending if ending.isprintable() and 0 < len(ending) <= 20 else "other"
+    """The table that counts a file: its suffix."""
+    suffix = path.suffix.removeprefix(".").lower()
+    return suffix if suffix.isprintable() and 0 < len(suffix) <= 20 else "other"
 
 
 def read(path: Path) -> Tally:
-    """What is in the file; one that may not be read counts without its content."""
+    """Count one file; a file without read permission counts without its content."""
     size = lines = 0
     last = b"\n"
     try:

@@ -1,4 +1,4 @@
-"""What the workers of the demo really read, noted outside the store, so that the two can be held against each other."""
+"""A log of the files that the workers of the demo read, outside the store, to compare the two."""
 
 from __future__ import annotations
 
@@ -11,48 +11,48 @@ from typing import Final, NamedTuple
 import jobstate
 from jobstate.domain.job_row import Lease
 
-_ENDING: Final = ".reads"
+_SUFFIX: Final = ".reads"
 
 
 class Read(NamedTuple):
-    """A file that a run set about reading, by its place among the files of the job."""
+    """A file that a run started to read, by its position among the files of the job."""
 
     job_id: int
     token: int
-    place: int
+    position: int
 
     @property
     def run(self) -> Lease:
-        """Which run it was."""
+        """The run that read it."""
         return Lease(self.job_id, self.token)
 
 
-class Journal:
-    """The notes of one worker. A note is with the system when `note` returns: the death of the process leaves it."""
+class ReadLog:
+    """The reads of one worker. An entry outlives the process as soon as `record` returns."""
 
     def __init__(self, folder: Path, worker: str) -> None:
-        self._file = (folder / f"{worker}{_ENDING}").open("ab", buffering=0)
+        self._file = (folder / f"{worker}{_SUFFIX}").open("ab", buffering=0)
 
-    def note(self, run: jobstate.Run, place: int) -> None:
-        """The run is about to read the file at this place."""
-        self._file.write(f"{run.id} {run.token} {place}\n".encode())
+    def record(self, run: jobstate.Run, index: int) -> None:
+        """Record that the run is about to read the file of this index."""
+        self._file.write(f"{run.id} {run.token} {index}\n".encode())
 
     def close(self) -> None:
-        """No more notes."""
+        """Close the file."""
         self._file.close()
 
 
-def noted(folder: Path) -> list[Read]:
-    """What all workers noted, the reads of a run in their order."""
+def recorded_reads(folder: Path) -> list[Read]:
+    """The reads of all workers; those of one run are in order."""
     return [
         Read(*map(int, line.split()))
-        for path in sorted(folder.glob(f"*{_ENDING}"))
+        for path in sorted(folder.glob(f"*{_SUFFIX}"))
         for line in path.read_text().splitlines()
     ]
 
 
 def lost_runs(events: Iterable[jobstate.Event]) -> set[Lease]:
-    """The runs of a history that ended without a word, or by a failure: what they did last is done again."""
+    """The runs of a history that failed or whose worker died: their work since the last checkpoint is done again."""
     lost: set[Lease] = set()
     claimed: Lease | None = None
     for event in events:
@@ -64,29 +64,29 @@ def lost_runs(events: Iterable[jobstate.Event]) -> set[Lease]:
 
 
 def read_again(
-    reads: Iterable[Read], lineage: Sequence[int], files: int, lost: AbstractSet[Lease], most: int
+    reads: Iterable[Read], lineage: Sequence[int], files: int, lost: AbstractSet[Lease], limit: int
 ) -> int | None:
-    """How many of its files a job, together with those that restart it, read once more.
+    """Count the files that a job and its restarts read more than once.
 
     Args:
-        reads: What was noted, of other jobs too.
-        lineage: The job and its restarts, in their order.
-        files: How many files there are to read.
-        lost: The runs after which work may be done again.
-        most: How many files are read between two checkpoints, and so may be.
+        reads: The recorded reads, also of other jobs.
+        lineage: The job and its restarts, in order.
+        files: The number of files to read.
+        lost: The runs whose work may be done again.
+        limit: The number of files between two checkpoints: the most that may be read again after a lost run.
 
     Returns:
-        The number, or None where a file was left out, or one was read again though a checkpoint had it.
+        The count, or None if a file was left out, or read again although a checkpoint covered it.
     """
     ours = sorted((read for read in reads if read.job_id in lineage), key=lambda read: (read.job_id, read.token))
     done = again = 0
     may_repeat = 0
     for run, group in groupby(ours, key=lambda read: read.run):
-        places = [read.place for read in group]
-        first = places[0]
-        if places != list(range(first, first + len(places))) or not 0 <= done - first <= may_repeat:
+        positions = [read.position for read in group]
+        first = positions[0]
+        if positions != list(range(first, first + len(positions))) or not 0 <= done - first <= may_repeat:
             return None
         again += done - first
-        done = first + len(places)
-        may_repeat = most if run in lost else 0
+        done = first + len(positions)
+        may_repeat = limit if run in lost else 0
     return again if done == files else None

@@ -1,4 +1,4 @@
-"""The play: submit the jobs, start the workers, stop one job and restart it, kill one worker, see how it ends."""
+"""The scenario of the demo: submit the jobs, start the workers, stop and restart one job, kill one worker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Final
 import jobstate
 from jobstate.demo.board import Board
 from jobstate.demo.files import INSTALLED, default_folder, parts
-from jobstate.demo.reads import noted
+from jobstate.demo.reads import recorded_reads
 from jobstate.demo.verdict import Verdict, judge
 from jobstate.demo.worker import KIND, descriptor
 from jobstate.domain.errors import InvalidRequest
@@ -26,14 +26,14 @@ WORKERS: Final = 4
 WORKER: Final = "jobstate.demo.worker"
 """The module that a worker process runs."""
 OPERATOR: Final = "demo:operator"
-_LOOK: Final = 0.05
-_PATIENCE: Final = 120.0
-"""Seconds without any change of any job after which the demo gives up."""
+_POLL_INTERVAL: Final = 0.05
+_TIMEOUT: Final = 120.0
+"""The demo gives up after so many seconds without a change of a job."""
 
 
 @dataclass
-class Cast:
-    """The jobs, by id their names and files, which is to be stopped and which to lose its worker, and the workers."""
+class Scenario:
+    """The jobs with their names and numbers of files by id, the two that are disturbed, and the workers."""
 
     jobs: list[jobstate.Job]
     names: dict[int, str]
@@ -44,43 +44,43 @@ class Cast:
     killed: str | None = None
     stopped: bool = False
     restart: jobstate.Job | None = None
-    """The job that goes on with the stopped one."""
+    """The job that restarts the stopped one."""
 
 
 def run_demo(folder: Path | None, db: Path | None, pace: float, *, on_errors: bool = False) -> Verdict:
-    """The whole demo, and how it ended; shown on standard error instead of standard output with `on_errors`."""
+    """Run the whole demo and return its verdict; with `on_errors`, show it on standard error."""
     exclude = INSTALLED if folder is None else ()
     folder = (default_folder() if folder is None else folder).resolve()
     with tempfile.TemporaryDirectory(prefix="jobstate-demo-") as scratch:
         path = Path(scratch, "jobs.db") if db is None else db.resolve()
         with jobstate.open(path, actor=OPERATOR) as store, Board(folder, path, on_errors=on_errors) as board:
-            cast = _submit(store, folder, exclude, pace)
-            board.begin(cast.names, cast.files)
-            with _workers(cast, path, scratch):
-                _watch(store, cast, board)
-            verdict = judge(store, cast, noted(Path(scratch)), folder, exclude)
+            scenario = _submit(store, folder, exclude, pace)
+            board.begin(scenario.names, scenario.files)
+            with _workers(scenario, path, scratch):
+                _watch(store, scenario, board)
+            verdict = judge(store, scenario, recorded_reads(Path(scratch)), folder, exclude)
             board.end(verdict, kept=db is not None)
     return verdict
 
 
-def _submit(store: jobstate.JobStore, folder: Path, exclude: tuple[str, ...], pace: float) -> Cast:
+def _submit(store: jobstate.JobStore, folder: Path, exclude: tuple[str, ...], pace: float) -> Scenario:
     work = [(part, len(part.files())) for part in parts(folder, exclude)]
     work = [(part, files) for part, files in work if files]
     if not work:
         raise InvalidRequest("FOLDER", f"{folder} holds no files; name one that does")
-    by_size = sorted(range(len(work)), key=lambda place: -work[place][1])
+    by_size = sorted(range(len(work)), key=lambda index: -work[index][1])
     to_stop, to_crash = by_size[0], by_size[min(1, len(work) - 1)]
     entries = []
-    for place, (part, files) in enumerate(work):
-        told = descriptor(part, pace)
-        if place in (to_stop, to_crash):
-            # A job of which both is asked is first crashed, then stopped; a job to crash runs through when it is back.
-            told.update(hold_at=files // 2, hold_attempts=1000 if place == to_stop else 1)
-        first = place in (to_stop, to_crash)
+    for index, (part, files) in enumerate(work):
+        fields = descriptor(part, pace)
+        if index in (to_stop, to_crash):
+            # A job chosen for both is first crashed, then stopped; a crashed job does not wait in its next run.
+            fields.update(hold_at=files // 2, hold_attempts=1000 if index == to_stop else 1)
+        first = index in (to_stop, to_crash)
         retry = jobstate.RetryPolicy(initial=0.2)
-        entries.append({"kind": KIND, "descriptor": told, "priority": -1 if first else 0, "retry": retry})
+        entries.append({"kind": KIND, "descriptor": fields, "priority": -1 if first else 0, "retry": retry})
     jobs = store.submit_many(entries, reason="demo")
-    return Cast(
+    return Scenario(
         jobs,
         {
             job.id: part.folder.name + ("/" if part.recursive else "/*")
@@ -92,64 +92,69 @@ def _submit(store: jobstate.JobStore, folder: Path, exclude: tuple[str, ...], pa
     )
 
 
-def _watch(store: jobstate.JobStore, cast: Cast, board: Board) -> None:
-    """Until every job has ended: show what happens, and do the two accidents when their jobs are half way."""
-    cursor = min(event.id for event in store.events(cast.jobs[0])) - 1
+def _watch(store: jobstate.JobStore, scenario: Scenario, board: Board) -> None:
+    """Show what happens until every job has ended; stop and crash the chosen jobs when they are half way."""
+    cursor = min(event.id for event in store.events(scenario.jobs[0])) - 1
     last_change = time.monotonic()
-    while cast.names.keys() - board.ended:
-        time.sleep(_LOOK)
+    while scenario.names.keys() - board.ended:
+        time.sleep(_POLL_INTERVAL)
         for event in store.watch(after=cursor, timeout=0):
             cursor, last_change = event.id, time.monotonic()
-            if event.job_id in cast.names:
+            if event.job_id in scenario.names:
                 board.event(event)
-        if cast.to_stop in board.ended and cast.restart is None:
-            _restart(store, cast, board)
-        running = [job for job in store.iterate(jobstate.LIVE) if job.id in cast.names and job.worker_id is not None]
+        if scenario.to_stop in board.ended and scenario.restart is None:
+            _restart(store, scenario, board)
+        running = [
+            job for job in store.iterate(jobstate.LIVE) if job.id in scenario.names and job.worker_id is not None
+        ]
         board.progress(running, {job.id: store.progress(job) for job in running})
         for job in running:
-            _accident(store, cast, job, board)
+            _disturb(store, scenario, job, board)
         store.sweep()
-        if time.monotonic() - last_change > _PATIENCE:
-            raise InvalidRequest("demo", f"nothing happened for {_PATIENCE:g} s; the workers may not have started")
+        if time.monotonic() - last_change > _TIMEOUT:
+            raise InvalidRequest("demo", f"no job changed for {_TIMEOUT:g} s; the workers may not have started")
 
 
-def _accident(store: jobstate.JobStore, cast: Cast, job: jobstate.Job, board: Board) -> None:
-    half_way = sum(table.files_count for table in store.progress(job).values()) >= cast.files[job.id] // 2
+def _disturb(store: jobstate.JobStore, scenario: Scenario, job: jobstate.Job, board: Board) -> None:
+    half_way = sum(table.files_count for table in store.progress(job).values()) >= scenario.files[job.id] // 2
     if not half_way or job.state is not jobstate.State.RUNNING:
         return
-    if job.id == cast.to_crash and cast.killed is None and job.worker_id in cast.workers:
-        cast.killed = job.worker_id
-        cast.workers[job.worker_id].send_signal(signal.SIGKILL)
-        board.say(f"kill -9 {job.worker_id}, which runs job {job.id} ({cast.names[job.id]})")
-    elif job.id == cast.to_stop and not cast.stopped and (job.id != cast.to_crash or job.attempt > 1):
-        cast.stopped = True
+    if job.id == scenario.to_crash and scenario.killed is None and job.worker_id in scenario.workers:
+        scenario.killed = job.worker_id
+        scenario.workers[job.worker_id].send_signal(signal.SIGKILL)
+        board.action(f"kill -9 {job.worker_id}, which runs job {job.id} ({scenario.names[job.id]})")
+    elif job.id == scenario.to_stop and not scenario.stopped and (job.id != scenario.to_crash or job.attempt > 1):
+        scenario.stopped = True
         store.stop(job, timeout=30, reason="the demo stops it half way")
-        board.say(f"stop job {job.id} ({cast.names[job.id]}), half way")
+        board.action(f"stop job {job.id} ({scenario.names[job.id]}), half way")
 
 
-def _restart(store: jobstate.JobStore, cast: Cast, board: Board) -> None:
-    """Go on with the stopped job; one that came to another end instead is left for the verdict to tell."""
-    if store.get(cast.to_stop).state is not jobstate.State.STOPPED:
+def _restart(store: jobstate.JobStore, scenario: Scenario, board: Board) -> None:
+    """Restart the stopped job; if it ended otherwise, the verdict shows it."""
+    if store.get(scenario.to_stop).state is not jobstate.State.STOPPED:
         return
-    restart = cast.restart = store.restart(cast.to_stop, reason="the demo goes on with it")
-    cast.names[restart.id], cast.files[restart.id] = cast.names[cast.to_stop], cast.files[cast.to_stop]
-    board.goes_on(cast.to_stop, restart.id)
-    board.say(f"restart job {cast.to_stop} as job {restart.id}, from its last checkpoint")
+    restart = scenario.restart = store.restart(scenario.to_stop, reason="the demo restarts it")
+    scenario.names[restart.id], scenario.files[restart.id] = (
+        scenario.names[scenario.to_stop],
+        scenario.files[scenario.to_stop],
+    )
+    board.restarted(scenario.to_stop, restart.id)
+    board.action(f"restart job {scenario.to_stop} as job {restart.id}, from its last checkpoint")
 
 
 @contextmanager
-def _workers(cast: Cast, database: Path, journals: str) -> Iterator[None]:
-    """Four worker processes, which end with the block."""
-    # Importing must not add files to the folder that is being counted.
+def _workers(scenario: Scenario, database: Path, reads: str) -> Iterator[None]:
+    """Run four worker processes during the block."""
+    # Imports must not add files to the folder that the demo counts.
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         for number in range(1, WORKERS + 1):
             node = f"worker-{number}"
-            command = [sys.executable, "-m", WORKER, str(database), node, journals]
-            cast.workers[node] = subprocess.Popen(command, env=environment)
+            command = [sys.executable, "-m", WORKER, str(database), node, reads]
+            scenario.workers[node] = subprocess.Popen(command, env=environment)
         yield
     finally:
-        _end(list(cast.workers.values()))
+        _end(list(scenario.workers.values()))
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:

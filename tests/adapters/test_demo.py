@@ -17,7 +17,7 @@ import pytest
 import jobstate
 from jobstate import JobStore
 from jobstate.demo.files import Tally, parts, read, table_of
-from jobstate.demo.reads import Journal, Read, noted, read_again
+from jobstate.demo.reads import Read, ReadLog, read_again, recorded_reads
 from jobstate.demo.verdict import judge, walk
 from jobstate.demo.worker import COUNT, KIND, READ, count, descriptor, part_of
 from jobstate.domain.job_row import Lease
@@ -29,7 +29,7 @@ CLAIM = r"^  (yes|NO )  (.*)$"
 CLAIMS = 8
 
 
-METRICS = "their metrics count what a plain walk counts: work done again counts once"
+METRICS = "their metrics equal a plain walk: repeated work counts once"
 
 
 @pytest.fixture
@@ -89,9 +89,9 @@ def test_the_demo_holds_on_a_folder_and_says_so(folder: Path, tmp_path: Path) ->
             assert totals.records_in == sum(table.files_count for table in tables)
             assert totals.bytes_in == sum(table.total_size_bytes for table in tables)
         said = {job.id: [entry.message for entry in store.logs(job)][::-1] for job in (stopped, restart)}
-        assert said[stopped.id][-1] == "asked to end: a checkpoint after 22 of 45 files"
-        assert re.fullmatch(r"worker-\d goes on from chk_\d+, after 22 of 45 files", said[restart.id][0])
-        assert said[restart.id][1:] == ["all 45 files are read"]
+        assert said[stopped.id][-1] == "asked to stop: checkpoint after 22 of 45 files"
+        assert re.fullmatch(r"worker-\d continues from chk_\d+, after 22 of 45 files", said[restart.id][0])
+        assert said[restart.id][1:] == ["read all 45 files"]
     assert re.search(r"^job \d+ +alpha/ .* → Stopped *$", result.stdout, re.MULTILINE)
     assert f"restarts job {stopped.id}: Scheduled → Running" in result.stdout
 
@@ -127,8 +127,8 @@ def test_workers_that_ignore_the_checkpoint_are_found_out(folder: Path) -> None:
     assert len(refuted) == 4
     assert "restarted it from its checkpoint" in refuted[0]
     assert refuted[1:] == [
-        "no file was left out, and none read again that a checkpoint held",
-        "the completed jobs counted what a plain walk counts: nothing remains",
+        "no file was left out, and none read again that a checkpoint covered",
+        "the totals of the completed jobs equal a plain walk",
         METRICS,
     ]
 
@@ -165,7 +165,7 @@ def test_a_missing_folder_is_a_usage_error(tmp_path: Path) -> None:
     assert "does not exist" in result.stderr
 
 
-class _Played:
+class _Jobs:
     def __init__(self, jobs: list[jobstate.Job]) -> None:
         self.jobs = jobs
         self.names = {job.id: str(job.id) for job in jobs}
@@ -175,27 +175,27 @@ class _Played:
         self.restart: jobstate.Job | None = None
 
 
-def played_in_this_process(
-    store: jobstate.JobStore, folder: Path, notes: Path, handler: Callable[[jobstate.Run, Journal], None] = count
-) -> _Played:
+def run_in_this_process(
+    store: jobstate.JobStore, folder: Path, notes: Path, handler: Callable[[jobstate.Run, ReadLog], None] = count
+) -> _Jobs:
     """The jobs of the folder, done one after the other."""
     jobs = [store.submit(KIND, descriptor(part, 0)) for part in parts(folder, ())]
-    journal = Journal(notes, "w")
-    drain({KIND: lambda run: handler(run, journal)}, store=store)
-    journal.close()
-    return _Played(jobs)
+    reads = ReadLog(notes, "w")
+    drain({KIND: lambda run: handler(run, reads)}, store=store)
+    reads.close()
+    return _Jobs(jobs)
 
 
 def test_the_verdict_notices_counters_that_differ_from_the_walk(jobs: JobStore, folder: Path, tmp_path: Path) -> None:
-    def twice(run: jobstate.Run, journal: Journal) -> None:
-        count(run, journal)
+    def twice(run: jobstate.Run, reads: ReadLog) -> None:
+        count(run, reads)
         if run.id == 2:
             run.metrics(COUNT, records_out=1)
 
-    played = played_in_this_process(jobs, folder, tmp_path, twice)
-    claims = dict(judge(jobs, played, noted(tmp_path), folder, ()).claims)
+    demo_jobs = run_in_this_process(jobs, folder, tmp_path, twice)
+    claims = dict(judge(jobs, demo_jobs, recorded_reads(tmp_path), folder, ()).claims)
     assert not claims[METRICS]
-    assert claims["the completed jobs counted what a plain walk counts: nothing remains"]
+    assert claims["the totals of the completed jobs equal a plain walk"]
 
 
 def test_a_file_that_may_not_be_read_is_a_warning_of_its_job(
@@ -210,24 +210,24 @@ def test_a_file_that_may_not_be_read_is_a_warning_of_its_job(
         return usual(path, *args, **named)
 
     monkeypatch.setattr(Path, "open", refuse)
-    played = played_in_this_process(jobs, folder, tmp_path)
-    verdict = judge(jobs, played, noted(tmp_path), folder, ())
+    demo_jobs = run_in_this_process(jobs, folder, tmp_path)
+    verdict = judge(jobs, demo_jobs, recorded_reads(tmp_path), folder, ())
     assert dict(verdict.claims)[METRICS]
     assert verdict.metrics.counted.unreadable == 1
-    (warning,) = [entry for job in played.jobs for entry in jobs.errors(job)]
+    (warning,) = [entry for job in demo_jobs.jobs for entry in jobs.errors(job)]
     assert (warning.level, warning.operator_id) == ("warn", READ)
-    assert warning.message == f"may not be read, counts without its content: {secret}"
+    assert warning.message == f"no read permission, counted without its content: {secret}"
 
 
 def test_the_verdict_measures_all_completed_jobs_together(
     jobs: JobStore, clock: ManualClock, folder: Path, tmp_path: Path
 ) -> None:
-    def slowly(run: jobstate.Run, journal: Journal) -> None:
-        count(run, journal)
+    def slowly(run: jobstate.Run, reads: ReadLog) -> None:
+        count(run, reads)
         clock.advance(5)
 
-    played = played_in_this_process(jobs, folder, tmp_path, slowly)
-    metrics = judge(jobs, played, noted(tmp_path), folder, ()).metrics
+    demo_jobs = run_in_this_process(jobs, folder, tmp_path, slowly)
+    metrics = judge(jobs, demo_jobs, recorded_reads(tmp_path), folder, ()).metrics
     assert (metrics.counted, metrics.seconds) == (walk(folder, ()), 20)
     assert metrics.files_per_second == 83 / 20
     assert metrics.latency is not None
@@ -235,19 +235,19 @@ def test_the_verdict_measures_all_completed_jobs_together(
 
 
 def test_the_verdict_notices_a_file_that_no_job_reported(jobs: JobStore, folder: Path, tmp_path: Path) -> None:
-    played = played_in_this_process(jobs, folder, tmp_path)
-    claims = dict(judge(jobs, played, noted(tmp_path), folder, ()).claims)
-    assert claims["the completed jobs counted what a plain walk counts: nothing remains"]
-    assert claims["no file was left out; 0 read again, none that a checkpoint held"]
+    demo_jobs = run_in_this_process(jobs, folder, tmp_path)
+    claims = dict(judge(jobs, demo_jobs, recorded_reads(tmp_path), folder, ()).claims)
+    assert claims["the totals of the completed jobs equal a plain walk"]
+    assert claims["no file was left out; 0 read again, none that a checkpoint covered"]
     assert not claims["worker-1 was killed, and its job 2 claimed again"]
     assert not claims["the stopped job was restarted"]
     (folder / "alpha" / "new").write_text("x")
-    claims = dict(judge(jobs, played, noted(tmp_path), folder, ()).claims)
-    assert not claims["the completed jobs counted what a plain walk counts: nothing remains"]
+    claims = dict(judge(jobs, demo_jobs, recorded_reads(tmp_path), folder, ()).claims)
+    assert not claims["the totals of the completed jobs equal a plain walk"]
 
 
 def runs(*spans: tuple[int, int, int, int]) -> list[Read]:
-    """What runs noted that read the places from the third number up to the fourth."""
+    """What runs recorded_reads that read the places from the third number up to the fourth."""
     return [Read(job_id, token, place) for job_id, token, first, end in spans for place in range(first, end)]
 
 
@@ -272,7 +272,7 @@ def runs(*spans: tuple[int, int, int, int]) -> list[Read]:
 def test_a_file_is_read_again_only_behind_the_last_checkpoint_of_a_lost_run(
     reads: list[Read], again: int | None
 ) -> None:
-    assert read_again(reads, [1, 2], 9, {Lease(1, 2)}, most=4) == again
+    assert read_again(reads, [1, 2], 9, {Lease(1, 2)}, limit=4) == again
 
 
 def test_files_are_counted_as_the_usual_tools_count_them(folder: Path) -> None:
