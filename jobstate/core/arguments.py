@@ -45,8 +45,8 @@ MAX_PAGE: Final = 1000
 """The most that one call returns."""
 MAX_OFFSET: Final = 10_000
 """The most that one call steps over."""
-_MAX_PRIORITY: Final = 2**31
-_MAX_PARALLELISM: Final = 1_000_000
+MAX_PRIORITY: Final = 2**31
+MAX_PARALLELISM: Final = 1_000_000
 _LONGEST_NUMBER: Final = 20
 _LEVELS: Final = {**{level.value: level for level in LogLevel}, "warning": LogLevel.WARN}
 
@@ -71,11 +71,11 @@ def new_job(
     """A submission; InvalidRequest names the argument that is not as `JobStore.submit` describes it."""
     if not (
         type(priority) is type(parallelism) is type(max_attempts) is int
-        and -_MAX_PRIORITY <= priority <= _MAX_PRIORITY
-        and 1 <= parallelism <= _MAX_PARALLELISM
+        and -MAX_PRIORITY <= priority <= MAX_PRIORITY
+        and 1 <= parallelism <= MAX_PARALLELISM
         and 1 <= max_attempts <= MAX_ATTEMPTS_LIMIT
     ):
-        priority = validation.integer("priority", priority, -_MAX_PRIORITY, _MAX_PRIORITY)
+        priority = validation.integer("priority", priority, -MAX_PRIORITY, MAX_PRIORITY)
         parallelism = tasks("parallelism", parallelism)
         max_attempts = validation.integer("max_attempts", max_attempts, 1, MAX_ATTEMPTS_LIMIT)
     return NewJob(
@@ -96,7 +96,7 @@ def new_job(
 
 def tasks(field: str, count: int) -> int:
     """How many tasks a job is to run with."""
-    return validation.integer(field, count, 1, _MAX_PARALLELISM)
+    return validation.integer(field, count, 1, MAX_PARALLELISM)
 
 
 def checkpoint_number(checkpoint: CheckpointRef) -> int:

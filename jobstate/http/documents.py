@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from jobstate.domain.failure import FailureKind
+from jobstate.domain.failure import Failure, FailureKind
 from jobstate.domain.job_row import JobRow
 from jobstate.domain.lifecycle import State
-from jobstate.domain.stop import StopMode, StopOutcome
+from jobstate.domain.stop import Stop, StopMode, StopOutcome
+from jobstate.wire import job_fields
+from jobstate.wire.job_fields import AMP, JobField
 from jobstate.wire.states import Dialect, spelled
 
 Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"}, description="RFC 3339, UTC.")]
@@ -45,32 +48,20 @@ class FailureView(Exact):
     domain: str | None
 
 
-class _JobView(Exact):
-    """A job. `node_id` is the worker that holds it, else the one that it is pinned to, else empty."""
+def job_model(name: str, fields: Iterable[JobField], models: Mapping[Any, Any], text: str) -> Any:
+    """A model of a document of a job.
 
-    id: int
-    created_at: Instant
-    updated_at: Instant
-    node_id: str
-    status: str
-    descriptor: dict[str, Any]
-    state: State
-    kind: str
-    key: str | None
-    pipeline_id: str | None
-    run_id: int | None
-    labels: dict[str, str]
-    priority: int
-    available_at: Instant
-    parallelism: int
-    attempt: int
-    failures: int
-    max_attempts: int
-    started_at: Instant | None
-    finished_at: Instant | None
-    stop: StopView | None
-    failure: FailureView | None
-    restarted_from: int | None
+    Args:
+        name: Of the model in the description.
+        fields: The fields of the document.
+        models: What the description has in place of a type of `jobstate.wire.job_fields` or of the domain.
+        text: What the document is.
+    """
+    found: dict[str, Any] = {}
+    for field in fields:
+        kind = models.get(field.type, field.type)
+        found[field.name] = Annotated[kind | None if field.nullable else kind, Field(description=field.text)], ...
+    return create_model(name, __base__=Exact, __doc__=text, **found)
 
 
 JobRecord: Final[Any] = create_model(
@@ -160,7 +151,8 @@ class Views:
     def __init__(self, dialect: Dialect) -> None:
         words = sorted({spelled(state, dialect) for state in State})
         status = Annotated[str, Field(json_schema_extra={"enum": words})]
-        job: Any = create_model("Job", __base__=_JobView, __doc__=_JobView.__doc__, status=(status, ...))
+        models = {job_fields.Instant: Instant, job_fields.Status: status, Stop: StopView, Failure: FailureView}
+        job: Any = job_model("Job", AMP, models, "A job.")
         self.job = job
         cursor: Any = (int, Field(default=0, description="Left out on the last page."))
         if dialect is not Dialect.SDK:

@@ -18,6 +18,7 @@ from jobstate.domain.logs import LogLevel
 from jobstate.domain.operator_actions import PRUNE_WORDS
 from jobstate.domain.validation import MAX_ID, MAX_REASON, MAX_TEXT
 from jobstate.wire import pipeline
+from jobstate.wire.job_fields import JOB_PREFIX
 from jobstate.wire.states import Dialect, filter_words
 from jobstate.wire.telemetry import ERROR_LEVELS, ERROR_PREFIX, LOG_PREFIX
 from jobstate.wire.text import AGE_PATTERN, LABELS_PATTERN, parse_instant
@@ -191,9 +192,7 @@ def states_parameter(dialect: Dialect, description: str) -> Any:
 
 # The pipeline dialect.
 
-_JobName = Annotated[
-    int, BeforeValidator(_prefixed_id(pipeline.JOB)), WithJsonSchema(_prefixed_id_schema(pipeline.JOB))
-]
+_JobName = Annotated[int, BeforeValidator(_prefixed_id(JOB_PREFIX)), WithJsonSchema(_prefixed_id_schema(JOB_PREFIX))]
 _CheckpointName = Annotated[
     int, BeforeValidator(_prefixed_id(pipeline.CHECKPOINT)), WithJsonSchema(_prefixed_id_schema(pipeline.CHECKPOINT))
 ]

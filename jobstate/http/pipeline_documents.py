@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from jobstate.domain.checkpoints import Checkpoint, CheckpointState
-from jobstate.domain.lifecycle import State
 from jobstate.domain.logs import LogLevel
 from jobstate.domain.metrics import OperatorKind
-from jobstate.domain.operator_actions import Action
-from jobstate.domain.stop import StopMode, StopOutcome
-from jobstate.http.documents import Exact
+from jobstate.domain.stop import Stop, StopMode, StopOutcome
+from jobstate.http.documents import Exact, job_model
+from jobstate.wire import job_fields
+from jobstate.wire.job_fields import CONFIGURATION, PIPELINE
 from jobstate.wire.states import Dialect, spelling
 
 Milliseconds = Annotated[int, Field(description="Milliseconds since 1970 UTC.")]
@@ -23,13 +23,7 @@ Backpressure = Annotated[float, Field(ge=0, le=1, description="How much of the t
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 
-class ConfigurationView(Exact):
-    """What the job was submitted as."""
-
-    kind: str
-    descriptor: dict[str, Any]
-    parallelism: int
-    max_attempts: int
+ConfigurationView: Final = job_model("ConfigurationView", CONFIGURATION, {}, "What the job was submitted as.")
 
 
 class StopOfJobView(Exact):
@@ -52,36 +46,25 @@ class CountersView(Exact):
     warnings: int
 
 
-class PipelineJobInList(Exact):
-    """A job without its metrics."""
-
-    id: str
-    pipeline_id: str | None
-    running_desired: bool
-    state: _Word
-    run_id: int | None
-    start_time: Milliseconds | None
-    finish_time: Milliseconds | None
-    tasks: int
-    failure_message: str | None
-    created_at: Milliseconds
-    lifecycle: State
-    allowed_actions: list[Action]
-    configuration: ConfigurationView
-    stop: StopOfJobView | None
-    restarted_from: str | None
-
-
-class PipelineJob(PipelineJobInList):
-    """A job: one run of a pipeline, where it belongs to one. `lifecycle` is its exact state."""
-
-    metrics: CountersView
+_MODELS: Final = {
+    job_fields.Milliseconds: Milliseconds,
+    job_fields.Status: _Word,
+    job_fields.Configuration: ConfigurationView,
+    Stop: StopOfJobView,
+}
+PipelineJobInList: Final = job_model("PipelineJobInList", PIPELINE, _MODELS, "A job without its metrics.")
+PipelineJob: Final[Any] = create_model(
+    "PipelineJob",
+    __base__=PipelineJobInList,
+    __doc__="A job: one run of a pipeline, where it belongs to one. `lifecycle` is its exact state.",
+    metrics=(CountersView, ...),
+)
 
 
 class PipelineJobs(Exact):
     """Part of a list of jobs."""
 
-    data: list[PipelineJobInList]
+    data: list[PipelineJobInList]  # type: ignore[valid-type]  # made from the table of fields
     has_more: bool
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema, create_model
 
+from jobstate.core.arguments import MAX_PARALLELISM
 from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.retry import (
-    DEFAULT_MAX_ATTEMPTS,
     DEFAULT_RETRY,
-    MAX_ATTEMPTS_LIMIT,
     MAX_CAP,
     MAX_FACTOR,
     RetryPolicy,
@@ -20,13 +20,16 @@ from jobstate.domain.retry import (
 from jobstate.domain.stop import StopMode
 from jobstate.domain.validation import MAX_LABELS, MAX_TEXT
 from jobstate.http.parameters import LATEST_MS, LONGEST_STOP, WHOLE, CheckpointInBody
+from jobstate.wire import job_fields
+from jobstate.wire.job_fields import INPUTS
 from jobstate.wire.text import parse_instant
 
 STOP_SECONDS: Final = 30
 """How long a worker may take to stop, unless the request says otherwise."""
 _LINE: Final = r"^[^\x00-\x1f\x7f-\xa0]*$"
 Line = Annotated[str, Field(min_length=1, max_length=MAX_TEXT, pattern=_LINE, description="One printable line.")]
-Tasks = Annotated[int, Field(ge=1, le=1_000_000), WHOLE]
+LineOrNothing = Annotated[str, Field(max_length=MAX_TEXT, pattern=_LINE)]
+Tasks = Annotated[int, Field(ge=1, le=MAX_PARALLELISM), WHOLE]
 _Delay = Annotated[float, Field(ge=0, le=MAX_CAP, allow_inf_nan=False)]
 
 
@@ -72,56 +75,74 @@ class Retry(_Body):
     )
 
 
-class Submission(_Body):
-    """A job to be added; see `JobStore.submit`."""
-
-    kind: Line = Field(description="What sort of work it is; workers choose by it.")
-    descriptor: dict[str, JsonValue] = Field(default_factory=dict, description="What the job is to do.")
-    node_id: Annotated[str, Field(max_length=MAX_TEXT, pattern=_LINE)] = Field(
-        default="", description="Only this worker may claim it; empty: any."
-    )
-    key: Line | None = Field(default=None, description="Unique among live jobs.")
-    pipeline_id: Line | None = Field(default=None, description="The pipeline that this is a run of.")
-    labels: Annotated[
-        dict[Line, Annotated[str, Field(max_length=MAX_TEXT, pattern=_LINE)]], Field(max_length=MAX_LABELS)
-    ] = Field(default_factory=dict, description="Free names for filters.")
-    priority: Annotated[int, Field(ge=-(2**31), le=2**31), WHOLE] = Field(default=0, description="Lower goes first.")
-    available_at: Annotated[datetime, BeforeValidator(_instant), Field(strict=False)] | None = Field(
-        default=None, description="Not to be claimed before, RFC 3339 with a zone."
-    )
-    hold: bool = Field(default=False, description="Keep it out of the queue until it is scheduled.")
-    parallelism: Tasks = Field(default=1, description="How many tasks it is to run with.")
-    max_attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS_LIMIT), WHOLE] = Field(
-        default=DEFAULT_MAX_ATTEMPTS, description="How many charged runs there may be."
-    )
-    retry: Retry | None = Field(default=None, description="How long to wait between them; null: the default.")
-
+class _Submission(_Body):
     def arguments(self) -> dict[str, Any]:
         """The arguments of `JobStore.submit`."""
-        retry = DEFAULT_RETRY if self.retry is None else RetryPolicy.from_json(self.retry.model_dump())
-        return {**self.model_dump(exclude={"retry"}), "retry": retry}
+        given = self.model_dump()
+        retry = given.pop("retry")
+        return {**given, "retry": DEFAULT_RETRY if retry is None else RetryPolicy.from_json(retry)}
 
 
-class PipelineSubmission(Submission):
-    """A job to be added; see `JobStore.submit`."""
+_MODELS: Final[Mapping[Any, Any]] = {
+    job_fields.Line: Line,
+    job_fields.LineOrNothing: LineOrNothing,
+    job_fields.Labels: Annotated[dict[Line, LineOrNothing], Field(max_length=MAX_LABELS)],
+    job_fields.Object: dict[str, JsonValue],
+    job_fields.Instant: Annotated[datetime, BeforeValidator(_instant), Field(strict=False)],
+    RetryPolicy: Retry,
+}
+_PIPELINE_INSTANT: Final = Annotated[
+    datetime,
+    BeforeValidator(_instant_or_milliseconds),
+    Field(strict=False),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": LATEST_MS},
+                {"type": "string", "format": "date-time"},
+            ]
+        }
+    ),
+    WHOLE,
+]
 
-    available_at: (
-        Annotated[
-            datetime,
-            BeforeValidator(_instant_or_milliseconds),
-            Field(strict=False),
-            WithJsonSchema(
-                {
-                    "anyOf": [
-                        {"type": "integer", "minimum": 0, "maximum": LATEST_MS},
-                        {"type": "string", "format": "date-time"},
-                    ]
-                }
-            ),
-            WHOLE,
-        ]
-        | None
-    ) = Field(default=None, description="Not to be claimed before: milliseconds since 1970 UTC, or RFC 3339.")
+
+def _submission(name: str, models: Mapping[Any, Any], **texts: str) -> Any:
+    """The body of a submission, with the `INPUTS` of `jobstate.wire.job_fields`.
+
+    Args:
+        name: Of the model in the description.
+        models: What the body has in place of a type of `jobstate.wire.job_fields`.
+        **texts: The texts of fields that differ from the table.
+    """
+    found: dict[str, Any] = {}
+    for field, given in INPUTS.items():
+        kind = models.get(given.type, given.type)
+        if given.bounds is not None:
+            kind = Annotated[kind, Field(ge=given.bounds[0], le=given.bounds[1]), WHOLE]
+        default: dict[str, Any] = {"default_factory" if callable(given.default) else "default": given.default}
+        found[field] = (
+            kind | None if given.default is None else kind,
+            Field(**default, description=texts.get(field, given.text)),
+        )
+    return create_model(name, __base__=_Submission, __doc__="A job to submit; see `JobStore.submit`.", **found)
+
+
+if TYPE_CHECKING:  # a type checker has no fields to know: `arguments` is all that routes call
+
+    class Submission(_Submission):
+        """A job to submit."""
+
+    class PipelineSubmission(_Submission):
+        """A job to submit, in the pipeline dialect."""
+
+else:
+    Submission = _submission("Submission", _MODELS)
+    PipelineSubmission = _submission(
+        "PipelineSubmission",
+        {**_MODELS, job_fields.Instant: _PIPELINE_INSTANT},
+        available_at="No worker claims it before; milliseconds since 1970 UTC, or RFC 3339. By default, at once.",
+    )
 
 
 class StopBody(_Body):

@@ -15,6 +15,7 @@ from jobstate.domain.job import Job
 from jobstate.domain.progress import TableProgress
 from jobstate.domain.stop_requests import StopResult
 from jobstate.ports.repository import WorkerInfo
+from jobstate.wire.job_fields import AMP, document
 from jobstate.wire.states import Dialect, spelled
 from jobstate.wire.text import format_instant
 
@@ -22,42 +23,8 @@ Document = dict[str, Any]
 
 
 def job_document(job: Job, dialect: Dialect) -> Document:
-    """A job. `node_id` is the worker that holds it, else the one that it is pinned to, else empty."""
-    stop, failure = job.stop, job.failure
-    return {
-        "id": job.id,
-        "created_at": format_instant(job.created_at),
-        "updated_at": format_instant(job.updated_at),
-        "node_id": job.worker_id or job.node_id,
-        "status": spelled(job.state, dialect),
-        "descriptor": job.descriptor,
-        "state": job.state.value,
-        "kind": job.kind,
-        "key": job.key,
-        "pipeline_id": job.pipeline_id,
-        "run_id": job.run_id,
-        "labels": job.labels,
-        "priority": job.priority,
-        "available_at": format_instant(job.available_at),
-        "parallelism": job.parallelism,
-        "attempt": job.attempt,
-        "failures": job.failures,
-        "max_attempts": job.max_attempts,
-        "started_at": format_instant(job.started_at),
-        "finished_at": format_instant(job.finished_at),
-        "stop": None
-        if stop is None
-        else {
-            "mode": stop.mode.value,
-            "deadline": format_instant(stop.deadline),
-            "reason": stop.reason,
-            "outcome": None if stop.outcome is None else stop.outcome.value,
-        },
-        "failure": None
-        if failure is None
-        else {"message": failure.message, "kind": failure.kind.value, "domain": failure.domain},
-        "restarted_from": job.restarted_from,
-    }
+    """A job, with the `AMP` fields of `jobstate.wire.job_fields`."""
+    return document(AMP, job, dialect)
 
 
 def page_document(jobs: Sequence[Job], next_cursor: int | None, dialect: Dialect) -> Document:

@@ -12,18 +12,16 @@ from typing import Any, Final
 from jobstate.domain.checkpoints import Checkpoint
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.job import Job
-from jobstate.domain.lifecycle import LEASED, LIVE, STOP_PENDING, State
+from jobstate.domain.lifecycle import LEASED, STOP_PENDING
 from jobstate.domain.metrics import Counters
-from jobstate.domain.operator_actions import allowed_actions
-from jobstate.domain.stop import Stop, StopOutcome
 from jobstate.domain.stop_requests import StopResult
 from jobstate.ports.queries import Slice
+from jobstate.wire.job_fields import PIPELINE, document, job_name
 from jobstate.wire.states import Dialect, spelled
 from jobstate.wire.text import milliseconds
 
 Document = dict[str, Any]
 
-JOB: Final = "job_"
 CHECKPOINT: Final = "chk_"
 RUNNING: Final = LEASED - STOP_PENDING
 """A worker has the job, and is to go on with it."""
@@ -40,11 +38,6 @@ _FIELDS: Final = "|".join(SORT_FIELDS)
 SORT_PATTERN: Final = f"^(-?({_FIELDS})|({_FIELDS}):({'|'.join(_DIRECTIONS)}))$"
 
 
-def job_name(job_id: int) -> str:
-    """The id of a job as this dialect writes it."""
-    return f"{JOB}{job_id}"
-
-
 def parse_sort(text: str) -> str:
     """An order of jobs, `field`, `-field`, `field:asc` or `field:desc`, as `JobStore.ordered` takes it."""
     field, colon, direction = text.partition(":")
@@ -55,32 +48,10 @@ def parse_sort(text: str) -> str:
     return falling + stored
 
 
-def job_document(job: Job, counted: Counters | None = None) -> Document:
-    """A job, with what it has counted; without `metrics` where that is not given, as in lists."""
-    measured = {} if counted is None else {"metrics": counted._asdict()}
-    return {
-        "id": job_name(job.id),
-        "pipeline_id": job.pipeline_id,
-        "running_desired": job.state in LIVE - STOP_PENDING,
-        "state": spelled(job.state, Dialect.PIPELINE),
-        "run_id": job.run_id,
-        "start_time": milliseconds(job.started_at),
-        "finish_time": milliseconds(job.finished_at),
-        "tasks": job.parallelism,
-        "failure_message": _failure_message(job),
-        "created_at": milliseconds(job.created_at),
-        **measured,
-        "lifecycle": job.state.value,
-        "allowed_actions": [action.value for action in allowed_actions(job.state)],
-        "configuration": {
-            "kind": job.kind,
-            "descriptor": job.descriptor,
-            "parallelism": job.parallelism,
-            "max_attempts": job.max_attempts,
-        },
-        "stop": None if job.stop is None else _stop_document(job.stop),
-        "restarted_from": None if job.restarted_from is None else job_name(job.restarted_from),
-    }
+def job_document(job: Job, metrics: Counters | None = None) -> Document:
+    """A job: the `PIPELINE` fields of `jobstate.wire.job_fields`, and `metrics` unless they are None, as in lists."""
+    fields = document(PIPELINE, job, Dialect.PIPELINE)
+    return fields if metrics is None else {**fields, "metrics": metrics._asdict()}
 
 
 def jobs_document(found: Slice[Job]) -> Document:
@@ -136,23 +107,6 @@ def rescale_document(job: Job) -> Document:
         "message": "Job rescale initiated" if asked else "Job parallelism set",
         "tasks": job.parallelism,
         "parallelism": job.rescale_to if asked else job.parallelism,
-    }
-
-
-def _failure_message(job: Job) -> str | None:
-    """Why it failed, also while it waits for its next attempt; not why a run failed that another one followed."""
-    failed = job.state in (State.FAILED, State.RECOVERING) or (
-        job.stop is not None and job.stop.outcome is StopOutcome.WORKER_FAILED
-    )
-    return job.failure.message if failed and job.failure is not None else None
-
-
-def _stop_document(stop: Stop) -> Document:
-    return {
-        "mode": stop.mode.value,
-        "deadline": milliseconds(stop.deadline),
-        "reason": stop.reason,
-        "outcome": None if stop.outcome is None else stop.outcome.value,
     }
 
 

@@ -29,6 +29,7 @@ from jobstate.http.routes.jobs import DELETION, deletion_answer, submitted_statu
 from jobstate.ports.queries import Slice
 from jobstate.store.store import JobStore
 from jobstate.wire import pipeline, records
+from jobstate.wire.job_fields import job_name
 from jobstate.wire.states import Dialect, selected, spelling
 
 ROOT = "/api/v1"
@@ -84,7 +85,7 @@ def add_pipeline_routes(app: FastAPI) -> None:
         """Submit a job. When a live job holds its key and is the same job, that one is the answer, with 200."""
         job = store.submit(**submission.arguments())
         answer = _answer(store, job, submitted_status(job))
-        answer.headers["Location"] = f"{ROOT}/jobs/{pipeline.job_name(job.id)}"
+        answer.headers["Location"] = f"{ROOT}/jobs/{job_name(job.id)}"
         return answer
 
     @app.get(_JOB, tags=["pipelines"], responses=answers({200: PipelineJob}, 400, 404))
