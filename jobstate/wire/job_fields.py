@@ -6,7 +6,7 @@ The models of the HTTP API, the documents of both dialects, the bodies of submis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, NewType
 
@@ -67,7 +67,7 @@ class JobField:
         read: The value, from a job and the dialect of the document; None: documents do not have it.
         nullable: Whether the value may be null.
         in_configuration: Whether the `configuration` of the pipeline dialect has it too.
-        label: How `jobstate inspect` names it; empty: it has no line of this plain sort.
+        label: Of its line in `jobstate inspect`, where the value is shown as it is; empty: there is no such line.
         input: How a submission gives it; None: it cannot.
     """
 
@@ -217,14 +217,17 @@ FIELDS: Final = (
 """The fields of a job in the Amp dialects, and of submissions in both, in the order of the documents."""
 
 AMP: Final = tuple(field for field in FIELDS if field.read is not None)
-CONFIGURATION: Final = tuple(field for field in AMP if field.in_configuration)
+_GIVEN: Final = sorted(
+    ((field, field.input) for field in FIELDS if field.input is not None),
+    key=lambda pair: pair[1].default is not REQUIRED,
+)
+"""What a submission has, the required fields first."""
+CONFIGURATION: Final = tuple(field for field, _ in _GIVEN if field.in_configuration)
 INPUTS: Final[Mapping[str, Input]] = {
-    field.name: field.input if field.input.text else replace(field.input, text=field.text)
-    for field in FIELDS
-    if field.input is not None
+    field.name: given if given.text else replace(given, text=field.text) for field, given in _GIVEN
 }
 
-PIPELINE: Final = (
+PIPELINE_PUBLISHED: Final = (
     JobField("id", "Its id, such as `job_7`.", str, lambda job, _: job_name(job.id)),
     JobField("pipeline_id", "The pipeline that this job is a run of.", str, _attribute("pipeline_id"), nullable=True),
     JobField(
@@ -242,6 +245,10 @@ PIPELINE: Final = (
     JobField("tasks", "How many tasks it runs with.", int, _attribute("parallelism")),
     JobField("failure_message", "Why it failed, or its last run.", str, _failure_message, nullable=True),
     JobField("created_at", "When it was submitted.", Milliseconds, _milliseconds("created_at")),
+)
+"""The fields of a job in the published pipeline API; then come `metrics`, which lists omit."""
+
+PIPELINE_OWN: Final = (
     JobField("lifecycle", "Its exact state.", State, lambda job, _: job.state.value),
     JobField(
         "allowed_actions",
@@ -264,7 +271,17 @@ PIPELINE: Final = (
         nullable=True,
     ),
 )
-"""The fields of a job in the pipeline dialect. A job by itself has `metrics` too, which lists leave out."""
+"""The fields that we add to it."""
+
+PIPELINE: Final = (*PIPELINE_PUBLISHED, *PIPELINE_OWN)
+
+
+def labelled(job: Job) -> Iterator[tuple[str, str]]:
+    """The label and the value of each field that `jobstate inspect` shows as it is; a value of None is empty."""
+    for field in FIELDS:
+        if field.label and field.read is not None:
+            value = field.read(job, Dialect.AMPCTL)
+            yield field.label, "" if value is None else str(value)
 
 
 def document(fields: tuple[JobField, ...], job: Job, dialect: Dialect) -> Object:

@@ -16,7 +16,7 @@ from jobstate.domain.lifecycle import LEASED, STOP_PENDING
 from jobstate.domain.metrics import Counters
 from jobstate.domain.stop_requests import StopResult
 from jobstate.ports.queries import Slice
-from jobstate.wire.job_fields import PIPELINE, document, job_name
+from jobstate.wire.job_fields import PIPELINE_OWN, PIPELINE_PUBLISHED, document, job_name
 from jobstate.wire.states import Dialect, spelled
 from jobstate.wire.text import milliseconds
 
@@ -50,8 +50,9 @@ def parse_sort(text: str) -> str:
 
 def job_document(job: Job, metrics: Counters | None = None) -> Document:
     """A job: the `PIPELINE` fields of `jobstate.wire.job_fields`, and `metrics` unless they are None, as in lists."""
-    fields = document(PIPELINE, job, Dialect.PIPELINE)
-    return fields if metrics is None else {**fields, "metrics": metrics._asdict()}
+    measured = {} if metrics is None else {"metrics": metrics._asdict()}
+    published, own = (document(fields, job, Dialect.PIPELINE) for fields in (PIPELINE_PUBLISHED, PIPELINE_OWN))
+    return {**published, **measured, **own}
 
 
 def jobs_document(found: Slice[Job]) -> Document:

@@ -39,4 +39,4 @@ def test_what_documents_have_is_a_field_of_job(field: object) -> None:
 def test_every_field_has_a_text() -> None:
     assert all(field.text for field in (*AMP, *PIPELINE))
     assert all(given.text for given in INPUTS.values())
-    assert [field.name for field in CONFIGURATION] == ["descriptor", "kind", "parallelism", "max_attempts"]
+    assert [field.name for field in CONFIGURATION] == ["kind", "descriptor", "parallelism", "max_attempts"]

@@ -26,6 +26,7 @@ from jobstate.domain.job import Job, row_of
 from jobstate.domain.lifecycle import LEASED, STOP_PENDING, TERMINAL, State
 from jobstate.domain.progress import TableProgress
 from jobstate.domain.stop import StopMode
+from jobstate.wire.job_fields import labelled
 
 _BROKEN: Final = (State.FAILED, State.RECOVERING)
 """The states of a job that are shown with its newest failure."""
@@ -78,7 +79,7 @@ def job_details(job: Job, present: datetime, width: int) -> Iterator[str]:
         ("kind", job.kind, ""),
         ("worker", job.worker_id or "", ""),
         ("pinned to", job.node_id, ""),
-        ("key", job.key or "", ""),
+        *((label, value, "") for label, value in labelled(job)),
         ("pipeline", "" if job.pipeline_id is None else f"{job.pipeline_id}, run {job.run_id}", ""),
         ("labels", ", ".join(f"{name}={value}" for name, value in job.labels.items()), ""),
         ("attempt", f"{job.attempt}, charged {job.failures} of {job.max_attempts}", ""),
