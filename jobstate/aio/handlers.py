@@ -15,8 +15,8 @@ from jobstate.aio.calls import UncancellableFuture, ended
 from jobstate.aio.run import AsyncRun
 from jobstate.aio.thread_pools import ThreadPools, running_loop
 from jobstate.domain.errors import JobStateError
+from jobstate.worker.handlers import Handler, call_handler, is_awaited
 from jobstate.worker.run import Run, control_of
-from jobstate.worker.worker import Handler, call, is_awaited
 
 AsyncHandler = Callable[[AsyncRun], Coroutine[Any, Any, object]]
 AnyHandler = AsyncHandler | Handler
@@ -88,7 +88,7 @@ async def _on_thread(run: Run, handler: Any, patience: float) -> None:
     def work() -> None:
         try:
             with run:
-                _refuse_awaitable(call(handler, run))
+                _refuse_awaitable(call_handler(handler, run))
         except JobStateError:
             logger.exception("job %d could not be settled; its lease will run out", run.id)
         finally:

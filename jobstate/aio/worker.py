@@ -18,9 +18,11 @@ from jobstate.aio.signals import shutdown_on_signal
 from jobstate.aio.thread_pools import ThreadPools
 from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest
+from jobstate.worker.handlers import check_handler
 from jobstate.worker.run import Run
 from jobstate.worker.session import Attempt, WorkerSession
-from jobstate.worker.worker import BUSY_PAUSE, LOOK_AGAIN, Grace, Worker, check_handler
+from jobstate.worker.worker import Worker, worker_control_of
+from jobstate.worker.worker_control import BUSY_PAUSE, POLL_TIMEOUT, ShutdownTimer
 
 logger = logging.getLogger("jobstate.worker")
 
@@ -35,6 +37,7 @@ class AsyncWorker(AsyncProxy[Worker]):
 
     def __init__(self, sync: Worker, lanes: ThreadPools, rests: Waiter) -> None:
         super().__init__(sync, lanes)
+        self._control = worker_control_of(sync)
         self._rests = rests
         self._shift: WorkerSession | None = None
         self._in_hand: Run | None = None
@@ -62,9 +65,9 @@ class AsyncWorker(AsyncProxy[Worker]):
         shift, left = self._at_work(), self._in_hand
         if left is not None and not left.settled:
             logger.warning("job %d was left unsettled and is handed back: use `async with run:`", left.id)
-            await self._pools.change(shift.heart.hand_back, sure=True)
+            await self._pools.change(shift.heartbeat.hand_back, sure=True)
         self._in_hand = None
-        runs = await self._claim(shift, self.sync._kinds, lambda: 1, lambda: False)
+        runs = await self._claim(shift, self._control.kinds, lambda: 1, lambda: False)
         if not runs:
             raise StopAsyncIteration
         self._in_hand = runs[0]
@@ -82,7 +85,7 @@ class AsyncWorker(AsyncProxy[Worker]):
             concurrency: 1..1000.
         """
         validation.integer("concurrency", concurrency, 1, 1000)
-        kinds = self.sync._kinds_of(handlers)
+        kinds = self._control.kinds_for(handlers)
         for kind in kinds:
             check_handler(kind, handlers.get(kind), awaited=True)
         if self._shift is not None:
@@ -102,10 +105,10 @@ class AsyncWorker(AsyncProxy[Worker]):
     async def _begin(self, concurrency: int) -> WorkerSession:
         if self._shift is not None:
             raise InvalidRequest("worker", f"{self.node_id} is at work already; make another one")
-        self.sync._ending = False
+        self._control.shutting_down = False
         with ExitStack() as entered:
             entered.enter_context(shutdown_on_signal(self.shut_down))
-            shift = await self._pools.change(lambda: self.sync._sign_on(concurrency), undo=WorkerSession.sign_off)
+            shift = await self._pools.change(lambda: self._control.sign_on(concurrency), undo=WorkerSession.sign_off)
             self._entered = entered.pop_all()
         self._shift = shift
         return shift
@@ -128,46 +131,46 @@ class AsyncWorker(AsyncProxy[Worker]):
     ) -> list[Run]:
         """Claim some runs; wait for the first. Empty when the worker shall end; an idle one is not `busy`."""
         changes = self._rests.changes
-        while not self.sync._ending:
+        while not self._control.shutting_down:
             change = changes.next_change()
             attempt = await self._pools.change(partial(shift.attempt, kinds, limit()), undo=_return)
-            if attempt.runs or (attempt.idle and self.sync._until_idle and not busy()):
+            if attempt.runs or (attempt.idle and self._control.until_idle and not busy()):
                 return attempt.runs
             if attempt.seen is None:
                 await asyncio.sleep(BUSY_PAUSE)
             else:
-                await changes.wait(change, LOOK_AGAIN)
+                await changes.wait(change, POLL_TIMEOUT)
         return []
 
     async def _serve(
         self, shift: WorkerSession, kinds: Sequence[str], handlers: Mapping[str, AnyHandler], concurrency: int
     ) -> None:
         tasks = Tasks()
-        grace = Grace(self.sync._context.clock, self.sync._patience)
+        timer = ShutdownTimer(self._control)
         try:
-            while not self.sync._ending:
+            while not self._control.shutting_down:
                 if tasks.active() >= concurrency:
-                    if shift.heart.error is not None:
-                        raise shift.heart.error
-                    await tasks.change(LOOK_AGAIN)
+                    if shift.heartbeat.error is not None:
+                        raise shift.heartbeat.error
+                    await tasks.change(POLL_TIMEOUT)
                     continue
                 runs = await self._claim(shift, kinds, lambda: concurrency - tasks.active(), lambda: tasks.active() > 0)
                 if not runs:
                     break
                 for run in runs:
-                    handling = handle(run, handlers[run.job.kind], self._pools, self.sync._patience)
+                    handling = handle(run, handlers[run.job.kind], self._pools, self._control.shutdown_timeout)
                     tasks.begin(handling, f"jobstate-{run.id}")
-            heart = shift.heart
-            while tasks.active() and heart.error is None:
-                if grace.over(ending=self.sync._ending, held=heart.held()):
+            heartbeat = shift.heartbeat
+            while tasks.active() and heartbeat.error is None:
+                if timer.expired(heartbeat.held()):
                     break
-                await tasks.change(LOOK_AGAIN)
+                await tasks.change(POLL_TIMEOUT)
         finally:
             try:
                 await tasks.end()
             finally:
-                if shift.heart.held():
-                    await self._pools.change(shift.heart.hand_back, sure=True)
+                if shift.heartbeat.held():
+                    await self._pools.change(shift.heartbeat.hand_back, sure=True)
 
 
 def _return(attempt: Attempt) -> None:

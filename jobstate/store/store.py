@@ -26,6 +26,7 @@ from jobstate.worker.run import Run, control_of
 from jobstate.worker.run_control import RunControl
 from jobstate.worker.session import claim_runs
 from jobstate.worker.worker import Worker
+from jobstate.worker.worker_control import WorkerControl
 
 T = TypeVar("T")
 
@@ -192,9 +193,9 @@ class JobStore(Operations):
             kinds: Only jobs of these kinds; None: any, or those that `serve` has handlers for.
             lease: How long a job waits for a worker that died, before another may claim it; > 0.
             shutdown_timeout: How long handlers may take to end at a shutdown, before the worker hands their jobs back.
-            until_idle: End when there is nothing to claim and nothing held, instead of waiting for more.
+            until_idle: End when no job is due, none is held and no handler is at work, instead of waiting for more.
         """
-        return Worker(
+        control = WorkerControl(
             self._context,
             node_id,
             kinds=kinds,
@@ -202,6 +203,7 @@ class JobStore(Operations):
             shutdown_timeout=shutdown_timeout,
             until_idle=until_idle,
         )
+        return Worker(control)
 
     # Maintenance.
 

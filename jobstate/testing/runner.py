@@ -14,9 +14,9 @@ from jobstate.domain.job import Job, row_of
 from jobstate.domain.lifecycle import CLAIMABLE, LIVE
 from jobstate.store.store import JobStore
 from jobstate.testing.staged_store import Stage, stage_of
+from jobstate.worker.handlers import Handler, call_handler, check_handler
 from jobstate.worker.run import Run
 from jobstate.worker.session import claim_runs
-from jobstate.worker.worker import Handler, call, check_handler
 
 WORKER: Final = "worker-01"
 _TRIES: Final = 10
@@ -51,7 +51,7 @@ class RunOne:
         try:
             self.stage.notice_changes()
             with run:
-                call(chosen[run.job.kind], run)
+                call_handler(chosen[run.job.kind], run)
         finally:
             self.stage.stepped_runs.discard(run)
         return self.stage.direct.get(run)

@@ -1,1 +1,1 @@
-"""Running jobs: one run, and the worker that claims and serves them."""
+"""Runs of jobs, and the worker that claims and serves them."""

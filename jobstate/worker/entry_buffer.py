@@ -1,7 +1,7 @@
-"""What one run says and shows, gathered in memory until it is written: log entries and rows of output.
+"""The log entries and output rows of one run, buffered in memory until they are written.
 
-Entries are numbered when they are written, on from what the store holds of the job. Nobody else writes any while the
-lease stands. What is written in a transaction that may yet be undone is kept until the store can be asked again.
+Writing numbers the entries, from the newest number in the store on; while the lease is held, only this run writes any.
+Entries written in a transaction that may yet be undone are kept until the store says whether it was.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from jobstate.domain.output import OutputRow
 
 MAX_LOGS_WAITING: Final = 10_000
 MAX_OUTPUT_WAITING: Final = 2_000
-"""How many entries wait to be written at most; beyond that the oldest are lost."""
+"""The most entries in a buffer; beyond that the oldest are lost."""
 
 Entry = TypeVar("Entry", LogEntry, OutputRow)
 
 
 class EntryBuffer(Generic[Entry]):
-    """Entries in the order in which they were made. Safe to use from several threads; one at a time writes.
+    """Entries in the order in which they were made. Safe to use from several threads; one thread at a time writes.
 
-    An entry may come in the middle of any other call of the same thread: from a signal handler, or from a finalizer
-    that the garbage collector runs. So the lock lets its holder in again, and nothing is walked that `add` changes.
+    A signal handler, or a finalizer that the garbage collector runs, may add an entry in the middle of any other call
+    of the same thread. So the lock is reentrant, and no loop walks a container that `add` changes.
 
     Args:
-        most: How many may wait.
-        series_of: What an entry is numbered in: entries of several series are numbered apart.
-        written: The newest number that the store holds, by series.
-        counts_lost: What is lost takes a number too.
+        capacity: The most entries that wait.
+        series_of: The series of an entry; each series has numbers of its own.
+        written: Reads the newest number in the store, by series.
+        counts_lost: A lost entry takes a number too.
     """
 
     def __init__(
         self,
-        most: int,
+        capacity: int,
         series_of: Callable[[Entry], str],
         written: Callable[[], Mapping[str, int]],
         *,
@@ -46,37 +46,37 @@ class EntryBuffer(Generic[Entry]):
         self._series_of: Callable[[Entry], str] = series_of
         self._written = written
         self._newest: dict[str, int] | None = None
-        """The newest number that was given, by series."""
-        self._most = most
-        self._waiting: deque[Entry] = deque(maxlen=most)
+        """The newest number that an entry has, by series; None before the first write."""
+        self._capacity = capacity
+        self._waiting: deque[Entry] = deque(maxlen=capacity)
         self._unsure: list[Entry] = []
-        """Written, in a transaction that may yet be undone."""
+        """Entries written in a transaction that may yet be undone."""
         self._counts_lost = counts_lost
         self._lost: Counter[str] = Counter()
         self._lock = threading.RLock()
 
     @property
     def dirty(self) -> bool:
-        """Whether anything is to be written, or to be made sure of."""
+        """Whether an entry waits to be written, or to be confirmed."""
         return bool(self._waiting or self._unsure)
 
     def add(self, entry: Entry) -> None:
-        """Note an entry, which is not numbered yet."""
+        """Add an entry, without a number."""
         with self._lock:
-            if len(self._waiting) == self._most:
+            if len(self._waiting) == self._capacity:
                 self._lost[self._series_of(self._waiting[0])] += 1
             self._waiting.append(entry)
 
     def lost(self) -> int:
-        """How many were lost since this was asked last."""
+        """Return how many entries were lost since the last call."""
         with self._lock:
             return self._take_lost().total()
 
     def take(self, *, sure: bool) -> list[Entry]:
-        """What is to be written, numbered; it counts as written until `put_back`.
+        """Take the entries to write, numbered; they count as written until `put_back`.
 
         Args:
-            sure: What the store holds now, it will hold: no transaction is open.
+            sure: No transaction is open: the store keeps what it holds now.
         """
         if not self.dirty:
             return []
@@ -90,7 +90,7 @@ class EntryBuffer(Generic[Entry]):
                 if undone:
                     self._lost.update(self._losses_among(undone, held))
                     self._newest = dict(held)
-                    self._return(undone)
+                    self._requeue(undone)
                 self._unsure = [] if sure else kept
             if self._counts_lost:
                 for series, lost in self._take_lost().items():
@@ -98,36 +98,36 @@ class EntryBuffer(Generic[Entry]):
             return [self._numbered(entry, self._newest) for entry in self._take_waiting()]
 
     def put_back(self, taken: Iterable[Entry]) -> None:
-        """The writing failed: these are to be written again, and their numbers are free."""
+        """Requeue entries after a failed write; their numbers are free again."""
         with self._lock:
-            again = list(taken)
-            for entry in again:
+            requeued = list(taken)
+            for entry in requeued:
                 assert self._newest is not None
                 self._newest[self._series_of(entry)] -= 1
-            self._return(again)
+            self._requeue(requeued)
 
-    def doubt(self, taken: Iterable[Entry]) -> None:
-        """These were written, in a transaction that may yet be undone."""
+    def keep_unsure(self, taken: Iterable[Entry]) -> None:
+        """Keep entries that were written in a transaction that may yet be undone."""
         with self._lock:
             self._unsure.extend(taken)
 
     def _losses_among(self, undone: list[Entry], held: Mapping[str, int]) -> Counter[str]:
-        """What was lost between entries that the store does not hold after all: numbers that none of them has."""
+        """The losses between entries that were undone: the numbers that none of these entries has."""
         assert self._newest is not None
         numbered = Counter({series: newest - held.get(series, 0) for series, newest in self._newest.items()})
         return numbered - Counter(map(self._series_of, undone))
 
-    def _return(self, entries: list[Entry]) -> None:
-        """Put entries before those that wait; as many as there is no room for are lost, the oldest."""
-        again = deque(entries)
-        again.extend(self._take_waiting())
-        while len(again) > self._most:
-            self._lost[self._series_of(again.popleft())] += 1
-        again.reverse()
-        self._waiting.extendleft(again)
+    def _requeue(self, entries: list[Entry]) -> None:
+        """Requeue entries before those that wait; beyond the capacity the oldest are lost."""
+        queue = deque(entries)
+        queue.extend(self._take_waiting())
+        while len(queue) > self._capacity:
+            self._lost[self._series_of(queue.popleft())] += 1
+        queue.reverse()
+        self._waiting.extendleft(queue)
 
     def _take_waiting(self) -> deque[Entry]:
-        fresh: deque[Entry] = deque(maxlen=self._most)
+        fresh: deque[Entry] = deque(maxlen=self._capacity)
         taken, self._waiting = self._waiting, fresh
         return taken
 

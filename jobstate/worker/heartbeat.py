@@ -1,4 +1,4 @@
-"""The thread beside a worker: heartbeats for all its leases in one statement, stops noticed, progress written."""
+"""The heartbeat thread of a worker: renews all its leases in one statement, notices stops, flushes reports."""
 
 from __future__ import annotations
 
@@ -24,13 +24,19 @@ logger = logging.getLogger("jobstate.worker")
 
 
 class HeartbeatThread:
-    """Keeps the runs of one worker alive until they end.
+    """Keeps the leases of one worker alive until its runs end.
 
-    When `ending()` turns true it asks them to end, and hands them back after `patience` seconds.
+    When `shutting_down()` turns true it asks the handlers to end, and hands their jobs back after `shutdown_timeout`
+    seconds.
     """
 
     def __init__(
-        self, context: Context, info: WorkerInfo, lease: float, ending: Callable[[], bool], patience: float
+        self,
+        context: Context,
+        info: WorkerInfo,
+        lease: float,
+        shutting_down: Callable[[], bool],
+        shutdown_timeout: float,
     ) -> None:
         self._context = context
         self._info = info
@@ -38,22 +44,22 @@ class HeartbeatThread:
         self._runs: set[RunControl] = set()
         self._changed = threading.Condition()
         self._closing = False
-        self._ending = ending
-        self._patience = patience
+        self._shutting_down = shutting_down
+        self._shutdown_timeout = shutdown_timeout
         self._hand_back_at: float | None = None
         self._thread: threading.Thread | None = None
         self.healthy = True
-        """Whether the last heartbeat succeeded; while it is False, nothing more should be claimed."""
+        """Whether the last heartbeat succeeded; while it is False, the worker claims no more."""
         self.error: Exception | None = None
-        """What ended the heartbeats for good."""
+        """The error that ended the heartbeats for good."""
 
     def start(self) -> None:
-        """Begin to beat."""
-        self._thread = threading.Thread(target=self._live, name=f"jobstate-heartbeat-{self._info.node_id}", daemon=True)
+        """Start the thread."""
+        self._thread = threading.Thread(target=self._run, name=f"jobstate-heartbeat-{self._info.node_id}", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Beat no more, and wait for the thread to end."""
+        """End the thread, and wait until it has ended."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -61,32 +67,32 @@ class HeartbeatThread:
             self._thread.join()
 
     def adopt(self, run: RunControl) -> None:
-        """Keep this run alive."""
+        """Keep the lease of this run alive."""
         run.on_settled(self.drop)
         with self._changed:
             self._runs.add(run)
-            if self._ending():
+            if self._shutting_down():
                 run.notice_shutdown()
             self._changed.notify_all()
 
     def drop(self, run: RunControl) -> None:
-        """Let this run go."""
+        """Renew the lease of this run no more."""
         with self._changed:
             self._runs.discard(run)
             self._changed.notify_all()
 
     def held(self) -> int:
-        """How many runs still have their lease."""
+        """How many runs have not ended."""
         with self._changed:
             return sum(not run.settled for run in self._runs)
 
     def wait_for_change(self, timeout: float) -> None:
-        """Wait until a run came or went, at most so long (seconds)."""
+        """Wait until a run is adopted or dropped, at most `timeout` seconds."""
         with self._changed:
             self._changed.wait(timeout)
 
     def hand_back(self) -> None:
-        """Release every run that is still held; their handlers are fenced."""
+        """Release every run that has not ended; its handler can then write no more."""
         for run in self._snapshot():
             try:
                 if run.hand_back():
@@ -97,20 +103,20 @@ class HeartbeatThread:
                     return  # the store is busy; the next round tries again
             self.drop(run)
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         repository = self._context.repository
         try:
             repository.relaxed()
-            self._beat_until_closed()
+            self._loop()
         except Exception as error:
             self.healthy, self.error = False, error
             logger.exception("the heartbeats of %s ended", self._info.node_id)
         finally:
             repository.close_thread()
 
-    def _beat_until_closed(self) -> None:
+    def _loop(self) -> None:
         clock, repository = self._context.clock, self._context.repository
-        beat_due = flush_due = clock.monotonic()
+        renewal_due = flush_due = clock.monotonic()
         seen = -1
         while True:
             with self._changed:
@@ -119,17 +125,17 @@ class HeartbeatThread:
                 idle = not self._runs
                 self._changed.wait(_IDLE if idle else _TICK)
             now = clock.monotonic()
-            if self._ending():
+            if self._shutting_down():
                 self._shut_down(now)
             try:
-                if now >= beat_due:
-                    beat_due = now + self._lease / BEATS_PER_LEASE
-                    self._beat(now)
+                if now >= renewal_due:
+                    renewal_due = now + self._lease / BEATS_PER_LEASE
+                    self._renew(now)
                 if idle:
                     continue
                 version = repository.version()
                 if version != seen:
-                    seen = version if self._look() else -1
+                    seen = version if self._read_leases() else -1
                 if now >= flush_due:
                     flush_due = now + FLUSH_INTERVAL
                     self._flush()
@@ -139,18 +145,18 @@ class HeartbeatThread:
                 if self.healthy:
                     logger.warning("heartbeats of %s fail, trying again: %s", self._info.node_id, error)
                 self.healthy = False
-                beat_due = now + _RETRY
+                renewal_due = now + _RETRY
 
     def _shut_down(self, now: float) -> None:
-        """Ask the handlers to end, and when they have had their time, hand back what they still hold."""
+        """Ask the handlers to end; after the timeout, hand back what they still hold."""
         if self._hand_back_at is None:
-            self._hand_back_at = now + self._patience
+            self._hand_back_at = now + self._shutdown_timeout
             for run in self._snapshot():
                 run.notice_shutdown()
         if now >= self._hand_back_at:
             self.hand_back()
 
-    def _beat(self, began: float) -> None:
+    def _renew(self, began: float) -> None:
         context = self._context
         now = context.clock.now()
         runs = [run for run in self._snapshot() if not run.settled]
@@ -164,12 +170,12 @@ class HeartbeatThread:
             logger.warning("heartbeats of %s succeed again", self._info.node_id)
         self.healthy = True
 
-    def _look(self) -> bool:
-        """Read how the leases are; False where a run that is being written has to be asked about again."""
+    def _read_leases(self) -> bool:
+        """Read the leases, without renewing them; False where a run is being written: read them again."""
         runs = self._snapshot()
         renewals = self._context.repository.leases.look([run.lease for run in runs])
-        known = [run.notice(renewal, None) for run, renewal in zip(runs, renewals, strict=True)]
-        return all(known)
+        decided = [run.notice(renewal, None) for run, renewal in zip(runs, renewals, strict=True)]
+        return all(decided)
 
     def _flush(self) -> None:
         for run in self._snapshot():

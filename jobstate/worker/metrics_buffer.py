@@ -1,4 +1,4 @@
-"""The counters of one run, gathered in memory by operator and subtask, and written now and then."""
+"""The counters of one run by operator and subtask, buffered in memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST_LATENCY: Final = 1e15
 
 
 class _Operator:
-    """What is said of an operator once, for all its subtasks."""
+    """An operator: its kind and name, and its subtasks."""
 
     def __init__(self) -> None:
         self.kind = OperatorKind.TRANSFORM
@@ -27,7 +27,7 @@ class _Operator:
 
 
 class _Subtask:
-    """What one subtask has counted so far."""
+    """The counters of one subtask so far."""
 
     def __init__(self, started: int, restored: SubtaskMetrics | None) -> None:
         self.counters = Counters() if restored is None else restored.counters
@@ -45,8 +45,8 @@ class _Subtask:
         for latency in latencies:
             self.latency.add(latency)
 
-    def told(self, operator_id: str, operator: _Operator, index: int, now: int) -> SubtaskMetrics:
-        """What is written of it now."""
+    def snapshot(self, operator_id: str, operator: _Operator, index: int, now: int) -> SubtaskMetrics:
+        """What to write of it now."""
         self.observed_us += max(0, now - self.observed_at)  # the clock may have been set back
         self.observed_at = now
         self.samples = thinned(self.samples, Sample(now, self.counters.records_in, self.counters.records_out))
@@ -68,10 +68,10 @@ class _Subtask:
 
 
 class MetricsBuffer:
-    """Cumulative counters, and which of them the store does not have yet. Safe to use from several threads.
+    """Cumulative counters, and which subtasks are unwritten. Safe to use from several threads.
 
     Args:
-        restored: What the checkpoint had counted that the run starts from.
+        restored: The counters in the checkpoint that the run starts from.
         started: When the run began (microseconds).
     """
 
@@ -80,14 +80,14 @@ class MetricsBuffer:
         self._operators: dict[str, _Operator] = {}
         self._unwritten: set[tuple[str, int]] = set()
         self._lock = threading.Lock()
-        for told in restored:
-            operator = self._operators.setdefault(told.operator_id, _Operator())
-            operator.kind, operator.name = told.kind, told.name
-            operator.subtasks[told.index] = _Subtask(started, told)
+        for counted in restored:
+            operator = self._operators.setdefault(counted.operator_id, _Operator())
+            operator.kind, operator.name = counted.kind, counted.name
+            operator.subtasks[counted.index] = _Subtask(started, counted)
 
     @property
     def dirty(self) -> bool:
-        """Whether anything is to be written."""
+        """Whether a subtask is unwritten."""
         return bool(self._unwritten)
 
     def count(
@@ -102,13 +102,13 @@ class MetricsBuffer:
         idle: float | timedelta,
         latency_ms: float | Iterable[float],
     ) -> None:
-        """Add to what a subtask has counted; see `Run.metrics`."""
+        """Add to the counters of a subtask; see `Run.metrics`."""
         checked_kind = None if kind is None else _kind(kind)
         if name is not None:
             validation.text("name", name)
         for field, number in zip(Counters._fields, counted, strict=True):
             validation.integer(field, number, 0, validation.MAX_ID)
-        held_up = None if backpressure is None else _part("backpressure", backpressure)
+        blocked = None if backpressure is None else _fraction("backpressure", backpressure)
         idle_us = validation.duration_us("idle", idle) if idle else 0
         latencies = _latencies(latency_ms)
         with self._lock:
@@ -116,10 +116,10 @@ class MetricsBuffer:
             total = subtask.counters.plus(counted)
             for field, number in zip(Counters._fields, total, strict=True):
                 validation.integer(field, number, 0, validation.MAX_ID)
-            idle_in_all = validation.integer("idle", subtask.idle_us + idle_us, 0, validation.MAX_ID)
-            subtask.counters, subtask.idle_us = total, idle_in_all
-            if held_up is not None:
-                subtask.backpressure = held_up
+            idle_total = validation.integer("idle", subtask.idle_us + idle_us, 0, validation.MAX_ID)
+            subtask.counters, subtask.idle_us = total, idle_total
+            if blocked is not None:
+                subtask.backpressure = blocked
             if latencies:
                 subtask.observe(latencies)
             if (checked_kind or operator.kind, name or operator.name) != (operator.kind, operator.name):
@@ -128,21 +128,21 @@ class MetricsBuffer:
             self._unwritten.add((operator_id, index))
 
     def take(self, now: int) -> list[SubtaskMetrics]:
-        """What is to be written; it counts as written until `put_back`."""
+        """Take the subtasks to write; they count as written until `put_back`."""
         if not self._unwritten:
             return []
         with self._lock:
             taken = []
             for operator_id, index in sorted(self._unwritten):
                 operator = self._operators[operator_id]
-                taken.append(operator.subtasks[index].told(operator_id, operator, index, now))
+                taken.append(operator.subtasks[index].snapshot(operator_id, operator, index, now))
             self._unwritten.clear()
             return taken
 
     def put_back(self, taken: Iterable[SubtaskMetrics]) -> None:
-        """The writing failed: these subtasks are to be written again, with what they have counted by then."""
+        """Requeue subtasks after a failed write; the next write takes their newest counters."""
         with self._lock:
-            self._unwritten.update((told.operator_id, told.index) for told in taken)
+            self._unwritten.update((subtask.operator_id, subtask.index) for subtask in taken)
 
     def _subtask(self, operator_id: str, index: int) -> tuple[_Operator, _Subtask]:
         operator = self._operators.get(operator_id) if isinstance(operator_id, str) else None
@@ -166,14 +166,14 @@ def _kind(value: str) -> OperatorKind:
         raise InvalidRequest("kind", f"must be one of {', '.join(OperatorKind)}, not {value!r}") from None
 
 
-def _part(field: str, value: object) -> float:
+def _fraction(field: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise InvalidRequest(field, f"must be a number in 0..1, not {value!r}")
     return float(value)
 
 
-def _latencies(told: float | Iterable[float]) -> list[float]:
-    values = [told] if isinstance(told, int | float) else validation.several("latency_ms", told, "milliseconds")
+def _latencies(given: float | Iterable[float]) -> list[float]:
+    values = [given] if isinstance(given, int | float) else validation.several("latency_ms", given, "milliseconds")
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LONGEST_LATENCY:
             raise InvalidRequest("latency_ms", f"must be milliseconds >= 0, or several of them, not {value!r}")

@@ -1,4 +1,4 @@
-"""The progress of one run, gathered in memory and written now and then."""
+"""The progress of one run by table, buffered in memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NOTHING = TableProgress()
 
 
 class ProgressBuffer:
-    """Absolute numbers by table, and which of them the store does not have yet. Safe to use from several threads."""
+    """Absolute progress by table, and which tables are unwritten. Safe to use from several threads."""
 
     def __init__(self, restored: Progress) -> None:
         self._tables = dict(restored)
@@ -21,7 +21,7 @@ class ProgressBuffer:
         self._lock = threading.Lock()
 
     def change(self, table: str, change: Callable[[TableProgress], TableProgress]) -> None:
-        """Replace the progress of a table by what `change` makes of it."""
+        """Replace the progress of a table by the result of `change`."""
         with self._lock:
             before = self._tables.get(table) if isinstance(table, str) else None
             if before is None:
@@ -32,16 +32,16 @@ class ProgressBuffer:
 
     @property
     def dirty(self) -> bool:
-        """Whether anything is to be written."""
+        """Whether a table is unwritten."""
         return bool(self._unwritten)
 
     def current(self) -> dict[str, TableProgress]:
-        """The progress by table, as gathered so far."""
+        """The progress by table, so far."""
         with self._lock:
             return dict(self._tables)
 
     def take(self) -> dict[str, TableProgress]:
-        """What is to be written; it counts as written until `put_back`."""
+        """Take the tables to write; they count as written until `put_back`."""
         if not self._unwritten:
             return {}
         with self._lock:
@@ -50,6 +50,6 @@ class ProgressBuffer:
             return taken
 
     def put_back(self, taken: Progress) -> None:
-        """The writing failed: these tables are to be written again, with what they hold by then."""
+        """Requeue tables after a failed write; the next write takes their newest progress."""
         with self._lock:
             self._unwritten.update(taken)

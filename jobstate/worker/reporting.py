@@ -129,9 +129,9 @@ class Reporting:
             return
         self.put_back(Report(taken.progress, taken.metrics))  # absolute numbers: twice is once
         if self._logs is not None:
-            self._logs.doubt(taken.logs)
+            self._logs.keep_unsure(taken.logs)
         if self._output is not None:
-            self._output.doubt(taken.output)
+            self._output.keep_unsure(taken.output)
 
     def _log_buffer(self) -> EntryBuffer[LogEntry]:
         with self._lock:

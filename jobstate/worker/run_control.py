@@ -95,7 +95,7 @@ class RunControl:
 
     @property
     def gone(self) -> bool:
-        """Whether the store said that the lease is gone."""
+        """Whether the lease is gone according to the store."""
         return self.tracker.status in GONE
 
     @property

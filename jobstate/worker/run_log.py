@@ -1,4 +1,4 @@
-"""The log of a run, in the ways of `logging`: `run.log`, and a handler for loggers that exist already."""
+"""The log of a run as a logger of `logging`: `run.log`, and a handler for loggers that exist already."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from jobstate.domain.logs import LogLevel
 from jobstate.system import pid
 
 FIELDS: Final = ("operator_id", "task_index", "details", "record")
-"""What an entry may say beside its message."""
+"""The fields of an entry beside its message, by their names in `extra`."""
 BOUND: Final = ("job_id", "kind", "attempt", "node", "token")
-"""What tells a run from others in records of `logging`."""
+"""The attributes of a record that identify its run."""
 _NAME: Final = "jobstate.run"
 _NOTED: Final = "jobstate_noted"
 
 
 class Logged(Protocol):
-    """What entries are written to."""
+    """A run, as far as its log needs it."""
 
     @property
     def job(self) -> Job:
@@ -39,25 +39,25 @@ class Logged(Protocol):
         details: object = None,
         record: object = None,
     ) -> None:
-        """Note an entry."""
+        """Add an entry to the log."""
 
 
 def bound(job: JobRow) -> dict[str, object]:
-    """What records of `logging` about a run of this job carry: `job_id`, `kind`, `attempt`, `node` and `token`."""
+    """The attributes that identify a run in records of `logging`: `job_id`, `kind`, `attempt`, `node` and `token`."""
     return dict(zip(BOUND, (job.id, job.kind, job.attempt, job.worker_id, job.lease_token), strict=True))
 
 
 _entered: ContextVar[tuple[Logged, ...]] = ContextVar("jobstate_runs", default=())
-"""The runs whose blocks the thread is in, the innermost last."""
+"""The runs whose blocks the thread is in; the innermost is last."""
 
 
 def enter(run: Logged) -> None:
-    """From here on a `RunHandler` without a run of its own writes to this one."""
+    """Begin a block: from here on a `RunHandler` without a run of its own writes to this run."""
     _entered.set((*_entered.get(), run))
 
 
 def leave(run: Logged) -> None:
-    """Back to the innermost of the other runs, or none: leaving its block once ends a run, however it was entered."""
+    """End the block: the innermost of the other runs is current again, also where a run was entered twice."""
     _entered.set(tuple(entered for entered in _entered.get() if entered is not run))
 
 
@@ -71,14 +71,14 @@ os.register_at_fork(after_in_child=lambda: _entered.set(()))
 
 
 class RunHandler(logging.Handler):
-    """Writes what is logged to the log of a job.
+    """Writes records of `logging` to the log of a job.
 
-    Without a run, to that of the run whose `with` block the thread is in, and nowhere outside of one: install one on a
-    logger when the program starts, and every job has what its own handler logged. With a run, all that it gets is
-    written to that one, from every thread.
+    Without a run, it writes to the run whose `with` block the thread is in, and nowhere outside of a block: add one to
+    a logger when the program starts, and every job gets the records of its own handler. With a run, it writes every
+    record to that run, from every thread.
 
-    `extra` may name `operator_id`, `task_index`, `details` and `record`. Below INFO nothing is kept, nor what a
-    forked child logs in the block of its parent's run: it holds no lease.
+    `extra` may name `operator_id`, `task_index`, `details` and `record`. It drops records below INFO, and those of a
+    forked child in the block of its parent's run: the child holds no lease.
     """
 
     def __init__(self, run: Logged | None = None, level: int = logging.INFO) -> None:
@@ -87,7 +87,7 @@ class RunHandler(logging.Handler):
         self._process = pid()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Note a record of `logging`."""
+        """Write a record to the log of its run."""
         run = current() if self._run is None else self._run
         if run is None or getattr(record, _NOTED, None) is run:
             return
@@ -95,16 +95,16 @@ class RunHandler(logging.Handler):
             return
         setattr(record, _NOTED, run)  # it may come by again, through a logger above
         try:
-            told = {name: getattr(record, name, None) for name in FIELDS}
-            if told["details"] is None and record.exc_info and record.exc_info[0] is not None:
-                told["details"] = "".join(traceback.format_exception(*record.exc_info))
-            run.note(_level(record.levelno), record.getMessage(), **told)
+            fields = {name: getattr(record, name, None) for name in FIELDS}
+            if fields["details"] is None and record.exc_info and record.exc_info[0] is not None:
+                fields["details"] = "".join(traceback.format_exception(*record.exc_info))
+            run.note(_level(record.levelno), record.getMessage(), **fields)
         except Exception:  # noqa: BLE001  (as every handler of `logging` does: what is logged never fails a job)
             self.handleError(record)
 
 
-class _PassingOn(logging.Handler):
-    """Passes records on to the logger of that name, as far as its level, its filters and its handlers want them."""
+class _Forwarder(logging.Handler):
+    """Forwards records to the logger `jobstate.run`, which applies its level, filters and handlers."""
 
     def emit(self, record: logging.LogRecord) -> None:
         logger = logging.getLogger(_NAME)
@@ -113,7 +113,7 @@ class _PassingOn(logging.Handler):
 
 
 class RunLog(logging.LoggerAdapter[logging.Logger]):
-    """`run.log`: writes to the log of its job, and passes records on to the logger `jobstate.run`.
+    """`run.log`: writes to the log of its job, and forwards records to the logger `jobstate.run`.
 
     Its methods are those of a logger, and take `operator_id`, `task_index`, `details` and `record` too:
     `run.log.error("cannot parse %s", name, operator_id="source_1", record=line)`.
@@ -122,12 +122,12 @@ class RunLog(logging.LoggerAdapter[logging.Logger]):
     def __init__(self, run: Logged) -> None:
         own = logging.Logger(_NAME, logging.INFO)
         own.addHandler(RunHandler(run))
-        own.addHandler(_PassingOn())
+        own.addHandler(_Forwarder())
         super().__init__(own)
         self._run = run
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """Move what an entry may say beside its message to where the handler finds it."""
+        """Move the fields of the entry into `extra`, where the handler reads them."""
         extra = {**bound(row_of(self._run.job)), **(kwargs.get("extra") or {})}
         extra.update({name: kwargs.pop(name) for name in FIELDS if name in kwargs})
         return msg, {**kwargs, "extra": extra}

@@ -1,4 +1,4 @@
-"""A worker at work: it said that it is there, its heart beats, and it may claim."""
+"""The session of a worker: it is registered, sends heartbeats, and may claim."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ class Attempt(NamedTuple):
 
     runs: list[Run]
     idle: bool = False
-    """Nothing was due, and no run still holds its lease."""
+    """No job was due, and no run holds its lease."""
     seen: int | None = None
-    """The version of the store before; None: the store or the heart is not well, which no version tells."""
+    """The version of the store before the attempt; None: the store is busy, or the heartbeats fail."""
 
 
 class WorkerSession:
-    """From the moment in which a worker signs on until it signs off.
+    """Begins when it is made, and ends with `sign_off`.
 
     Args:
-        context: What it works on.
-        info: The worker, as others see it.
+        context: The store.
+        info: The entry of the worker in the list of workers.
         lease: Seconds that each lease lasts.
-        ending: Whether it is to end soon.
-        patience: Seconds between that and handing back what is still held.
+        shutting_down: Whether the worker is shutting down.
+        shutdown_timeout: Seconds after which a shutdown hands back the jobs that are still held.
     """
 
     def __init__(
@@ -65,22 +65,22 @@ class WorkerSession:
         context: Context,
         info: WorkerInfo,
         lease: float,
-        ending: Callable[[], bool],
-        patience: float,
+        shutting_down: Callable[[], bool],
+        shutdown_timeout: float,
     ) -> None:
-        self.heart = HeartbeatThread(context, info, lease, ending, patience)
+        self.heartbeat = HeartbeatThread(context, info, lease, shutting_down, shutdown_timeout)
         self._context = context
         self._info = info
         self._lease = lease
         context.repository.workers.register(info)
-        self.heart.start()
+        self.heartbeat.start()
 
     def attempt(self, kinds: Sequence[str] | None, limit: int) -> Attempt:
-        """Claim up to `limit` jobs, if any is due; the heart keeps them alive."""
-        context, heart = self._context, self.heart
-        if heart.error is not None:
-            raise heart.error
-        if not heart.healthy:  # whoever cannot keep a lease alive takes none
+        """Claim up to `limit` due jobs; the heartbeats then keep their leases alive."""
+        context, heartbeat = self._context, self.heartbeat
+        if heartbeat.error is not None:
+            raise heartbeat.error
+        if not heartbeat.healthy:  # a worker that cannot renew its leases takes no more
             return Attempt([])
         try:
             seen = context.repository.version()
@@ -91,15 +91,15 @@ class WorkerSession:
             logger.warning("worker %s could not claim, trying again: %s", self._info.node_id, error)
             return Attempt([])
         for run in runs:
-            heart.adopt(control_of(run))
-        return Attempt(runs, idle=not runs and heart.held() == 0, seen=seen)
+            heartbeat.adopt(control_of(run))
+        return Attempt(runs, idle=not runs and heartbeat.held() == 0, seen=seen)
 
     def sign_off(self) -> None:
-        """Hand back what is held, let the heart stand still, and leave."""
+        """Hand back what is held, end the heartbeats, and leave the list of workers."""
         try:
-            self.heart.hand_back()
+            self.heartbeat.hand_back()
         finally:
-            self.heart.close()
+            self.heartbeat.close()
         try:
             self._context.repository.workers.leave(self._info.node_id, self._info.started_us)
         except JobStateError as failed:

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while a worker works: the first asks it to hand back and end, the second interrupts at once."""
+"""SIGINT and SIGTERM while a worker works: the first shuts it down, the second interrupts it at once."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ WATCHED: Final = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def shutdown_on_signal(shut_down: Callable[[], None]) -> Iterator[None]:
-    """Call `shut_down` at the first signal, raise KeyboardInterrupt at the second; the old handlers come back after.
+    """Call `shut_down` at the first signal, raise KeyboardInterrupt at the second; restore the old handlers after.
 
     Only the main thread of a process can receive signals; elsewhere this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    asked = False
+    received = False
     process = pid()
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        if pid() != process:  # a child that a handler forked: it is none of our workers
+        nonlocal received
+        if pid() != process:  # a child that a handler forked: it is not the worker
             signal.signal(number, before[signal.Signals(number)])
             signal.raise_signal(number)
             return
-        if asked:
+        if received:
             raise KeyboardInterrupt
-        asked = True
+        received = True
         shut_down()
 
     before = {number: signal.signal(number, handle) for number in WATCHED}

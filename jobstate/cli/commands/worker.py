@@ -16,7 +16,7 @@ from jobstate.cli.session import Session, file_command
 from jobstate.core.context import DEFAULT_LEASE
 from jobstate.store.store import JobStore
 from jobstate.system import host, pid
-from jobstate.worker.worker import is_awaited
+from jobstate.worker.handlers import is_awaited
 
 
 @click.command("worker")

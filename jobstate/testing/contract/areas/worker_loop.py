@@ -35,7 +35,7 @@ PATIENCE = 20.0
 """Seconds after which something that should have happened long ago is given up."""
 AT_ONCE = RetryPolicy(initial=0, jitter=0)
 
-Handler = Callable[[Run], object]
+Handler = Callable[[Run], None]
 
 
 class Serving:
@@ -70,6 +70,10 @@ def until_seen(run: Run, patience: float = PATIENCE) -> None:
         run.raise_if_stopping()
         time.sleep(0.002)
     pytest.fail("the handler was never asked to end")
+
+
+def meet(barrier: threading.Barrier) -> None:
+    barrier.wait(PATIENCE)
 
 
 def ended(store: JobStore, job: Job) -> Job:
@@ -197,7 +201,7 @@ def test_a_new_job_is_begun_at_once_by_an_idle_worker(ticking: JobStore) -> None
 def test_four_jobs_run_at_the_same_time(ticking: JobStore, quiet: None) -> None:
     together = threading.Barrier(4)
     jobs = ticking.submit_many({"kind": "extract"} for _ in range(8))
-    ticking.worker("worker-01", until_idle=True).serve({"extract": lambda run: together.wait(PATIENCE)}, concurrency=4)
+    ticking.worker("worker-01", until_idle=True).serve({"extract": lambda run: meet(together)}, concurrency=4)
     assert [ticking.get(job).state for job in jobs] == [State.COMPLETED] * 8
     assert all(triggers(ticking, job) == ["submit", "claim", "complete"] for job in jobs)
     assert ticking.audit().ok

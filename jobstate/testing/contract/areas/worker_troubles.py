@@ -169,7 +169,8 @@ def test_a_handler_that_a_call_would_only_make_is_refused(ticking: JobStore) -> 
     def some(_run: Run) -> Any:
         yield 1
 
-    for handler in (later, some):
+    refused: list[Any] = [later, some]
+    for handler in refused:
         with pytest.raises(jobstate.InvalidRequest, match="handlers: has an async or generator function"):
             ticking.worker("w").serve({"work": handler})
 
