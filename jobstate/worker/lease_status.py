@@ -12,20 +12,30 @@ from typing import Final
 class LeaseStatus(Enum):
     """What this process knows about the lease of a run."""
 
-    HELD = auto()
+    HELD = "held"
     """The run may write under its lease."""
-    ENDING = auto()
+    ENDING = "ending"
     """A verb ended the job, in a transaction that may yet be undone."""
-    ENDED = auto()
+    ENDED = "ended"
     """The run ended its job."""
-    LOST = auto()
+    LOST = "lost"
     """The store gave the lease to another worker, or took it away."""
-    UNDONE = auto()
+    UNDONE = "undone"
     """The transaction in which the job was claimed was undone: another run has, or will have, the same token."""
+
+    def __init__(self, value: str) -> None:
+        self.gone = value in {"lost", "undone"}
+        """The run ended because its lease is gone."""
+        self.over = self.gone or value == "ended"
+        """The run has ended."""
+
+    __hash__ = object.__hash__  # that of `Enum` is written in Python, and every end of a run pays for it
 
 
 class LeaseEvent(Enum):
     """What can happen to the lease, by who finds it out."""
+
+    __hash__ = object.__hash__
 
     END_PENDING = auto()
     """The thread that writes: its verb ended the job, in an open transaction."""
@@ -64,11 +74,6 @@ MOVES: Final[Mapping[LeaseStatus, Mapping[LeaseEvent, LeaseStatus]]] = MappingPr
     }
 )
 """Every move. An event that a row does not name changes nothing: two threads may find out the same."""
-
-OVER: Final = frozenset({LeaseStatus.ENDED, LeaseStatus.LOST, LeaseStatus.UNDONE})
-"""In these the run has ended."""
-GONE: Final = frozenset({LeaseStatus.LOST, LeaseStatus.UNDONE})
-"""In these the run ended because its lease is gone."""
 
 
 class LeaseTracker:

@@ -25,18 +25,17 @@ _LOG: Final = "log"
 class Reporting:
     """Owns the buffers of one run. Safe to use from several threads; the caller lets one thread at a time write."""
 
-    __slots__ = ("_claimed", "_context", "_lock", "_logs", "_metrics", "_operators", "_output", "_progress")
+    # Each buffer is made when it is first needed: most runs end before.
+    _progress: ProgressBuffer | None = None
+    _metrics: MetricsBuffer | None = None
+    _logs: EntryBuffer[LogEntry] | None = None
+    _output: EntryBuffer[OutputRow] | None = None
+    _operators: frozenset[str] = frozenset()
 
     def __init__(self, context: Context, claimed: Claimed) -> None:
         self._context = context
         self._claimed = claimed
         self._lock = threading.RLock()
-        # Each buffer is made when it is first needed: most runs end before.
-        self._progress: ProgressBuffer | None = None
-        self._metrics: MetricsBuffer | None = None
-        self._logs: EntryBuffer[LogEntry] | None = None
-        self._output: EntryBuffer[OutputRow] | None = None
-        self._operators: frozenset[str] = frozenset()
 
     @property
     def progress(self) -> ProgressBuffer:

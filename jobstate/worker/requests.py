@@ -26,15 +26,13 @@ class Requests:
         parallelism: The number of tasks since the last `rescaled`; None: as the job was claimed.
     """
 
-    __slots__ = ("parallelism", "rescale_read", "rescale_to", "seen", "shutdown", "stop")
-
-    def __init__(self) -> None:
-        self.stop: Stop | None = None
-        self.shutdown = False
-        self.seen = False
-        self.rescale_to: int | None = None
-        self.rescale_read: int | None = None
-        self.parallelism: int | None = None
+    # Defaults of the class: most runs end without a request, and claims make many runs.
+    stop: Stop | None = None
+    shutdown = False
+    seen = False
+    rescale_to: int | None = None
+    rescale_read: int | None = None
+    parallelism: int | None = None
 
     @property
     def pending(self) -> bool:

@@ -34,9 +34,10 @@ class Run:
     `JobStore.claim` and `JobStore.worker` make it. Several threads may report progress; one thread calls the verbs.
     """
 
+    _log: RunLog | None = None
+
     def __init__(self, control: RunControl) -> None:
         self._control = control
-        self._log: RunLog | None = None
 
     def __repr__(self) -> str:
         return f"<Run of {self.job!r}, token {self.token}>"
@@ -133,11 +134,10 @@ class Run:
         if control.lost:
             raise LeaseLost(self.id, self.token)
         requests = control.requests
-        stop = requests.read_stop()
-        if stop is not None:
-            raise JobStopping(self.id, stop.mode.value, stop.reason)
-        if requests.shutdown:
-            requests.seen = True
+        if requests.shutdown or requests.stop is not None:
+            stop, requests.seen = requests.stop, True
+            if stop is not None:
+                raise JobStopping(self.id, stop.mode.value, stop.reason)
             raise JobStopping(self.id, SHUTDOWN)
 
     # Reports: gathered in memory, written about once a second and before every change of state.

@@ -25,7 +25,7 @@ from jobstate.domain.stop import Stop
 from jobstate.domain.transitions import Decision
 from jobstate.observers.observer import LeaseLoss
 from jobstate.ports.repository import Claimed
-from jobstate.worker.lease_status import GONE, OVER, LeaseEvent, LeaseStatus, LeaseTracker
+from jobstate.worker.lease_status import LeaseEvent, LeaseStatus, LeaseTracker
 from jobstate.worker.reporting import Reporting
 from jobstate.worker.requests import Requests
 from jobstate.worker.run_log import bound
@@ -52,6 +52,15 @@ class RunControl:
         writing: Held from taking what is to be written until the write has succeeded or failed.
     """
 
+    # Defaults of the class: most runs end without them, and claims make many runs.
+    _job: Job | None = None
+    _on_settled: Callable[[RunControl], None] | None = None
+    _on_noticed: Callable[[], None] | None = None
+    _loss_reported = False
+    """The observers know: a fact about them, while LOST is one about the lease."""
+    _failure_noted: Failure | None = None
+    _observed: AbstractContextManager[object] | None = None
+
     def __init__(self, context: Context, claimed: Claimed, lease_seconds: float, claimed_at: float) -> None:
         self.context = context
         self.claimed = claimed
@@ -64,12 +73,6 @@ class RunControl:
         self.requests = Requests()
         self.reports = Reporting(context, claimed)
         self.writing = threading.RLock()
-        self._job: Job | None = None
-        self._on_settled: Callable[[RunControl], None] | None = None
-        self._on_noticed: Callable[[], None] | None = None
-        self._loss_reported = False  # to the observers; a fact about them, while LOST is one about the lease
-        self._failure_noted: Failure | None = None
-        self._observed: AbstractContextManager[object] | None = None
 
     @property
     def id(self) -> int:
@@ -91,20 +94,18 @@ class RunControl:
     @property
     def settled(self) -> bool:
         """Whether the run has ended, by one of its verbs or by a lost lease."""
-        return self.tracker.status in OVER
+        return self.tracker.status.over
 
     @property
     def gone(self) -> bool:
         """Whether the lease is gone according to the store."""
-        return self.tracker.status in GONE
+        return self.tracker.status.gone
 
     @property
     def lost(self) -> bool:
         """Whether the lease is gone, or has run out by the clock of this process."""
         status = self.tracker.status
-        return status in GONE or (
-            status is not LeaseStatus.ENDED and self.context.clock.monotonic() >= self.valid_until
-        )
+        return status.gone or (not status.over and self.context.clock.monotonic() >= self.valid_until)
 
     # The claim.
 
@@ -413,7 +414,8 @@ class RunControl:
 
     def _take(self, *, sure: bool | None = None) -> Report:
         """Take the reports, after a check of the claim; LeaseLost if the claim was undone."""
-        self.check_claim()
+        if self.tracker.claim_open:
+            self.check_claim()
         return self.reports.take(sure=sure)
 
     def _failed(self, error: BaseException, taken: Report) -> None:

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from jobstate.worker.lease_status import GONE, MOVES, OVER, LeaseEvent, LeaseStatus, LeaseTracker
+from jobstate.worker.lease_status import MOVES, LeaseEvent, LeaseStatus, LeaseTracker
 
 
 class Flags:
@@ -52,7 +52,7 @@ def test_the_table_answers_as_the_flags_do(status: LeaseStatus, event: LeaseEven
     flags.apply(event)
     after = tracker.move(event)
     assert tracker.status is after
-    assert (after in GONE, after in OVER) == (flags.lost, flags.settled)
+    assert (after.gone, after.over) == (flags.lost, flags.settled)
     assert (after is LeaseStatus.ENDING) == (flags.ending and not flags.settled)
     assert (after is LeaseStatus.UNDONE) == (flags.undone and not flags.ended)
 
@@ -64,7 +64,7 @@ def test_every_series_of_events_ends_as_it_does_with_flags(length: int) -> None:
         for event in events:
             tracker.move(event)
             flags.apply(event)
-        assert (tracker.status in GONE, tracker.status in OVER) == (flags.lost, flags.settled), events
+        assert (tracker.status.gone, tracker.status.over) == (flags.lost, flags.settled), events
 
 
 def test_the_table_has_a_row_for_each_status_and_no_move_that_moves_nothing() -> None:
