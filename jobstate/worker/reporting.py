@@ -124,7 +124,7 @@ class Reporting:
 
     def written(self, taken: Report) -> None:
         """Keep what was written inside an open transaction, which may undo it, to write it again if it does."""
-        if taken is NOTHING or not self._context.repository.in_transaction():
+        if not self._context.repository.in_transaction():
             return
         self.put_back(Report(taken.progress, taken.metrics))  # absolute numbers: twice is once
         if self._logs is not None:

@@ -48,12 +48,12 @@ class RunControl:
         valid_until: When the lease runs out by the monotonic clock of this process.
         tracker: The status of the lease.
         requests: What others ask of the run.
-        reports: The buffers.
         writing: Held from taking what is to be written until the write has succeeded or failed.
     """
 
     # Defaults of the class: most runs end without them, and claims make many runs.
     _job: Job | None = None
+    _reports: Reporting | None = None
     _on_settled: Callable[[RunControl], None] | None = None
     _on_noticed: Callable[[], None] | None = None
     _loss_reported = False
@@ -71,7 +71,6 @@ class RunControl:
         self.valid_until = claimed_at + lease_seconds
         self.tracker = LeaseTracker()
         self.requests = Requests()
-        self.reports = Reporting(context, claimed)
         self.writing = threading.RLock()
 
     @property
@@ -90,6 +89,14 @@ class RunControl:
         if self._job is None:
             self._job = Job(self.row)
         return self._job
+
+    @property
+    def reports(self) -> Reporting:
+        """The buffers; made when they are first needed, as many runs report nothing."""
+        made = self._reports
+        if made is None:  # `setdefault` is atomic: every thread gets the same one
+            made = self.__dict__.setdefault("_reports", Reporting(self.context, self.claimed))
+        return made
 
     @property
     def settled(self) -> bool:
@@ -220,7 +227,7 @@ class RunControl:
     def flush(self) -> None:
         """Write the reports. Raises LeaseLost."""
         with self.writing:
-            if not self.reports.dirty:
+            if self._reports is None or not self._reports.dirty:
                 return
             taken = self._take()
             if taken is NOTHING:
@@ -230,7 +237,8 @@ class RunControl:
             except BaseException as error:
                 self._failed(error, taken)
                 raise
-            self.reports.written(taken)
+            if taken is not NOTHING:
+                self.reports.written(taken)
 
     def flush_if_free(self) -> None:
         """Write the reports on the heartbeat thread, which waits for the store first, and never for the handler.
@@ -238,7 +246,7 @@ class RunControl:
         A handler inside a transaction holds the store and may want to write its progress; waiting for both in the
         other order would be a deadlock.
         """
-        if not self.reports.dirty:
+        if self._reports is None or not self._reports.dirty:
             return
         taken, writing = NOTHING, False
         try:
@@ -271,7 +279,8 @@ class RunControl:
             except BaseException as error:
                 self._failed(error, taken)
                 raise
-            self.reports.written(taken)
+            if taken is not NOTHING:
+                self.reports.written(taken)
             return result
 
     def change(self, decide: Callable[[JobRow, int], Decision]) -> Decision:
@@ -364,7 +373,8 @@ class RunControl:
         except BaseException as error:
             self._failed(error, taken)
             raise
-        self.reports.written(taken)
+        if taken is not NOTHING:
+            self.reports.written(taken)
 
     def note_end(self) -> None:
         """A verb ended the job: for good, or as far as the open transaction goes."""
@@ -416,11 +426,12 @@ class RunControl:
         """Take the reports, after a check of the claim; LeaseLost if the claim was undone."""
         if self.tracker.claim_open:
             self.check_claim()
-        return self.reports.take(sure=sure)
+        return NOTHING if self._reports is None else self._reports.take(sure=sure)
 
     def _failed(self, error: BaseException, taken: Report) -> None:
         """Requeue the reports of a write that failed; a refusal says how the lease is."""
-        self.reports.put_back(taken)
+        if taken is not NOTHING:
+            self.reports.put_back(taken)
         if not isinstance(error, LeaseLost):
             return
         if self.tracker.status is LeaseStatus.ENDING:
