@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from jobstate.domain import validation
 from jobstate.domain.checkpoints import Checkpoint
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.job import Job
 from jobstate.domain.job_row import Lease
-from jobstate.domain.lifecycle import STATE_WORDS, State, states_named
+from jobstate.domain.lifecycle import STATE_WORDS, State, StateWord, states_named
 from jobstate.domain.logs import LogFilter, LogLevel
 from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, MAX_ATTEMPTS_LIMIT, RetryPolicy
 from jobstate.domain.stop import StopMode
@@ -38,8 +38,15 @@ JobRef = int | Job | Holder
 CheckpointRef = str | int | Checkpoint
 """Wherever a checkpoint is asked for, its id (`chk_…`), the number in it or a `Checkpoint` will do."""
 Duration = float | timedelta
-StateFilter = str | State | Iterable[str | State]
-LevelFilter = str | Iterable[str] | None
+StateFilter = StateWord | State | Iterable[StateWord | State]
+"""Which jobs: a filter word, a state, or several of them. Any case will do, and `-` for `_`."""
+PruneFilter = Literal["terminal", "completed", "stopped", "failed", "error"] | State
+ModeWord = Literal["checkpoint", "immediate", "force"] | StopMode
+LevelWord = Literal["info", "warn", "warning", "error"] | LogLevel
+LevelFilter = LevelWord | Iterable[LevelWord] | None
+_Rising = Literal["id", "created_at", "started_at", "finished_at", "state", "run_id"]
+_Falling = Literal["-id", "-created_at", "-started_at", "-finished_at", "-state", "-run_id"]
+SortWord = _Rising | _Falling
 
 MAX_PAGE: Final = 1000
 """The most that one call returns."""
@@ -127,7 +134,7 @@ def stop_mode(mode: str) -> StopMode:
         raise InvalidRequest("mode", f"must be one of {', '.join(StopMode)}, not {mode!r}") from None
 
 
-def states(field: str, wanted: StateFilter) -> frozenset[State]:
+def states(field: str, wanted: str | Iterable[str]) -> frozenset[State]:
     """The states that filter words select together."""
     words = [wanted] if isinstance(wanted, str) else list(wanted) if isinstance(wanted, Iterable) else []
     if not words:
@@ -158,7 +165,9 @@ def order(field: str, sort: str, spelling: Mapping[State, str] | None = None) ->
     return Order(SortKey(name), sort.startswith("-"), ranks)
 
 
-def levels(field: str, wanted: LevelFilter, among: Sequence[LogLevel] = tuple(LogLevel)) -> tuple[LogLevel, ...]:
+def levels(
+    field: str, wanted: str | Iterable[str] | None, among: Sequence[LogLevel] = tuple(LogLevel)
+) -> tuple[LogLevel, ...]:
     """The levels that are asked for, out of those there are; all of them where nothing is."""
     if wanted is None:
         return tuple(among)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 
 class State(StrEnum):
@@ -191,6 +191,25 @@ _GROUPS: Final[Mapping[str, frozenset[State]]] = {
 }
 _WORDS: Final[Mapping[str, frozenset[State]]] = {**{s.lower(): frozenset({s}) for s in State}, **_GROUPS}
 STATE_WORDS: Final = (*_GROUPS, *(state.value for state in State))
+
+
+StateWord = Literal[
+    "active",
+    "all",
+    "terminal",
+    "error",
+    "created",
+    "scheduled",
+    "running",
+    "rescaling",
+    "recovering",
+    "stop_requested",
+    "stopping",
+    "stopped",
+    "completed",
+    "failed",
+]
+"""The filter words as an editor completes them; `states_named` takes any case, and `-` for `_`."""
 
 
 def states_named(word: str) -> frozenset[State] | None:

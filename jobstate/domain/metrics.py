@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from jobstate.domain.latency import Quantiles, quantiles
 
@@ -27,6 +27,9 @@ class OperatorKind(StrEnum):
     SOURCE = "source"
     TRANSFORM = "transform"
     SINK = "sink"
+
+
+OperatorWord = Literal["source", "transform", "sink"] | OperatorKind
 
 
 class Counters(NamedTuple):

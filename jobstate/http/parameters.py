@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 from fastapi import Header, Path, Query
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
-from jobstate.core.arguments import MAX_OFFSET, MAX_PAGE
+from jobstate.core.arguments import MAX_OFFSET, MAX_PAGE, LevelWord
 from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.logs import LogLevel
@@ -271,6 +271,6 @@ AfterEntry = Annotated[
 OutputFormat = Annotated[Literal["json", "csv"], Query(alias="format", description="`csv`: for spreadsheets.")]
 
 
-def levels_of(words: str | None) -> list[str] | None:
-    """The levels that a request names."""
-    return None if words is None else words.split(",")
+def levels_of(words: str | None) -> list[LevelWord] | None:
+    """The levels that a request names; the call that takes them checks the words."""
+    return None if words is None else [cast("LevelWord", word) for word in words.split(",")]

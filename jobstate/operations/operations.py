@@ -11,13 +11,23 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from jobstate.core import arguments
-from jobstate.core.arguments import MAX_OFFSET, MAX_PAGE, CheckpointRef, Duration, JobRef, LevelFilter, StateFilter
+from jobstate.core.arguments import (
+    MAX_OFFSET,
+    MAX_PAGE,
+    CheckpointRef,
+    Duration,
+    JobRef,
+    LevelFilter,
+    ModeWord,
+    PruneFilter,
+    StateFilter,
+)
 from jobstate.domain import validation
 from jobstate.domain.checkpoints import Checkpoint
 from jobstate.domain.errors import InvalidRequest, OperatorNotFound, WorkerNotFound
 from jobstate.domain.event import Actor, Event
 from jobstate.domain.job import Job
-from jobstate.domain.lifecycle import TERMINAL, State
+from jobstate.domain.lifecycle import TERMINAL
 from jobstate.domain.logs import TROUBLE, LogEntry
 from jobstate.domain.metrics import JobMetrics, OperatorMetrics
 from jobstate.domain.operator_actions import prunable
@@ -161,7 +171,7 @@ class Operations(ABC):
         self,
         job: JobRef,
         *,
-        mode: str = StopMode.CHECKPOINT,
+        mode: ModeWord = StopMode.CHECKPOINT,
         timeout: Duration | None = None,
         actor: str | None = None,
         reason: str | None = None,
@@ -271,7 +281,7 @@ class Operations(ABC):
 
     def prune(
         self,
-        status: str | State = "terminal",
+        status: PruneFilter = "terminal",
         *,
         older_than: Duration | None = None,
         dry_run: bool = False,

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from jobstate.core import arguments
-from jobstate.core.arguments import MAX_OFFSET, MAX_PAGE, Duration, StateFilter
+from jobstate.core.arguments import MAX_OFFSET, MAX_PAGE, Duration, SortWord, StateFilter
 from jobstate.core.context import DEFAULT_LEASE, Context
 from jobstate.domain import validation
 from jobstate.domain.audit import AuditReport
@@ -103,7 +103,7 @@ class JobStore(Operations):
         self,
         status: StateFilter = "all",
         *,
-        sort: str = "-id",
+        sort: SortWord = "-id",
         limit: int = 20,
         offset: int = 0,
         after: int | None = None,

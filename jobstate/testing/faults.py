@@ -166,7 +166,7 @@ class _ArrivingStop(_FromOutside):
 
     def _happen(self, moment: Moment) -> None:
         for job_id in moment.job_ids:
-            self._stage.direct.stop(job_id, mode=self._mode, reason=self._reason)
+            self._stage.direct.stop(job_id, mode=StopMode(self._mode), reason=self._reason)
         self._stage.notice_changes()
 
 

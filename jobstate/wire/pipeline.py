@@ -7,8 +7,9 @@ only that jobs in lists have no `metrics`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
+from jobstate.core.arguments import SortWord
 from jobstate.domain.checkpoints import Checkpoint
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.job import Job
@@ -38,14 +39,14 @@ _FIELDS: Final = "|".join(SORT_FIELDS)
 SORT_PATTERN: Final = f"^(-?({_FIELDS})|({_FIELDS}):({'|'.join(_DIRECTIONS)}))$"
 
 
-def parse_sort(text: str) -> str:
+def parse_sort(text: str) -> SortWord:
     """An order of jobs, `field`, `-field`, `field:asc` or `field:desc`, as `JobStore.ordered` takes it."""
     field, colon, direction = text.partition(":")
     falling = _DIRECTIONS.get(direction) if colon else "-" if field.startswith("-") else ""
     stored = SORT_FIELDS.get(field if colon else field.removeprefix("-"))
     if stored is None or falling is None:
         raise InvalidRequest("sort", f"must be FIELD, -FIELD or FIELD:desc, of {', '.join(SORT_FIELDS)}; not {text!r}")
-    return falling + stored
+    return cast("SortWord", falling + stored)
 
 
 def job_document(job: Job, metrics: Counters | None = None) -> Document:

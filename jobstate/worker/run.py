@@ -14,7 +14,7 @@ from jobstate.domain.failure import MAX_SUMMARY, Failure, FailureKind
 from jobstate.domain.job import Job
 from jobstate.domain.job_row import Lease
 from jobstate.domain.logs import LogLevel
-from jobstate.domain.metrics import Counters
+from jobstate.domain.metrics import Counters, OperatorWord
 from jobstate.domain.progress import TableProgress
 from jobstate.domain.stop import Stop
 from jobstate.domain.validation import Json
@@ -173,7 +173,7 @@ class Run:
         self,
         operator_id: str,
         *,
-        kind: str | None = None,
+        kind: OperatorWord | None = None,
         name: str | None = None,
         subtask: int = 0,
         records_in: int = 0,

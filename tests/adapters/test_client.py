@@ -222,7 +222,7 @@ def test_prune_counts_and_removes_as_the_store_does(store: JobStore, client: Job
     told: list[tuple[int, int]] = []
     assert client.prune(dry_run=True) == store.prune(dry_run=True) == 3
     assert client.prune(older_than=timedelta(hours=1), progress=lambda *done: told.append(done)) == 0
-    assert client.prune("Failed", progress=lambda *done: told.append(done)) == 1
+    assert client.prune("failed", progress=lambda *done: told.append(done)) == 1
     assert told == [(1, 1)]
     # The stop that waits for nobody is settled first.
     assert client.prune() == 3
@@ -269,7 +269,7 @@ REFUSED: list[Callable[[Jobs], object]] = [
     lambda jobs: jobs.event(1, 0),
     lambda jobs: jobs.worker_info("nobody"),
     lambda jobs: jobs.stop(99),
-    lambda jobs: jobs.stop(1, mode="soft"),
+    lambda jobs: jobs.stop(1, mode="soft"),  # type: ignore[arg-type]
     lambda jobs: jobs.stop(1, timeout=-1),
     lambda jobs: jobs.stop(1, timeout=float("nan")),
     lambda jobs: jobs.stop(1, actor=""),
@@ -290,16 +290,16 @@ REFUSED: list[Callable[[Jobs], object]] = [
     lambda jobs: jobs.submit("load", available_at=datetime(2030, 1, 1)),  # noqa: DTZ001
     lambda jobs: jobs.submit("load", labels={"a": 1}),  # type: ignore[dict-item]
     lambda jobs: jobs.submit("load", priority=2**40),
-    lambda jobs: jobs.list("nonsense"),
+    lambda jobs: jobs.list("nonsense"),  # type: ignore[arg-type]
     lambda jobs: jobs.list([]),
     lambda jobs: jobs.list(limit=0),
     lambda jobs: jobs.list(limit=1001),
     lambda jobs: jobs.list(after=0),
-    lambda jobs: jobs.prune("running"),
+    lambda jobs: jobs.prune("running"),  # type: ignore[arg-type]
     lambda jobs: jobs.prune(older_than=-1),
     lambda jobs: jobs.wait(99, timeout=0),
     lambda jobs: jobs.wait(2, until="running"),
-    lambda jobs: jobs.wait(1, until="nonsense"),
+    lambda jobs: jobs.wait(1, until="nonsense"),  # type: ignore[arg-type]
     lambda jobs: jobs.watch(after=-1),
     lambda jobs: jobs.watch(job=0),
     lambda jobs: jobs.watch(timeout=-1),

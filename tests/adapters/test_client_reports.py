@@ -167,7 +167,7 @@ REFUSED: list[Callable[[Jobs], object]] = [
     lambda jobs: jobs.operator_metrics(1, "nobody"),
     lambda jobs: jobs.operator_metrics(1, ""),
     lambda jobs: jobs.logs(99),
-    lambda jobs: jobs.logs(1, level="loud"),
+    lambda jobs: jobs.logs(1, level="loud"),  # type: ignore[arg-type]
     lambda jobs: jobs.logs(1, level=[]),
     lambda jobs: jobs.logs(1, limit=0),
     lambda jobs: jobs.logs(1, limit=1001),
@@ -189,7 +189,7 @@ REFUSED: list[Callable[[Jobs], object]] = [
     lambda jobs: jobs.checkpoint(1, "newest"),
     lambda jobs: jobs.checkpoint(99, 1),
     lambda jobs: jobs.follow_logs(99),
-    lambda jobs: jobs.follow_logs(1, level="loud"),
+    lambda jobs: jobs.follow_logs(1, level="loud"),  # type: ignore[arg-type]
     lambda jobs: jobs.follow_logs(1, after=-1),
     lambda jobs: jobs.restart(99),
     lambda jobs: jobs.restart(1),

@@ -122,7 +122,7 @@ def test_bad_arguments_are_refused_at_the_first_step(path: Path) -> None:
             with pytest.raises(JobNotFound):
                 await anext(jobs.follow_logs(1))
             with pytest.raises(InvalidRequest, match="until"):
-                await jobs.wait(1, until="finished")
+                await jobs.wait(1, until="finished")  # type: ignore[arg-type]
 
     asyncio.run(main())
 

@@ -19,8 +19,9 @@ import pytest
 
 import jobstate
 from jobstate import JobStore, State
+from jobstate.core.arguments import SortWord
 from jobstate.domain import validation
-from jobstate.domain.lifecycle import LIVE, TERMINAL, states_named
+from jobstate.domain.lifecycle import LIVE, TERMINAL, StateWord, states_named
 from jobstate.storage import connections
 from jobstate.testing.clock import ManualClock
 
@@ -273,7 +274,7 @@ def test_what_is_overdue_is_found_by_its_index(store: tuple[str, JobStore], monk
 @pytest.mark.parametrize("word", WORDS)
 @pytest.mark.parametrize("paged", [False, True])
 def test_a_page_of_jobs_in_some_states_looks_only_at_those(
-    store: tuple[str, JobStore], monkeypatch: pytest.MonkeyPatch, word: str, paged: bool
+    store: tuple[str, JobStore], monkeypatch: pytest.MonkeyPatch, word: StateWord, paged: bool
 ) -> None:
     _, jobs = store
     with recorded(jobs, monkeypatch) as recorder:
@@ -301,7 +302,7 @@ def test_a_page_of_all_jobs_reads_no_more_than_the_page(
 
 @pytest.mark.parametrize("status", ["all", "active", "failed"])
 def test_a_part_of_the_jobs_by_id_reads_no_more_than_it_shows_and_leaves_out(
-    store: tuple[str, JobStore], monkeypatch: pytest.MonkeyPatch, status: str
+    store: tuple[str, JobStore], monkeypatch: pytest.MonkeyPatch, status: StateWord
 ) -> None:
     _, jobs = store
     with recorded(jobs, monkeypatch) as recorder:
@@ -311,7 +312,7 @@ def test_a_part_of_the_jobs_by_id_reads_no_more_than_it_shows_and_leaves_out(
 
 @pytest.mark.parametrize("sort", ["-started_at", "state", "run_id"])
 def test_sorting_looks_only_at_the_jobs_of_its_filter(
-    store: tuple[str, JobStore], monkeypatch: pytest.MonkeyPatch, sort: str
+    store: tuple[str, JobStore], monkeypatch: pytest.MonkeyPatch, sort: SortWord
 ) -> None:
     shape, jobs = store
     with recorded(jobs, monkeypatch) as recorder:

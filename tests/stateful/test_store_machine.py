@@ -28,6 +28,7 @@ from hypothesis.stateful import (
 
 import jobstate
 from jobstate import LIFECYCLE, Checkpoint, Event, Job, JobStore, Observer, RetryPolicy, Run, State
+from jobstate.core.arguments import ModeWord, PruneFilter
 from jobstate.domain import validation
 from jobstate.domain.audit import audit_job
 from jobstate.domain.job import row_of
@@ -268,13 +269,13 @@ class StoreMachine(RuleBasedStateMachine):
         timeout=st.sampled_from([0, 4, 15, 40]),
         reason=st.sampled_from(["one", "two"]),
     )
-    def stop(self, after: float, index: int, modes: list[str], timeout: int, reason: str) -> None:
+    def stop(self, after: float, index: int, modes: list[ModeWord], timeout: int, reason: str) -> None:
         self.time_passes(after)
         job_id = self.a_live(index)
         for mode in modes:
             self.stop_one(job_id, mode, timeout, reason)
 
-    def stop_one(self, job_id: int, mode: str, timeout: int, reason: str) -> None:
+    def stop_one(self, job_id: int, mode: ModeWord, timeout: int, reason: str) -> None:
         state = self.model.jobs[job_id]["state"]
         again = " again" if state in PENDING else " of what has ended" if state in TERMINAL else ""
         changed, result = self.agreed(
@@ -298,7 +299,7 @@ class StoreMachine(RuleBasedStateMachine):
         age=st.sampled_from([None, 0, 5, 60]),
         tasks=st.sampled_from([1, 2, 3]),
     )
-    def operate(self, after: float, index: int, verb: str, word: str, age: int | None, tasks: int) -> None:
+    def operate(self, after: float, index: int, verb: str, word: PruneFilter, age: int | None, tasks: int) -> None:
         self.time_passes(after)
         if verb == "prune":
             self.prune(word, age)
@@ -420,7 +421,7 @@ class StoreMachine(RuleBasedStateMachine):
             "restart: from " + ("nothing" if point is None else "a checkpoint" if given is None else "a named one")
         )
 
-    def prune(self, word: str, age: int | None) -> None:
+    def prune(self, word: PruneFilter, age: int | None) -> None:
         wanted, removed = self.agreed(
             "prune",
             lambda: self.model.prune(WORDS[word], age, self.now),
@@ -495,7 +496,9 @@ class StoreMachine(RuleBasedStateMachine):
         verb=st.sampled_from((*VERBS, "heartbeat", "complete", "fail for good")),
         times=TIMES,
     )
-    def a_holder_is_to_stop(self, after: float, index: int, mode: str, report: Report, verb: str, times: int) -> None:
+    def a_holder_is_to_stop(
+        self, after: float, index: int, mode: ModeWord, report: Report, verb: str, times: int
+    ) -> None:
         if not self.held():
             self.claim_for("worker-b", None, 2)
         if self.held() and not self.stopping():

@@ -149,7 +149,7 @@ SWEEPS: dict[str, tuple[Callable[[JobStore, Run, Run], object], str]] = {
     "a sweep": (lambda store, run, other: store.sweep(), "sweep:test:suite"),
     "a claim": (lambda store, run, other: store.claim("worker-03", kinds=["nothing"]), "sweep:worker-03"),
     "a heartbeat": (lambda store, run, other: other.heartbeat(), "sweep:worker-02"),
-    "a wait": (lambda store, run, other: store.wait(run, until=["Recovering"]), "sweep:test:suite"),
+    "a wait": (lambda store, run, other: store.wait(run, until=["recovering"]), "sweep:test:suite"),
     "a stop": (lambda store, run, other: store.stop(run), "sweep:test:suite"),
     "a prune": (lambda store, run, other: store.prune(), "sweep:test:suite"),
     "a rescale": (lambda store, run, other: store.rescale(run, 2), "sweep:test:suite"),

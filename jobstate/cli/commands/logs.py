@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import click
 
@@ -13,6 +13,7 @@ from jobstate.cli.options import JOB_ID, MOMENT, Number, Words, limit_option, op
 from jobstate.cli.session import Session, command
 from jobstate.cli.view.logs import entry_lines, not_shown
 from jobstate.cli.view.text import hanging, terminal_width
+from jobstate.core.arguments import LevelWord
 from jobstate.domain.logs import LogEntry, LogLevel
 from jobstate.ports.queries import LogPage
 from jobstate.wire import telemetry as wire
@@ -85,8 +86,9 @@ def errors(
     session.answer(wire.errors_document(page), lambda: _show(page, empty, filtered=True))
 
 
-def _levels(words: str | None) -> list[str] | None:
-    return None if words is None else [word.strip() for word in words.split(",")]
+def _levels(words: str | None) -> list[LevelWord] | None:
+    """The levels of an option; the call that takes them checks the words."""
+    return None if words is None else [cast("LevelWord", word.strip()) for word in words.split(",")]
 
 
 def _show(page: LogPage, empty: str, *, filtered: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import cast
 
 import click
 
@@ -11,6 +12,7 @@ from jobstate.cli.session import REFUSED, Session, command, file_command
 from jobstate.cli.view.bars import progress_bar
 from jobstate.cli.view.jobs import outcome
 from jobstate.cli.view.text import hanging, plural, printable, styled, terminal_width
+from jobstate.core.arguments import PruneFilter
 from jobstate.domain.job import Job
 from jobstate.domain.operator_actions import PRUNE_WORDS
 from jobstate.wire import documents
@@ -133,6 +135,8 @@ def migrate(session: Session) -> None:
 def prune(session: Session, status: str, older_than: float | None, reason: str | None, *, dry_run: bool) -> None:
     """Remove all jobs that have ended, or some of them."""
     with session.open() as store, progress_bar("pruning") as report_progress:
-        removed = store.prune(status, older_than=older_than, dry_run=dry_run, reason=reason, progress=report_progress)
+        removed = store.prune(
+            cast("PruneFilter", status), older_than=older_than, dry_run=dry_run, reason=reason, progress=report_progress
+        )
     sentence = f"{plural(removed, 'job')} {'would be ' if dry_run else ''}removed"
     session.answer({"deleted": removed, "dry_run": dry_run}, lambda: click.echo(sentence))

@@ -45,7 +45,7 @@ def stop(
     with session.open() as store:
 
         def act(job_id: int) -> tuple[Any, str]:
-            result = store.stop(job_id, mode=mode, timeout=timeout, reason=reason)
+            result = store.stop(job_id, mode=jobstate.StopMode(mode), timeout=timeout, reason=reason)
             document = documents.stop_document(result, _AMPCTL)
             if wait and not result.job.is_terminal:
                 job = store.wait(job_id)

@@ -2,12 +2,13 @@
 
 # Annotations are values here: the framework reads them, and some are made for the dialect.
 
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 from urllib.parse import unquote
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from jobstate.core.arguments import PruneFilter
 from jobstate.domain.errors import StoreUnavailable
 from jobstate.domain.job import Job
 from jobstate.domain.stop import StopMode
@@ -117,7 +118,9 @@ def add_job_routes(app: FastAPI, dialect: Dialect, views: Views) -> None:
                     store.path, "the server is stopping; repeat the call, it continues where it stopped"
                 )
 
-        removed = store.prune(status, older_than=age, dry_run=dry_run, progress=unless_server_stops)
+        removed = store.prune(
+            cast("PruneFilter", status), older_than=age, dry_run=dry_run, progress=unless_server_stops
+        )
         return Response(status_code=204, headers={"X-Deleted-Count": str(removed)})
 
     @app.get("/jobs/{job_id}", tags=["jobs"], responses=answers({200: a_job}, 400, 404))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from jobstate import InvalidRequest, JobNotFound, JobNotTerminal, JobStore, State
+from jobstate.core.arguments import PruneFilter
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.situations import (
     LIVE_SCENES,
@@ -97,7 +99,7 @@ def _one_of_each(store: JobStore) -> dict[State, int]:
         (State.COMPLETED, {State.COMPLETED}),
     ],
 )
-def test_prune_removes_the_jobs_of_its_word_and_no_others(store: JobStore, word: str, gone: set[State]) -> None:
+def test_prune_removes_the_jobs_of_its_word_and_no_others(store: JobStore, word: PruneFilter, gone: set[State]) -> None:
     ended = _one_of_each(store)
     live = scene(store, "Running").id
     assert store.prune(word, dry_run=True) == len(gone)
@@ -113,7 +115,8 @@ def test_prune_never_takes_a_word_that_could_mean_live_jobs(store: JobStore) -> 
     """A misspelt state must be an error and not an empty answer."""
     scene(store, "Completed")
     before = everything(store)
-    for word in ("active", "all", "running", "Scheduled", "complet", "", "*"):
+    unknown: list[Any] = ["active", "all", "running", "Scheduled", "complet", "", "*"]
+    for word in unknown:
         with pytest.raises(InvalidRequest) as refused:
             store.prune(word)
         assert refused.value.field == "status"

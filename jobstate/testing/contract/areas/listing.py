@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from jobstate import LIVE, TERMINAL, InvalidRequest, JobNotFound, JobStore, State
+from jobstate.core.arguments import StateFilter
 from jobstate.testing.contract.situations import SCENES, claimed, one_of_each, running, scene, submitted
 
 
@@ -59,7 +60,8 @@ def test_every_word_selects_the_states_it_means(store: JobStore) -> None:
 
 def test_a_word_that_names_no_state_is_an_error_and_not_an_empty_list(store: JobStore) -> None:
     """A filter with a misspelt state answered success and an empty list."""
-    for word in ("runing", "", "done", "Running ; --", "activ", "none"):
+    unknown: list[Any] = ["runing", "", "done", "Running ; --", "activ", "none"]
+    for word in unknown:
         for asked in (word, ["running", word]):
             with pytest.raises(InvalidRequest) as refused:
                 store.list(asked)
@@ -90,7 +92,7 @@ def test_pages_hold_every_job_once_and_the_last_one_says_so(store: JobStore, lim
 
 
 @pytest.mark.parametrize("status", ["active", "all", ["scheduled", "completed", "stopped"]])
-def test_pages_hold_their_order_over_states_that_are_stored_apart(store: JobStore, status: str | list[str]) -> None:
+def test_pages_hold_their_order_over_states_that_are_stored_apart(store: JobStore, status: StateFilter) -> None:
     order = [scene(store, ("Completed", "Scheduled", "Stopped")[number % 3]).id for number in range(9)]
     wanted = order if status != "active" else order[1::3]
     seen: list[int] = []

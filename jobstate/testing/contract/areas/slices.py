@@ -10,6 +10,8 @@ from typing import Any, Final
 import pytest
 
 from jobstate import LIVE, TERMINAL, CheckpointState, InvalidRequest, Job, JobNotFound, JobStore, Run, State
+from jobstate.core.arguments import SortWord
+from jobstate.domain.lifecycle import StateWord
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.situations import SCENES, running, scene
 
@@ -22,7 +24,7 @@ KEYS: Final[dict[str, Callable[[Job], Any]]] = {
     "run_id": lambda job: job.run_id,
 }
 SORTS: Final = (*KEYS, *(f"-{name}" for name in KEYS))
-STATUSES: Final[dict[str, frozenset[State]]] = {
+STATUSES: Final[dict[StateWord, frozenset[State]]] = {
     "all": frozenset(State),
     "active": LIVE,
     "terminal": TERMINAL,
@@ -60,7 +62,7 @@ def mixed(store: JobStore, clock: ManualClock) -> list[Job]:
 
 @pytest.mark.parametrize("sort", SORTS)
 def test_jobs_are_sorted_as_python_would_sort_them_from_any_place_on(
-    store: JobStore, clock: ManualClock, sort: str
+    store: JobStore, clock: ManualClock, sort: SortWord
 ) -> None:
     there = mixed(store, clock)
     middle = there[len(there) // 2].id

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Final
 
 import pytest
 
 from jobstate import JobNotFound, JobNotTerminal, JobStore, LeaseLost, Run, State, StopMode, StopOutcome
+from jobstate.core.arguments import ModeWord
 from jobstate.domain.job import row_of
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.kinds import OpenStore
@@ -25,7 +27,7 @@ from jobstate.testing.contract.situations import (
     triggers,
 )
 
-MODES = ("checkpoint", "immediate", "force")
+MODES: Final[tuple[ModeWord, ...]] = ("checkpoint", "immediate", "force")
 PENDING = ("StopRequested, held", "StopRequested, unheld", "Stopping")
 
 # What a first stop leads to: the state, and the outcome where it ends the job at once.
@@ -41,7 +43,7 @@ FIRST_STOP = {
 
 
 @pytest.mark.parametrize(("name", "mode"), list(FIRST_STOP))
-def test_a_first_stop_does_what_the_table_says(store: JobStore, clock: ManualClock, name: str, mode: str) -> None:
+def test_a_first_stop_does_what_the_table_says(store: JobStore, clock: ManualClock, name: str, mode: ModeWord) -> None:
     there = scene(store, name)
     clock.advance(1)
     state, outcome = FIRST_STOP[name, mode]
@@ -78,7 +80,7 @@ def test_a_stop_of_a_job_that_ended_succeeds_without_a_trace(store: JobStore, na
 
 @pytest.mark.parametrize("name", PENDING)
 @pytest.mark.parametrize("mode", MODES[:2])
-def test_a_second_stop_keeps_the_state_and_the_first_reason(store: JobStore, name: str, mode: str) -> None:
+def test_a_second_stop_keeps_the_state_and_the_first_reason(store: JobStore, name: str, mode: ModeWord) -> None:
     """A second stop must not rewrite the finish time, nor overwrite the first one's reason."""
     there = scene(store, name)
     first = store.get(there.id)
@@ -179,7 +181,9 @@ def test_a_stop_of_an_unknown_job_says_so(store: JobStore) -> None:
         ("immediate", False, "immediate"),
     ],
 )
-def test_a_worker_ends_a_stop_through_stopping(store: JobStore, mode: str, checkpointed: bool, outcome: str) -> None:
+def test_a_worker_ends_a_stop_through_stopping(
+    store: JobStore, mode: ModeWord, checkpointed: bool, outcome: str
+) -> None:
     run = running(store)
     store.stop(run, mode=mode, reason="wrong input")
     assert run.begin_stop().state is State.STOPPING
@@ -383,7 +387,7 @@ def test_a_stop_that_no_worker_holds_goes_through_stopping_and_repeats_the_reaso
 
 
 @pytest.mark.parametrize("mode", MODES[:2])
-def test_a_second_stop_does_not_finish_one_that_no_worker_holds(store: JobStore, mode: str) -> None:
+def test_a_second_stop_does_not_finish_one_that_no_worker_holds(store: JobStore, mode: ModeWord) -> None:
     there = scene(store, "StopRequested, unheld")
     assert store.stop(there.id, mode=mode).job.state is State.STOP_REQUESTED
     assert store.get(there.id).state is State.STOP_REQUESTED
@@ -429,7 +433,7 @@ def test_a_stop_of_a_job_whose_attempts_are_spent_finds_it_failed(store: JobStor
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_every_stop_ends_with_only_a_sweeper_alive(store: JobStore, clock: ManualClock, mode: str) -> None:
+def test_every_stop_ends_with_only_a_sweeper_alive(store: JobStore, clock: ManualClock, mode: ModeWord) -> None:
     for name in LIVE_SCENES:
         there = scene(store, name)
         promised = store.stop(there.id, mode=mode, timeout=30).expected_finish_time
@@ -452,7 +456,7 @@ def test_every_stop_ends_with_only_an_operator_waiting(store: JobStore, clock: M
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_stop_never_fails_for_a_job_that_exists_and_its_repetition_changes_nothing(
-    store: JobStore, mode: str
+    store: JobStore, mode: ModeWord
 ) -> None:
     for name in SCENES:
         there = scene(store, name)

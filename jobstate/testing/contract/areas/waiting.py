@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,15 @@ def test_a_wait_for_a_job_that_has_ended_returns_at_once(store: JobStore, clock:
 
 def test_a_wait_ends_in_any_of_the_states_that_are_asked_for(store: JobStore) -> None:
     run = running(store)
-    for until in (State.RUNNING, "running", "active", ["completed", "RUNNING"], [*TERMINAL, State.RUNNING], "all"):
+    wanted: list[Any] = [
+        State.RUNNING,
+        "running",
+        "active",
+        ["completed", "RUNNING"],
+        [*TERMINAL, State.RUNNING],
+        "all",
+    ]
+    for until in wanted:
         assert store.wait(run, until=until, timeout=0).state is State.RUNNING
 
 
@@ -114,7 +123,8 @@ def test_several_threads_may_wait_for_one_job(ticking: JobStore) -> None:
 
 def test_a_wait_takes_no_word_that_names_no_state(store: JobStore) -> None:
     job = submitted(store)
-    for until in ("finished", [], ["completed", "x"]):
+    unknown: list[Any] = ["finished", [], ["completed", "x"]]
+    for until in unknown:
         with pytest.raises(InvalidRequest) as refused:
             store.wait(job, until=until, timeout=1)
         assert refused.value.field == "until"

@@ -26,6 +26,7 @@ from jobstate import (
     Transition,
     Worker,
 )
+from jobstate.core.arguments import ModeWord
 from jobstate.domain.job import row_of
 from jobstate.testing.contract.kinds import OpenStore
 from jobstate.testing.contract.situations import triggers
@@ -229,7 +230,7 @@ def test_no_more_jobs_run_at_once_than_were_asked_for(ticking: JobStore) -> None
 
 
 @pytest.mark.parametrize("mode", ["checkpoint", "immediate"])
-def test_a_stop_is_noticed_in_well_under_a_second(ticking: JobStore, mode: str) -> None:
+def test_a_stop_is_noticed_in_well_under_a_second(ticking: JobStore, mode: ModeWord) -> None:
     begun, noticed = threading.Event(), []
 
     def handle(run: Run) -> None:
