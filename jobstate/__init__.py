@@ -1,7 +1,16 @@
-"""The truth about jobs: which exist, what state each is in, who runs it, how far it got, who asked it to stop and why.
+"""The truth about jobs: which exist, what state each is in, who runs it, how far it got, who stopped it and why.
 
-`jobstate.open` opens a store, `jobstate.connect` reaches one through its server; everything else is reached from there.
-The names load when they are first used, so that importing jobstate costs nothing.
+    open(path)      opens a store: a JobStore, with submit, get, list, stop, wait, watch, claim, worker, …
+    connect(url)    reaches a store through its server: a JobClient, with the verbs that need no file
+    Job, Event      what a store returns; State, Trigger and LIFECYCLE are the states and the table of their changes
+    Run, Worker     what a handler gets, and what calls handlers; LeaseLost and JobStopping end a run early
+    RetryPolicy     how long to wait between the runs of a job
+    JobStateError   the root of all errors: InvalidRequest, JobNotFound, StoreBusy, …
+    Observer        receives what this process does to jobs
+
+`help(jobstate.JobStore)` shows every verb with its arguments and errors, `dir(jobstate)` every name. `jobstate.aio` has
+the same names for asyncio, `jobstate.testing` is for tests. Names load when they are first used, so that importing
+jobstate costs nothing.
 """
 
 from __future__ import annotations
@@ -131,8 +140,7 @@ _HOMES = {
     "jobstate.worker.worker": "Worker",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
-
-__all__ = sorted(_HOME_OF)  # noqa: PLE0605  (a test holds it against the names above)
+"""Where each public name is; a test holds it against the imports. No `__all__`: `help` would print 10,000 lines."""
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import inspect
+import pydoc
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,26 +18,40 @@ import jobstate.aio
 import jobstate.testing
 
 PACKAGE = Path(jobstate.__file__).parent
+TWO_SCREENS = 100
+"""Lines."""
+
+
+def public_names(package: ModuleType) -> set[str]:
+    return set(getattr(package, "__all__", None) or package._HOME_OF)
 
 
 @pytest.mark.parametrize("package", [jobstate, jobstate.aio, jobstate.testing], ids=lambda package: package.__name__)
 def test_every_public_name_is_declared_for_type_checkers_and_can_be_loaded(package: ModuleType) -> None:
     tree = ast.parse(Path(str(package.__file__)).read_text())
     declared = {
-        alias.asname
+        str(alias.asname)
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("jobstate.")
         for alias in node.names
         if alias.name != "__version__"
     }
-    assert declared == set(package.__all__)
-    assert all(getattr(package, name) is not None for name in package.__all__)
-    assert set(package.__all__) < set(dir(package))
+    assert declared == public_names(package)
+    assert all(getattr(package, name) is not None for name in declared)
+    assert declared < set(dir(package))
+
+
+def test_help_fits_two_screens_and_names_nothing_that_is_not_there() -> None:
+    text = pydoc.plain(pydoc.render_doc(jobstate))
+    assert len(text.splitlines()) <= TWO_SCREENS
+    named = re.findall(r"\b(?:[A-Z][a-z]+){2,}\b", str(jobstate.__doc__))
+    assert len(named) > 5
+    assert set(named) <= public_names(jobstate)
 
 
 @pytest.mark.parametrize("package", [jobstate, jobstate.aio, jobstate.testing], ids=lambda package: package.__name__)
 def test_every_public_name_has_a_docstring(package: ModuleType) -> None:
-    for name in package.__all__:
+    for name in public_names(package):
         value = getattr(package, name)
         if inspect.isclass(value) or inspect.isfunction(value):
             assert inspect.getdoc(value), name

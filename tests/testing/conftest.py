@@ -7,5 +7,8 @@ import jobstate.aio
 import jobstate.testing
 import jobstate.testing.contract
 
-LOADED = [getattr(package, name) for package in (jobstate, jobstate.aio, jobstate.testing) for name in package.__all__]
+LOADED = [
+    *(getattr(jobstate, name) for name in dir(jobstate)),
+    *(getattr(package, name) for package in (jobstate.aio, jobstate.testing) for name in package.__all__),
+]
 """What such a session imports is forgotten after it: nothing of jobstate may be."""
