@@ -1,4 +1,4 @@
-"""Reaching a server: what the caller names becomes a connection."""
+"""`jobstate.connect`: checks a URL and a token, and makes a client of them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from jobstate.system import SystemClock, user
 
 
 def connect(url: str, *, token: str | None = None, actor: str | None = None, timeout: Duration = 10.0) -> JobClient:
-    """Reach the jobs that a `jobstate serve` elsewhere has. The first call connects, this one only checks.
+    """Reach the jobs of a `jobstate serve` elsewhere. It only checks its arguments; the first call connects.
 
     Args:
-        url: Where it listens, such as `http://127.0.0.1:1610`, or `https://…` behind a proxy of its own; the
-            certificate must then be one that this machine trusts. Proxies that the environment names are not used.
-        token: What the server wants to see, where it was started with one.
+        url: Where the server listens, such as `http://127.0.0.1:1610`, or `https://…` behind a proxy of its own, with
+            a certificate that this machine trusts. Proxies that the environment names are not used.
+        token: The token of the server, where it was started with one.
         actor: Who acts, in the history, unless a call says otherwise; default `python:USER`.
         timeout: How long to wait for a connection, and for each answer, > 0.
 
@@ -43,7 +43,7 @@ def connect(url: str, *, token: str | None = None, actor: str | None = None, tim
 
 
 def _url(url: str) -> str:
-    """The URL without a slash at its end."""
+    """The checked URL, without a slash at its end."""
     parts = _split(url)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         shown = "this" if "@" in str(url) else repr(url)
@@ -66,7 +66,7 @@ def _split(url: str) -> SplitResult | None:
 
 
 def _token(token: str | None) -> str | None:
-    """A token that can stand in a header. It is a secret: the error does not show it."""
+    """A token that fits into a header. It is a secret: the error does not show it."""
     if token is None:
         return None
     if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable() or " " in token:

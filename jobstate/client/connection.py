@@ -1,6 +1,6 @@
-"""One server over HTTP: requests that are repeated where that is safe, and answers as values or as the errors they are.
+"""`Connection`: HTTP requests to one server, repeated where that is safe; answers become values or raise their errors.
 
-The token stands in one header of each request and nowhere else. Proxies that the environment names are not used.
+The token is in one header of each request and nowhere else. Proxies that the environment names are not used.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Value = TypeVar("Value")
 
 
 class Answer(NamedTuple):
-    """What a server said to a request that it carried out."""
+    """The answer to a request that the server carried out."""
 
     status: int
     headers: Mapping[str, str]
@@ -66,7 +66,7 @@ class Connection:
         return f"<Connection {self.url}>"
 
     def close(self) -> None:
-        """Give back the sockets; later calls raise StoreClosed."""
+        """Close the sockets; later calls raise StoreClosed."""
         self._closed = True
         self._pool.close()
 
@@ -82,23 +82,23 @@ class Connection:
         lasting: float = 0.0,
         patience: float = BRIEFLY,
     ) -> Answer:
-        """Have the server do something.
+        """Send a request, and return the answer.
 
         Args:
             method: GET, PUT, POST or DELETE.
             path: Below the URL, quoted.
-            query: What stands behind the path; what is None is left out.
-            by: Who asks, and why, where something is changed.
+            query: The query parameters; those that are None are left out.
+            by: Who acts, and why, where something is changed.
             body: A JSON document.
-            safe: Whether the request may be carried out twice. Another one is repeated only where it cannot have
+            safe: Whether the request may be carried out twice. Any other is repeated only where it cannot have
                 reached the server.
-            lasting: How many seconds the server may take by itself, beside the timeout.
-            patience: How many seconds to go on trying while the server is away.
+            lasting: Seconds that the server may take for the work itself, beside the timeout.
+            patience: Seconds to keep trying while the server is away.
 
         Raises:
-            JobStateError: The error that the server met.
-            ServerUnreachable: There is no server, or it was lost before it answered.
-            UnexpectedAnswer: The answer is not one of jobstate.
+            JobStateError: The error that the server answered with.
+            ServerUnreachable: No server listens there, or the connection broke before it answered.
+            UnexpectedAnswer: The answer is not one of this version of jobstate.
         """
         response = self._send(
             method,
@@ -118,7 +118,7 @@ class Connection:
     def open_stream(
         self, path: str, query: Mapping[str, object], *, patience: float = BRIEFLY
     ) -> urllib3.BaseHTTPResponse:
-        """Begin to read server-sent events; the caller closes the response."""
+        """Open a stream of server-sent events; the caller closes the response."""
         headers = {**self._headers("text/event-stream"), "Cache-Control": "no-store"}
         target = self._target(path, query)
         response = self._send(
@@ -137,23 +137,23 @@ class Connection:
             response.close()
 
     def read(self, answer: Answer, make: Callable[[Any], Value]) -> Value:
-        """The value that the JSON of an answer stands for. Raises UnexpectedAnswer."""
+        """The JSON of an answer as a value. Raises UnexpectedAnswer."""
         try:
             return make(json.loads(answer.body))
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             kind = answer.headers.get("Content-Type", "no type")
-            told = f"sent {kind} that this version of jobstate does not understand"
-            raise self.not_understood(answer.status, told) from error
+            problem = f"sent {kind} that this version of jobstate does not understand"
+            raise self.not_understood(answer.status, problem) from error
 
     def number(self, answer: Answer, header: str) -> int:
-        """The number that a header of an answer holds. Raises UnexpectedAnswer."""
+        """The number in a header of an answer. Raises UnexpectedAnswer."""
         try:
             return int(answer.headers[header])
         except (LookupError, ValueError) as error:
             raise self.not_understood(answer.status, f"sent no {header}") from error
 
     def not_understood(self, status: int | None, problem: str) -> UnexpectedAnswer:
-        """The error for an answer that is not one of jobstate."""
+        """The error for an answer that this version does not understand."""
         return UnexpectedAnswer(self.url, status, None, self._cleaned(problem))
 
     def lost(self, problem: str) -> ServerUnreachable:
@@ -189,7 +189,7 @@ class Connection:
         whole: bool,
     ) -> urllib3.BaseHTTPResponse:
         timeout = urllib3.Timeout(connect=self._timeout, read=seconds)
-        gives_up, pause, busy_tries = self.clock.monotonic() + patience, _FIRST_PAUSE, _BUSY_TRIES
+        give_up, pause, busy_tries = self.clock.monotonic() + patience, _FIRST_PAUSE, _BUSY_TRIES
         while True:
             try:
                 response = self._opened().urlopen(
@@ -203,7 +203,7 @@ class Connection:
                     preload_content=whole,
                 )
             except HTTPError as error:
-                if not _worth_repeating(error, safe=safe) or self.clock.monotonic() + pause > gives_up:
+                if not _worth_repeating(error, safe=safe) or self.clock.monotonic() + pause > give_up:
                     raise self._lost(error, safe=safe) from error
                 self.clock.sleep(pause)
                 pause = min(_LONGEST_PAUSE, 2 * pause)
@@ -223,7 +223,7 @@ class Connection:
         return self._pool
 
     def _refusal(self, answer: Answer) -> JobStateError:
-        """The error that an answer stands for."""
+        """The error that an answer reports."""
         try:
             document = json.loads(answer.body)
             code, message = str(document["error_code"]), str(document["error_message"])
@@ -232,10 +232,10 @@ class Connection:
             return self.not_understood(answer.status, f"sent {kind} that is not an answer of jobstate")
         try:
             fields: Sequence[Any] = json.loads(answer.headers.get("X-Jobstate-Error-Fields", ""))
-            again = error_of(code, fields)
+            error = error_of(code, fields)
         except (TypeError, ValueError):
-            again = None
-        return again or UnexpectedAnswer(self.url, answer.status, self._cleaned(code), self._cleaned(message))
+            error = None
+        return error or UnexpectedAnswer(self.url, answer.status, self._cleaned(code), self._cleaned(message))
 
     def _lost(self, error: HTTPError, *, safe: bool) -> JobStateError:
         """The error for a request that got no answer."""
@@ -244,8 +244,8 @@ class Connection:
         unsure = "" if safe else "; whether the request was carried out is not known, so look before you repeat it"
         if isinstance(error, NewConnectionError | ConnectTimeoutError):
             reason = error.__cause__
-            told = reason.strerror if isinstance(reason, OSError) and reason.strerror else "no connection in time"
-            return self.lost(f"the server cannot be reached ({told})")
+            detail = reason.strerror if isinstance(reason, OSError) and reason.strerror else "no connection in time"
+            return self.lost(f"the server cannot be reached ({detail})")
         if isinstance(error, ReadTimeoutError):
             return self.lost(f"the server did not answer in time{unsure}")
         if isinstance(error, SSLError):
@@ -253,7 +253,7 @@ class Connection:
         return self.lost(f"the connection broke ({_cause(error)}){unsure}")
 
     def _cleaned(self, text: str) -> str:
-        """What a server said, fit for a terminal, without the token should it have been sent back."""
+        """Text of a server, fit for a terminal; the token is masked, in case the server sent it back."""
         if self._token is not None:
             text = text.replace(self._token, "[token]")
         line = "".join(character if character.isprintable() else " " for character in text)
@@ -265,7 +265,7 @@ def _new_pool(url: str) -> urllib3.HTTPConnectionPool:
 
 
 def _worth_repeating(error: HTTPError, *, safe: bool) -> bool:
-    """Whether the request did not arrive, or may arrive twice and might get through now."""
+    """Whether the request did not arrive, or may arrive twice and may succeed now."""
     if isinstance(error, NewConnectionError):
         return True
     return safe and isinstance(error, ProtocolError) and not _speaks_no_http(error)
@@ -273,21 +273,21 @@ def _worth_repeating(error: HTTPError, *, safe: bool) -> bool:
 
 def _speaks_no_http(error: HTTPError) -> bool:
     cause = _cause(error)
-    # A connection that was closed counts as a bad status line too.
+    # urllib3 reports a closed connection as a bad status line too.
     return isinstance(cause, BadStatusLine | LineTooLong | UnknownProtocol) and not isinstance(
         cause, RemoteDisconnected
     )
 
 
 def _cause(error: HTTPError) -> BaseException:
-    """What urllib3 wrapped."""
+    """The error that urllib3 wrapped."""
     last = error.args[-1] if isinstance(error, ProtocolError) and error.args else error
     return last if isinstance(last, BaseException) else error
 
 
 def _retry_after(response: urllib3.BaseHTTPResponse) -> float | None:
-    """The seconds after which a busy server is worth another try, where it says so."""
-    said = response.headers.get("Retry-After", "")
-    if response.status != _BUSY_STATUS or not said.isascii() or not said.isdigit():
+    """Seconds after which to repeat the request to a busy server; None where it does not ask for that."""
+    value = response.headers.get("Retry-After", "")
+    if response.status != _BUSY_STATUS or not value.isascii() or not value.isdigit():
         return None
-    return min(float(said), _LONGEST_PAUSE)
+    return min(float(value), _LONGEST_PAUSE)

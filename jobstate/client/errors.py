@@ -1,4 +1,4 @@
-"""What can go wrong between a client and its server; everything else is the error that the store raised there."""
+"""Errors between a client and its server; any other error is the one that the store raised there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PASSING: Final = frozenset(
         HTTPStatus.GATEWAY_TIMEOUT,
     }
 )
-"""What a proxy answers while the server behind it is away."""
+"""Statuses of a proxy while the server behind it is away."""
 _STEPS: Final = {
     HTTPStatus.UNAUTHORIZED: "give the server's token: JOBSTATE_AUTH_TOKEN, --auth-token FILE, or token= in Python",
 }
@@ -37,10 +37,10 @@ class ServerUnreachable(JobStateError):
 
 
 class UnexpectedAnswer(JobStateError):
-    """The server answered something that this version does not understand, or that no call asks for.
+    """The answer of the server is not one that this version understands.
 
     `status` is that of HTTP, None where the answer was not HTTP; `code` is the server's own, None where it gave none.
-    `retryable` is True for what passes, such as a proxy whose server is away.
+    `retryable` is True for a passing state, such as a proxy whose server is away.
     """
 
     def __init__(self, url: str, status: int | None, code: str | None, message: str) -> None:
@@ -52,8 +52,8 @@ class UnexpectedAnswer(JobStateError):
         self.retryable = status in _PASSING
 
     def __str__(self) -> str:
-        said = " ".join(str(part) for part in (self.status, self.code) if part is not None)
+        answer = " ".join(str(part) for part in (self.status, self.code) if part is not None)
         step = _STEPS.get(HTTPStatus(self.status)) if self.status in _STEPS else None
         if step is None and self.code is None:
             step = "is this the address of a `jobstate serve`?"
-        return f"{self.url}: {said + ': ' if said else ''}{self.message}{'; ' + step if step else ''}"
+        return f"{self.url}: {answer + ': ' if answer else ''}{self.message}{'; ' + step if step else ''}"

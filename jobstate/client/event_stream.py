@@ -1,4 +1,4 @@
-"""Server-sent events: what a server tells as it happens, read over as many connections as it takes."""
+"""Server-sent events: the client reads them over one connection after another, and resumes after the last event."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from jobstate.system import Clock
 from jobstate.wire import records
 
 _SILENCE: Final = 45.0
-"""Seconds without even a comment, of which there is one every 15, after which a connection is taken for dead."""
+"""Seconds without a byte after which a connection counts as broken; the server sends a comment every 15."""
 _CATCHING_UP: Final = 10.0
-"""Seconds for what happened already to come, however short the `timeout`."""
+"""Seconds that past events may take to arrive, however short the `timeout`."""
 _PAUSE: Final = 0.1
 """Seconds from one connection to the next."""
 _SHORTEST: Final = 0.001
@@ -27,14 +27,14 @@ _PIECE: Final = 64 * 1024
 
 
 class Message(NamedTuple):
-    """What a blank line ends. An id without data says that all that happened up to there has been told."""
+    """One message of the stream. An id without data: the server has sent every event up to that id."""
 
     id: str | None
     data: str | None
 
 
 class Parser:
-    """Bytes in, messages out, as the standard has it; comments, names and pauses are passed over."""
+    """Parses bytes into messages, as the standard defines them; it ignores comments, event names and retry times."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
@@ -44,10 +44,10 @@ class Parser:
         self._data: list[str] = []
 
     def feed(self, piece: bytes) -> Iterator[Message]:
-        """The messages that this piece completes."""
+        """Yield the messages that this piece completes."""
         text = self._decoder.decode(piece)
         if self._ended_by_return and text:
-            text, self._ended_by_return = text.removeprefix("\n"), False  # the second half of a line's end
+            text, self._ended_by_return = text.removeprefix("\n"), False  # the second half of a line break
         self._ended_by_return |= text.endswith("\r")
         text = self._rest + text.replace("\r\n", "\n").replace("\r", "\n")
         *lines, self._rest = text.split("\n")
@@ -62,8 +62,8 @@ class Parser:
                 self._id, self._data = None, []
 
 
-class Idle:
-    """Counts the seconds without an event. They end nothing before the server has told all that happened before."""
+class IdleTimer:
+    """Measures the seconds without an event, for `timeout`; it does not run out before all past events have arrived."""
 
     def __init__(self, clock: Clock, timeout: float | None) -> None:
         self._clock = clock
@@ -72,19 +72,19 @@ class Idle:
         self._catching_up_until: float | None = None
 
     def connected(self) -> None:
-        """The server begins to tell."""
+        """The server has accepted a connection, and sends past events first."""
         self._catching_up_until = self._clock.monotonic() + _CATCHING_UP
 
     def caught_up(self) -> None:
-        """All that happened before has been told."""
+        """All past events have arrived."""
         self._catching_up_until = None
 
     def restart(self) -> None:
-        """There was an event."""
+        """An event arrived."""
         self._since = self._clock.monotonic()
 
     def left(self, at_most: float) -> float:
-        """How many seconds are left; not above 0 when it is over."""
+        """Seconds until the timeout, at most `at_most`; 0 or less once it has passed."""
         if self._timeout is None:
             return at_most
         ends = self._since + self._timeout
@@ -94,18 +94,18 @@ class Idle:
 
 
 def watch(connection: Connection, after: int | None, job_id: int | None, timeout: float | None) -> Iterator[Event]:
-    """Every event after that one, then each new one; see `JobClient.watch`. The connection stands on return."""
+    """Every event after `after`, then each new one; see `JobClient.watch`. It has connected when it returns."""
     events = _events(connection, after, job_id, timeout)
-    next(events, None)  # it begins here, not when the caller looks: `after` = None would miss what happens in between
+    next(events, None)  # connect now, not at the first `next`: with `after` = None, events in between would be lost
     return (event for event in events if event is not None)
 
 
 def _events(
     connection: Connection, after: int | None, job_id: int | None, timeout: float | None
 ) -> Iterator[Event | None]:
-    """None as soon as the server tells something, if it is only that it listens; then events."""
+    """None once, when the server has sent its first message; then events."""
     clock, begun = connection.clock, False
-    idle = Idle(clock, timeout)
+    idle = IdleTimer(clock, timeout)
     patience = BRIEFLY
     while True:
         response = connection.open_stream("/events", {"after": after, "job_id": job_id}, patience=patience)
@@ -131,12 +131,12 @@ def _events(
         clock.sleep(min(_PAUSE, patience))
 
 
-def _messages(response: BaseHTTPResponse, idle: Idle) -> Iterator[Message]:
-    """What comes over one connection, until it ends, breaks, falls silent or the idle time is over."""
+def _messages(response: BaseHTTPResponse, idle: IdleTimer) -> Iterator[Message]:
+    """The messages of one connection, until it ends, breaks, falls silent or the timer runs out."""
     parser = Parser()
     while (left := idle.left(_SILENCE)) > 0:
-        # Where the server ends the connection with the answer, urllib3 lets go of the socket, and the timeout stays
-        # that of the request: what is silent for so long is asked for again, from where it was.
+        # When the server closes the connection after the answer, urllib3 drops the socket, and the timeout stays that
+        # of the request: after that much silence the client connects again and resumes.
         socket = getattr(response.connection, "sock", None)
         if socket is not None:
             socket.settimeout(max(_SHORTEST, left))

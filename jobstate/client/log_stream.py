@@ -1,4 +1,4 @@
-"""What a job says, as it says it: read page by page, with a pause that ends at once when the job does."""
+"""The log of a job as it grows: pages, with a long poll between them that returns as soon as the job has ended."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from jobstate.client.connection import Connection
 from jobstate.client.errors import ServerUnreachable
-from jobstate.client.long_poll import PATIENCE, asked
+from jobstate.client.long_poll import PATIENCE, poll
 from jobstate.client.urls import run_path
 from jobstate.core.arguments import MAX_PAGE
 from jobstate.domain.errors import JobNotFound, StoreBusy, StoreUnavailable, WaitTimeout
@@ -17,52 +17,52 @@ from jobstate.ports.queries import LogPage
 from jobstate.wire import records
 
 _EVERY: Final = 1.0
-"""Seconds between two looks, as a worker writes no oftener."""
+"""Seconds between two reads: a worker writes its entries no more often."""
 _PAUSE: Final = 0.25
-"""Seconds until a server that is away is tried again."""
+"""Seconds before the next attempt to reach a server that is away."""
 
 Value = TypeVar("Value")
 
 
 def follow_logs(connection: Connection, job_id: int, query: Mapping[str, object], after: int) -> Iterator[LogEntry]:
-    """Every entry of a job after that one, then each new one, until it has ended; see `JobClient.follow_logs`."""
+    """Every entry numbered above `after`, then each new one until the job has ended; see `JobClient.follow_logs`."""
 
     def page() -> LogPage:
-        asking = {**query, "after": after, "limit": MAX_PAGE}
-        answer = connection.ask("GET", f"{run_path(job_id)}/logs", asking, safe=True)
+        parameters = {**query, "after": after, "limit": MAX_PAGE}
+        answer = connection.ask("GET", f"{run_path(job_id)}/logs", parameters, safe=True)
         return connection.read(answer, records.logs_of)
 
     def ends(seconds: float) -> bool:
-        return not isinstance(asked(connection, job_id, TERMINAL, seconds, safe=True), WaitTimeout)
+        return not isinstance(poll(connection, job_id, TERMINAL, seconds, safe=True), WaitTimeout)
 
     ended = False
     while True:
         try:
-            found = _outliving(connection, page)
-        except JobNotFound:  # it was removed, with its log
+            found = _retry(connection, page)
+        except JobNotFound:  # it was deleted, with its log
             return
-        looked_at = [entry.number for entry in found.entries[-1:]]
+        numbers = [entry.number for entry in found.entries[-1:]]
         if not found.has_more:
-            looked_at.append(found.total)  # the number of the newest one
-        after = max(after, *looked_at)
+            numbers.append(found.total)  # the number of the newest one
+        after = max(after, *numbers)
         yield from found.entries
         if found.entries:
             continue
         if ended:
             return
         try:
-            ended = _outliving(connection, lambda: ends(_EVERY))
+            ended = _retry(connection, lambda: ends(_EVERY))
         except JobNotFound:
             ended = True
 
 
-def _outliving(connection: Connection, ask: Callable[[], Value]) -> Value:
-    """The answer, also of a server that starts again meanwhile."""
+def _retry(connection: Connection, request: Callable[[], Value]) -> Value:
+    """The answer; it repeats the request while the server is away."""
     clock = connection.clock
     gives_up = clock.monotonic() + PATIENCE
     while True:
         try:
-            return ask()
+            return request()
         except (ServerUnreachable, StoreBusy, StoreUnavailable):
             if clock.monotonic() > gives_up:
                 raise

@@ -1,4 +1,4 @@
-"""Waiting for a job: one question after another, each of which the server answers when it is time."""
+"""Long polling: the client waits for a job by requests that the server answers once the job is there, or late."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from jobstate.client.connection import Connection
 
 PATIENCE: Final = 60.0
-"""Seconds that a server may be away for those who wait and have met it before: it may be starting again."""
+"""Seconds that a server may be away while a client waits, once it has answered: it may be restarting."""
 _PAUSE: Final = 0.25
-"""Seconds between two questions, where the first was answered too early."""
-_PIECE: Final = 30.0
+"""Seconds between two requests, where the server answered the first too early."""
+_LONGEST_POLL: Final = 30.0
+"""Seconds that one request may wait."""
 
 
 def wait(connection: Connection, job_id: int, wanted: frozenset[State], timeout: float | None) -> Job:
@@ -26,18 +27,18 @@ def wait(connection: Connection, job_id: int, wanted: frozenset[State], timeout:
     clock = connection.clock
     began = due = clock.monotonic()
     away_since: float | None = None
-    found = asked(connection, job_id, wanted, 0.0, safe=True)  # at once: is there a server, and the job?
+    found = poll(connection, job_id, wanted, 0.0, safe=True)  # at once, so that a missing server or job is an error now
     while isinstance(found, WaitTimeout):
         waited = clock.monotonic() - began
         if found.state in TERMINAL or (timeout is not None and waited >= timeout):
             raise WaitTimeout(job_id, found.state, waited)
-        piece = _PIECE if timeout is None else min(_PIECE, timeout - waited)
+        seconds = _LONGEST_POLL if timeout is None else min(_LONGEST_POLL, timeout - waited)
         early = due - clock.monotonic()
         if early > 0:
-            clock.sleep(min(_PAUSE, early, piece))
-        due = clock.monotonic() + piece
+            clock.sleep(min(_PAUSE, early, seconds))
+        due = clock.monotonic() + seconds
         try:
-            found = asked(connection, job_id, wanted, piece, safe=False)
+            found = poll(connection, job_id, wanted, seconds, safe=False)
             away_since = None
         except (ServerUnreachable, StoreBusy, StoreUnavailable):
             now = clock.monotonic()
@@ -47,14 +48,16 @@ def wait(connection: Connection, job_id: int, wanted: frozenset[State], timeout:
     return found
 
 
-def asked(
+def poll(
     connection: Connection, job_id: int, wanted: frozenset[State], seconds: float, *, safe: bool
 ) -> Job | WaitTimeout:
-    """The job, if it gets into one of the states within so many seconds; else where it stands. Raises JobNotFound."""
+    """One request: the job, if it reaches a wanted state within `seconds`; else WaitTimeout. Raises JobNotFound."""
     query = {**RECORD, "until": state_words(wanted).text, "timeout": f"{seconds:.6f}"}
     try:
         answer = connection.ask("GET", f"/jobs/{job_id}/wait", query, safe=safe, lasting=seconds)
-    except WaitTimeout as late:
-        return late
+    except WaitTimeout as timed_out:
+        return timed_out
     job = connection.read(answer, records.job_of)
-    return job if job.state in wanted else WaitTimeout(job_id, job.state, 0.0)  # the words may select more
+    return (
+        job if job.state in wanted else WaitTimeout(job_id, job.state, 0.0)
+    )  # the filter words may select more states

@@ -1,4 +1,4 @@
-"""What the methods of a store are called with, checked and brought into the form that is stored."""
+"""The arguments of the verbs: their types, and functions that validate them and return their stored form."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from jobstate.ports.queries import Order, SortKey
 
 @runtime_checkable
 class Holder(Protocol):
-    """Whoever holds a job: a `Run`, or the awaited side of one."""
+    """What holds a job: a `Run`, or the awaited side of one."""
 
     @property
     def id(self) -> int:
@@ -30,16 +30,17 @@ class Holder(Protocol):
 
     @property
     def lease(self) -> Lease:
-        """What every write of the holder names."""
+        """The lease that every write of the holder names."""
 
 
 JobRef = int | Job | Holder
-"""Wherever a job is asked for, an id, a `Job` or a run will do."""
+"""A job: its id, a `Job` or a run."""
 CheckpointRef = str | int | Checkpoint
-"""Wherever a checkpoint is asked for, its id (`chk_…`), the number in it or a `Checkpoint` will do."""
+"""A checkpoint: its id (`chk_…`), the number in it or a `Checkpoint`."""
 Duration = float | timedelta
+"""Seconds, or a timedelta."""
 StateFilter = StateWord | State | Iterable[StateWord | State]
-"""Which jobs: a filter word, a state, or several of them. Any case will do, and `-` for `_`."""
+"""A filter word, a state, or several of them. At run time case does not matter, and `-` is `_`."""
 PruneFilter = Literal["terminal", "completed", "stopped", "failed", "error"] | State
 ModeWord = Literal["checkpoint", "immediate", "force"] | StopMode
 LevelWord = Literal["info", "warn", "warning", "error"] | LogLevel
@@ -51,7 +52,7 @@ SortWord = _Rising | _Falling
 MAX_PAGE: Final = 1000
 """The most that one call returns."""
 MAX_OFFSET: Final = 10_000
-"""The most that one call steps over."""
+"""The most that one call skips."""
 MAX_PRIORITY: Final = 2**31
 MAX_PARALLELISM: Final = 1_000_000
 _LONGEST_NUMBER: Final = 20
@@ -75,7 +76,7 @@ def new_job(
     max_attempts: int = DEFAULT_MAX_ATTEMPTS,
     retry: RetryPolicy = DEFAULT_RETRY,
 ) -> NewJob:
-    """A submission; InvalidRequest names the argument that is not as `JobStore.submit` describes it."""
+    """The arguments of `JobStore.submit` as a submission. InvalidRequest names an argument that is not as described."""
     if not (
         type(priority) is type(parallelism) is type(max_attempts) is int
         and -MAX_PRIORITY <= priority <= MAX_PRIORITY
@@ -102,7 +103,7 @@ def new_job(
 
 
 def tasks(field: str, count: int) -> int:
-    """How many tasks a job is to run with."""
+    """A number of tasks."""
     return validation.integer(field, count, 1, MAX_PARALLELISM)
 
 
@@ -127,7 +128,7 @@ def job_id(job: JobRef) -> int:
 
 
 def stop_mode(mode: str) -> StopMode:
-    """How hard a stop is."""
+    """The mode of a stop, by its word."""
     try:
         return StopMode(mode)
     except ValueError:
@@ -154,7 +155,7 @@ def only(field: str, value: str | None, *, empty: bool = False) -> str | None:
 
 
 def order(field: str, sort: str, spelling: Mapping[State, str] | None = None) -> Order:
-    """How jobs are sorted; states by their words in this spelling."""
+    """A sort key with its direction; states are sorted by their words in this spelling."""
     name = sort.removeprefix("-") if isinstance(sort, str) else None
     if name not in frozenset(SortKey):
         raise InvalidRequest(field, f"must be one of {', '.join(SortKey)}, or one of them behind a -, not {sort!r}")
@@ -168,7 +169,7 @@ def order(field: str, sort: str, spelling: Mapping[State, str] | None = None) ->
 def levels(
     field: str, wanted: str | Iterable[str] | None, among: Sequence[LogLevel] = tuple(LogLevel)
 ) -> tuple[LogLevel, ...]:
-    """The levels that are asked for, out of those there are; all of them where nothing is."""
+    """The levels of a filter, each one of `among`; None: all of them."""
     if wanted is None:
         return tuple(among)
     found = []
@@ -189,7 +190,7 @@ def log_filter(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> LogFilter:
-    """Which entries of a log are wanted."""
+    """A filter of log entries."""
     return LogFilter(
         levels("level", level),
         only("operator_id", operator_id),

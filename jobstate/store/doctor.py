@@ -1,4 +1,4 @@
-"""What an operator should know before the night: each check says what it found, and the fix."""
+"""The checks of `jobstate doctor`: each has a result, and a fix where something is wrong."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SHOWN: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at. `fix` is empty when nothing is wrong."""
+    """The result of one check. `fix` is empty when nothing is wrong."""
 
     name: str
     ok: bool
@@ -33,7 +33,7 @@ class Check:
 
 
 def examine(store: JobStore, clock: Clock | None = None) -> list[Check]:
-    """Look at the file, the schema and its guards, stuck jobs, lost leases, silent and idle workers, log and clock."""
+    """Check the file, the schema and its guards, stuck jobs, lost leases, silent and idle workers, log and clock."""
     now = (SystemClock() if clock is None else clock).now()
     held = list(store.iterate(LEASED))
     workers = store.workers()
@@ -96,7 +96,7 @@ def _workers(workers: Sequence[WorkerInfo], now: int) -> Check:
 
 
 def _queue(store: JobStore, workers: Sequence[WorkerInfo], held: list[Job], now: int) -> Check:
-    """Whether a worker has a place free and takes nothing: a handler there goes on though its job was taken away."""
+    """Workers with free capacity that claim no due job: a handler there still runs though its lease was lost."""
     holding = Counter(job.worker_id for job in held)
     idle = {
         worker.node_id: worker

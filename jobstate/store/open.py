@@ -1,4 +1,4 @@
-"""Opening a store: what the caller names becomes a repository, and the rest of the surroundings of a `JobStore`."""
+"""`jobstate.open`: makes a repository of its target, and a `JobStore` on it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from jobstate.system import Clock, SystemClock, chance, user
 
 _DEFAULT_TIMEOUT: Final = 10.0
 _MACHINE: Final = SystemClock()
-"""Waiting for other writers takes real time, also where the clock of the store is turned by hand."""
+"""Waiting for other writers takes real time, also where the clock of the store is advanced by hand."""
 
 
 def open(  # noqa: A001  (it is `jobstate.open`)
@@ -48,29 +48,30 @@ def open(  # noqa: A001  (it is `jobstate.open`)
     """Open a store.
 
     Args:
-        target: A path; `:memory:` for one that lives as long as it is open; a peewee `SqliteDatabase` of the
-            caller's own, in which jobs are then kept beside its tables, and whose write transactions they join; or a
-            store of the caller's own making, a `jobstate.ports.repository.Repository`, which is closed with the
-            `JobStore` and takes none of `durability`, `create`, `timeout` and `table_prefix`.
-        durability: `full`: a call that returned is on disk and survives a power cut. `normal`: it survives the
-            death of any process, and a power cut may take the last moments. A caller's own database keeps its own.
-        actor: Who acts, in the history, unless a call says otherwise; default `python:USER`.
-        clock: Where time comes from; default this machine.
+        target: A path; `:memory:` for a store that lives as long as it is open; a peewee `SqliteDatabase` of the
+            caller's own: its tables then include the jobs, and its write transactions the changes of jobs; or a
+            `jobstate.ports.repository.Repository` of the caller's own, which is closed with the `JobStore` and takes
+            none of `durability`, `create`, `timeout`, `table_prefix` and `observers`.
+        durability: `full`: a change is on disk when its call returns, and survives a power cut. `normal`: it
+            survives the death of any process; a power cut may undo the last moments. A caller's own database keeps its
+            own.
+        actor: Who acts, for the history, unless a call names another; default `python:USER`.
+        clock: The source of time; default this machine.
         create: Create a missing file.
         timeout: How long to wait for other writers before `StoreBusy`.
-        stop_timeout: How long a stop may take, unless the call says otherwise.
-        table_prefix: How the names of the tables begin in a caller's own database.
+        stop_timeout: How long a stop may take, unless the call names another.
+        table_prefix: The prefix of the table names in a caller's own database.
         descriptor_limit: The largest descriptor and checkpoint state, in bytes of JSON.
         keep_checkpoints: How many completed checkpoints of a job to keep, >= 1.
-        keep_logs: How many log entries of a job to keep, >= 1, the newest; beyond those, 1,000 warnings and errors. A
-            tenth more may be there for a while.
-        keep_output: How many rows of output to keep of each operator of a job, >= 1, the newest; so here.
-        observers: Who is told of what this process does to jobs; see `Observer`. Not for a store of the caller's own.
+        keep_logs: How many log entries of a job to keep, >= 1, the newest; beyond those, 1,000 warnings and errors. Up
+            to a tenth more may be there for a while.
+        keep_output: How many rows of output to keep of each operator of a job, >= 1, the newest; likewise.
+        observers: Receive what this process does to jobs; see `Observer`.
 
     Raises:
-        InvalidRequest: An argument is not as it should be, or a store of the caller's own lacks a method.
+        InvalidRequest: An argument is not as described, or a repository of the caller's own lacks a method.
         StoreUnavailable: The file or its folder is missing or cannot be opened.
-        StoreCorrupt: The file is damaged, or no database.
+        StoreCorrupt: The file is damaged, or is not a database.
         SchemaMismatch: The file was written by a newer jobstate or another build of it, differs from what its version
             says, needs an upgrade while workers of an older jobstate use it, or belongs to another program.
         UnsupportedSQLite: The SQLite of this Python is older than 3.37.

@@ -380,7 +380,7 @@ def test_a_wait_lasts_as_long_as_it_is_told_and_says_where_the_job_is(store: Job
 def test_a_wait_asks_again_and_again_until_it_is_over(
     store: JobStore, client: JobClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobstate.client.long_poll._PIECE", 0.1)
+    monkeypatch.setattr("jobstate.client.long_poll._LONGEST_POLL", 0.1)
     run = running(store)
     timer = later(run.complete, 0.55)
     assert client.wait(run).state is State.COMPLETED
