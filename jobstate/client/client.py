@@ -31,7 +31,8 @@ class JobClient(Operations):
         self._connection = connection
 
     def _perform(self, request: Request[T]) -> T:
-        return PERFORMERS.perform(self._connection, request)
+        result: T = PERFORMERS.functions[type(request)](self._connection, request)
+        return result
 
     @property
     def path(self) -> str:

@@ -39,26 +39,16 @@ class Performers(Generic[Side]):
     """The function that performs each request on one side: on the context of a store, or on a client's connection."""
 
     def __init__(self) -> None:
-        self._functions: dict[type[Request[Any]], Callable[[Side, Any], Any]] = {}
+        self.functions: dict[type[Request[Any]], Callable[[Side, Any], Any]] = {}
 
     def performs(self, kind: type[Request[T]]) -> Callable[[Callable[[Side, R], T]], Callable[[Side, R], T]]:
         """Register the decorated function for requests of this type; type checkers compare what both return."""
 
         def register(function: Callable[[Side, R], T]) -> Callable[[Side, R], T]:
-            self._functions[kind] = function
+            self.functions[kind] = function
             return function
 
         return register
-
-    def perform(self, side: Side, request: Request[T]) -> T:
-        """Call the function for requests of this type."""
-        result: T = self._functions[type(request)](side, request)
-        return result
-
-    @property
-    def kinds(self) -> frozenset[type[Request[Any]]]:
-        """The types that have a function."""
-        return frozenset(self._functions)
 
 
 # Commands.

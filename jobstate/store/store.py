@@ -46,7 +46,8 @@ class JobStore(Operations):
         """The port below; for tools that build on it."""
 
     def _perform(self, request: Request[T]) -> T:
-        return PERFORMERS.perform(self._context, request)
+        result: T = PERFORMERS.functions[type(request)](self._context, request)
+        return result
 
     @property
     def path(self) -> str:
