@@ -133,20 +133,12 @@ def _job(connection: Connection, query: requests.JobQuery) -> Job:
 @performs(requests.ListQuery)
 def _list(connection: Connection, query: requests.ListQuery) -> Page:
     """A page, of as many pages of the server as it takes where the words for the states select too much."""
-    wanted, after, words = query.wanted, query.after, urls.state_words(query.wanted.states)
-    parameters = {
-        **RECORD,
-        "status": words.text,
-        "limit": query.limit,
-        "kind": wanted.kind,
-        "node_id": wanted.node_id,
-        "pipeline_id": wanted.pipeline_id,
-        "label": urls.labels(wanted.labels),
-    }
+    wanted, after, exact = query.wanted, query.after, urls.state_words(query.wanted.states).exact
+    parameters = {**RECORD, **urls.job_filter(wanted), "limit": query.limit}
     jobs: list[Job] = []
     while True:
         page = _read(connection, "/jobs", _page_of, {**parameters, "last_job_id": after})
-        if words.exact:
+        if exact:
             return page
         jobs += [job for job in page.jobs if job.state in wanted.states]
         after = page.next_cursor

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import fields
 from typing import Final, NamedTuple
 
 from jobstate.domain import validation
 from jobstate.domain.lifecycle import State
 from jobstate.domain.logs import LogFilter, LogLevel
+from jobstate.ports.queries import Filter
 from jobstate.wire.states import Dialect, selected
 from jobstate.wire.text import format_instant, format_labels
 
@@ -39,9 +40,12 @@ def state_words(states: frozenset[State]) -> StateWords:
     return StateWords(text, all(selected(text, dialect) == states for dialect in (Dialect.DOCS, Dialect.SDK)))
 
 
-def labels(wanted: Mapping[str, str]) -> str | None:
-    """Labels to filter by; None for no such filter."""
-    return format_labels(wanted) if wanted else None
+def job_filter(wanted: Filter) -> dict[str, object]:
+    """A filter of jobs, its states as filter words; see `StateWords.exact`."""
+    parameters: dict[str, object] = {field.name: getattr(wanted, field.name) for field in fields(wanted)}
+    del parameters["states"], parameters["labels"]
+    label = format_labels(wanted.labels) if wanted.labels else None
+    return {"status": state_words(wanted.states).text, "label": label, **parameters}
 
 
 def log_filter(wanted: LogFilter) -> dict[str, object]:

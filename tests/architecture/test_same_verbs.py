@@ -14,6 +14,7 @@ import jobstate.client.performers
 import jobstate.store.performers
 from jobstate import JobClient, JobStore, client, store
 from jobstate.cli.commands.jobs import inspect_job, list_jobs
+from jobstate.client import urls
 from jobstate.http import Settings, create_app
 from jobstate.operations import requests
 from jobstate.operations.operations import Operations
@@ -63,6 +64,10 @@ def test_every_filter_of_the_port_is_a_parameter_over_http() -> None:
         parameters = create_app(jobs, Settings()).openapi()["paths"]["/jobs"]["get"]["parameters"]
     names = {parameter["name"] for parameter in parameters if parameter["in"] == "query"}
     assert names == FILTERS - {"labels"} | {"label", "limit", "last_job_id", "view"}
+
+
+def test_a_client_sends_every_filter_of_the_port() -> None:
+    assert urls.job_filter(Filter()).keys() == FILTERS - {"labels"} | {"label"}
 
 
 def test_every_filter_of_the_port_is_an_option_of_the_list_command() -> None:
