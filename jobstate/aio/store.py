@@ -30,7 +30,7 @@ from jobstate.worker.run import Run
 from jobstate.worker.worker import Worker
 
 _AT_ONCE: Final = 100
-"""How many jobs `iterate` reads on a thread at once."""
+"""How many jobs `iterate` brings from a thread at once."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,18 +39,18 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """Shared by an `AsyncJobStore` and those that its `acting` returns."""
+    """What an `AsyncJobStore` and those that it makes with `acting` share."""
 
     lanes: ThreadPools
     rests: Waiter
     owned: bool
     """Whether the store is closed with them."""
     claimed: set[Run] = field(default_factory=set)
-    """Runs claimed without a worker; `close` hands back those that are not settled."""
+    """Runs without a worker, which are handed back at the end if they are not settled by then."""
 
 
 class StoreFace(AsyncProxy[JobStore]):
-    """A store with what its async methods share."""
+    """What the methods below stand on."""
 
     def __init__(self, sync: JobStore, shared: Shared) -> None:
         super().__init__(sync, shared.lanes)
@@ -87,7 +87,7 @@ def _streaming(
     begin: Callable[Concatenate[JobStore, P], Iterator[Sequence[T] | Idle]],
     way: Callable[[ThreadPools], Callable[[Callable[[], None]], Coroutine[Any, Any, None]]],
 ) -> Callable[Concatenate[StoreFace, P], Stream[T]]:
-    """The method as a stream, read with `async for`."""
+    """The method, read with `async for`."""
 
     @functools.wraps(method)
     def stream(self: StoreFace, /, *given: P.args, **named: P.kwargs) -> Stream[T]:
@@ -148,9 +148,9 @@ class AsyncJobStore(StoreFace):
 
     The methods are those of a `JobStore`, with the same parameters, results and errors, and are awaited; `watch`,
     `follow_logs` and `iterate` are read with `async for`. They run on threads, so that the loop never waits for the
-    store. A call that is cancelled before a thread has begun it is not made; one that has begun completes before the
-    cancellation continues, but waits for other writers no longer, and `prune`, `audit` and `backup` stop where they
-    are. A cancelled claim hands its jobs back.
+    store. A call that is cancelled before a thread has begun it is not made; one that has begun is carried through
+    before the cancellation goes on, and waits for no other writer any more; `prune`, `audit` and `backup` go no
+    further. What a cancelled claim took is handed back.
     """
 
     submit = changing(JobStore.submit)
@@ -234,8 +234,8 @@ class AsyncJobStore(StoreFace):
     def batch(self) -> AbstractAsyncContextManager[None]:
         """Many awaited calls, one commit: an error or a cancellation that leaves the block undoes all of them.
 
-        It holds the write lock from beginning to end, so keep it short. Calls of tasks that are made within the block,
-        while it lasts, are part of it; other tasks neither see nor join it.
+        It holds the write lock from beginning to end, so keep it short. What the tasks that are made within call, while
+        it lasts, is part of it; other tasks neither see nor join it.
         """
         return Batch(self._pools, self.sync.batch())
 
@@ -244,7 +244,7 @@ class AsyncJobStore(StoreFace):
         return await self._pools.change(lambda: function(self.sync, *given, **named))
 
     async def close(self) -> None:
-        """Hand back runs that were claimed and not settled, end the threads and close the store.
+        """Hand back what was claimed and not settled, end the threads and close the store.
 
         Later calls raise `StoreClosed`. A store that others opened stays open.
         """
