@@ -102,12 +102,12 @@ class Reader:
 def test_a_wait_ends_with_a_change_that_another_process_makes(store: jobstate.JobStore, server: Server) -> None:
     job = store.submit("extract")
     with member("stop_when_told", store.path, job.id) as other, ThreadPoolExecutor(1) as pool:
-        assert other.hear() == "ready"
+        assert other.receive() == "ready"
         waiting = pool.submit(server.ask, "GET", f"/jobs/{job.id}/wait?timeout=30")
         assert server.ask("GET", "/healthz").status == 200
         assert not waiting.done()
-        other.tell()
-        stopped = other.hear()
+        other.send()
+        stopped = other.receive()
         answer = waiting.result()
         assert time.time() - stopped < SOON
     assert (answer.status, answer.json["status"]) == (200, "Stopped")
@@ -181,7 +181,7 @@ def test_a_hundred_that_wait_beside_a_busy_store_leave_the_server_time_for_other
 ) -> None:
     job = store.submit("waited for")
     with member("chatter", store.path) as other, ThreadPoolExecutor(100) as pool:
-        assert other.hear() == "ready"
+        assert other.receive() == "ready"
         waiting = [pool.submit(server.ask, "GET", f"/jobs/{job.id}/wait") for _ in range(100)]
         for _ in range(20):
             assert server.ask("GET", "/healthz").status == 200
@@ -207,9 +207,9 @@ def test_a_stream_tells_what_another_process_does(store: jobstate.JobStore, serv
     job = store.submit("extract")
     reader = Reader(server, f"?job_id={job.id}")
     with member("stop_when_told", store.path, job.id) as other:
-        assert other.hear() == "ready"
-        other.tell()
-        stopped = other.hear()
+        assert other.receive() == "ready"
+        other.send()
+        stopped = other.receive()
         reader.read(1)
         assert time.time() - stopped < SOON
 

@@ -312,7 +312,7 @@ def test_what_is_known_of_an_error_stands_in_a_header_for_our_client(scene: Scen
 def test_a_busy_neighbour_costs_nobody_an_acknowledged_job(tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
     with jobstate.open(path, durability="normal") as store, serving(store) as server, member("chatter", path) as other:
-        assert other.hear() == "ready"
+        assert other.receive() == "ready"
         ids = [server.ask("POST", "/jobs", body={"kind": "ours"}).json["id"] for _ in range(30)]
         other.kill()
         assert {job.id for job in store.iterate("all", kind="ours")} == set(ids)

@@ -11,17 +11,17 @@ from typing import Any, Final
 
 from jobstate import JobStopping, aio
 from tests.aio.conftest import LOOPS
-from tests.processes.roles import _measure, say
+from tests.processes.roles import _measure, send
 
 
 async def work(run: aio.AsyncRun, cooperates: bool) -> None:
-    say({"began": run.id})
+    send({"began": run.id})
     if not cooperates:
         await asyncio.sleep(600)
     try:
         await run.unless_stopping(asyncio.sleep(600))
     except JobStopping as stopping:
-        say({"asked": run.id, "mode": stopping.mode, "at": time.time()})
+        send({"asked": run.id, "mode": stopping.mode, "at": time.time()})
         raise
 
 
@@ -31,11 +31,11 @@ async def loop(path: str, name: str, cooperates: str, shutdown_timeout: str) -> 
         aio.open(path, durability="normal") as jobs,
         jobs.worker(name, shutdown_timeout=float(shutdown_timeout)) as worker,
     ):
-        say("ready")
+        send("ready")
         async for run in worker:
             async with run:
                 await work(run, cooperates == "yes")
-    say("left")
+    send("left")
 
 
 async def serve(path: str, name: str, cooperates: str, shutdown_timeout: str) -> None:
@@ -49,9 +49,9 @@ async def serve(path: str, name: str, cooperates: str, shutdown_timeout: str) ->
         serving = asyncio.create_task(worker.serve({"extract": extract}, concurrency=3))
         while not await jobs.workers():
             await asyncio.sleep(0.005)
-        say("ready")
+        send("ready")
         await serving
-    say("left")
+    send("left")
 
 
 async def idle(path: str, seconds: str) -> None:
@@ -65,7 +65,7 @@ async def idle(path: str, seconds: str) -> None:
         async for run in worker:
             await run.release()
         watching.cancel()
-    say("left")
+    send("left")
 
 
 ROLES: Final[dict[str, Callable[..., Coroutine[Any, Any, None]]]] = {"loop": loop, "serve": serve, "idle": idle}

@@ -34,15 +34,15 @@ def test_a_signal_makes_a_worker_hand_back_what_it_holds_uncharged(
     path: Path, store: JobStore, kind: str, role: str, number: signal.Signals
 ) -> None:
     with member(role, kind, path, "w1", "yes", 60) as worker:
-        assert worker.hear() == "ready"
+        assert worker.receive() == "ready"
         held = 1 if role == "loop" else 3
         ids = [store.submit("extract").id for _ in range(held + 2)]
-        assert sorted(worker.hear()["began"] for _ in range(held)) == ids[:held]
+        assert sorted(worker.receive()["began"] for _ in range(held)) == ids[:held]
         worker.process.send_signal(number)
-        asked = [worker.hear() for _ in range(held)]
+        asked = [worker.receive() for _ in range(held)]
         assert sorted(one["asked"] for one in asked) == ids[:held]
         assert {one["mode"] for one in asked} == {"shutdown"}
-        assert worker.hear() == "left"
+        assert worker.receive() == "left"
         assert worker.ended() == 0
     for job_id in ids:
         job = store.get(job_id)
@@ -57,16 +57,16 @@ def test_a_second_signal_interrupts_a_worker_that_takes_too_long(
     path: Path, store: JobStore, kind: str, role: str
 ) -> None:
     with member(role, kind, path, "w1", "no", 600) as worker:
-        assert worker.hear() == "ready"
+        assert worker.receive() == "ready"
         job = store.submit("extract")
-        assert worker.hear()["began"] == job.id
+        assert worker.receive()["began"] == job.id
         worker.process.terminate()
         with pytest.raises(TimeoutError):
             store.wait(job, until="scheduled", timeout=0.2)
         assert worker.process.poll() is None
         worker.process.send_signal(signal.SIGINT)
         assert worker.ended() != 0
-        assert "KeyboardInterrupt" in worker.words()[1]
+        assert "KeyboardInterrupt" in worker.output()[1]
     back = store.get(job)
     assert (back.state, back.failures) == (State.SCHEDULED, 0)
     assert store.audit().findings == ()
@@ -79,8 +79,8 @@ def test_an_idle_worker_and_watch_leave_the_processor_alone(path: Path, store: J
     shares = []
     for _ in range(3):  # what else the machine does is added to it
         with member("idle", kind, path, 3) as worker:
-            shares.append(worker.hear())
-            assert worker.hear() == "left"
+            shares.append(worker.receive())
+            assert worker.receive() == "left"
             assert worker.ended() == 0
     print(f"\n  idle: {', '.join(f'{100 * share:.2f}' for share in shares)} % of a core", end="")
     assert min(shares) < 0.05

@@ -22,7 +22,7 @@ ENOUGH = 100
 
 
 def _acknowledged(victim: Member) -> list[Any]:
-    """What the process said before it died; a line that was cut off was never said."""
+    """What the process answers before it died; a line that was cut off was never answers."""
     assert victim.process.stdout is not None
     out = victim.process.stdout.read()  # `communicate` would pass over what was read ahead with an earlier line
     victim.process.wait(PATIENCE)
@@ -65,13 +65,13 @@ def test_every_acknowledged_change_survives_a_kill_at_a_random_moment(
         with ExitStack() as stack:
             team = [stack.enter_context(member("crash_loop", path, durability, number)) for _ in range(crowd)]
             for victim in team:
-                assert victim.hear() == "ready"
+                assert victim.receive() == "ready"
             time.sleep(chance.uniform(0.002, 0.25))
             for victim in team:
                 victim.process.kill()
-            said = [_acknowledged(victim) for victim in team]
+            answers = [_acknowledged(victim) for victim in team]
         with jobstate.open(path, create=False) as jobs:
             assert jobs.audit().findings == ()
-            for one in said:
+            for one in answers:
                 _check(jobs, one)
-            told += sum(map(len, said))
+            told += sum(map(len, answers))

@@ -1,4 +1,4 @@
-"""What the other processes do: `python -m tests.processes.roles ROLE ARGUMENT…`; each says lines of JSON."""
+"""What the other processes do: `python -m tests.processes.roles ROLE ARGUMENT…`; each sends lines of JSON."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def role(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-def say(news: Any) -> None:
-    os.write(sys.stdout.fileno(), f"{json.dumps(news)}\n".encode())  # in one piece, whichever thread says it
+def send(message: Any) -> None:
+    os.write(sys.stdout.fileno(), f"{json.dumps(message)}\n".encode())  # in one piece, whichever thread sends it
 
 
 def ready() -> None:
-    """Say so, and wait for the start."""
-    say("ready")
+    """Report that it is ready, and wait for the start."""
+    send("ready")
     sys.stdin.readline()
 
 
@@ -50,7 +50,7 @@ def drain(path: str, name: str, durability: str, limit: str) -> None:
             if not runs:
                 break
             claimed += [(run.id, run.token) for run in runs]
-        say({"claimed": claimed, "slowest": slowest})
+        send({"claimed": claimed, "slowest": slowest})
 
 
 @role
@@ -59,7 +59,7 @@ def submit_key(path: str, rounds: str) -> None:
     with jobstate.open(path, durability="normal") as jobs:
         ready()
         found = [jobs.submit("extract", {"n": n}, key=f"key-{n}") for n in range(int(rounds))]
-        say([(job.id, job.deduplicated) for job in found])
+        send([(job.id, job.deduplicated) for job in found])
 
 
 @role
@@ -68,7 +68,7 @@ def open_first(path: str, durability: str) -> None:
     ready()
     with jobstate.open(path, durability=cast("Durability", durability)) as jobs:
         job = jobs.submit("extract")
-        say([job.id, jobs.audit().ok])
+        send([job.id, jobs.audit().ok])
 
 
 @role
@@ -77,7 +77,7 @@ def upgrade(path: str) -> None:
     install_later_version()
     ready()
     with jobstate.open(path, durability="normal") as jobs:
-        say([jobs.submit("extract").id, jobs.audit().ok])
+        send([jobs.submit("extract").id, jobs.audit().ok])
 
 
 def install_later_version() -> None:
@@ -102,7 +102,7 @@ def hold(path: str, name: str, lease: str, count: str) -> None:
     """Claim, say what, and do nothing more until killed; then try to complete it, as a zombie would."""
     with jobstate.open(path) as jobs:
         runs = jobs.claim(name, limit=int(count), lease=float(lease))
-        say([[run.id, run.token] for run in runs])
+        send([[run.id, run.token] for run in runs])
         sys.stdin.readline()
         outcomes = []
         for run in runs:
@@ -117,7 +117,7 @@ def hold(path: str, name: str, lease: str, count: str) -> None:
                 outcomes.append("completed")
             except jobstate.LeaseLost:
                 outcomes.append("fenced")
-        say(outcomes)
+        send(outcomes)
 
 
 @role
@@ -127,11 +127,11 @@ def loop(path: str, name: str, cooperates: str, shutdown_timeout: str) -> None:
         jobstate.open(path, durability="normal") as jobs,
         jobs.worker(name, lease=30, shutdown_timeout=float(shutdown_timeout)) as worker,
     ):
-        say("ready")
+        send("ready")
         for run in worker:
             with run:
                 _work(run, cooperates == "yes")
-    say("left")
+    send("left")
 
 
 @role
@@ -141,24 +141,24 @@ def serve(path: str, name: str, cooperates: str, shutdown_timeout: str, concurre
         worker = jobs.worker(name, lease=30, shutdown_timeout=float(shutdown_timeout))
         threading.Thread(target=_say_when_registered, args=(path, name), daemon=True).start()
         worker.serve({"extract": lambda run: _work(run, cooperates == "yes")}, concurrency=int(concurrency))
-    say("left")
+    send("left")
 
 
 def _say_when_registered(path: str, name: str) -> None:
     with jobstate.open(path) as jobs:
         while name not in {worker.node_id for worker in jobs.workers()}:
             time.sleep(0.005)
-    say("ready")
+    send("ready")
 
 
 def _work(run: Run, cooperates: bool) -> None:
-    say({"began": run.id, "at": time.time()})
+    send({"began": run.id, "at": time.time()})
     while True:
         if cooperates:
             try:
                 run.raise_if_stopping()
             except jobstate.JobStopping as stopping:
-                say({"asked": run.id, "mode": stopping.mode, "at": time.time()})
+                send({"asked": run.id, "mode": stopping.mode, "at": time.time()})
                 raise
         time.sleep(0.001)
 
@@ -167,11 +167,11 @@ def _work(run: Run, cooperates: bool) -> None:
 def idle(path: str, seconds: str) -> None:
     """Work where there is no work; how much of a core that takes."""
     with jobstate.open(path) as jobs, jobs.worker("idler", lease=30) as worker:
-        say("ready")
+        send("ready")
         threading.Thread(target=_measure, args=(float(seconds), worker.shut_down), daemon=True).start()
         for run in worker:
             run.release()
-    say("left")
+    send("left")
 
 
 def _measure(seconds: float, then: Callable[[], None]) -> None:
@@ -179,7 +179,7 @@ def _measure(seconds: float, then: Callable[[], None]) -> None:
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
     time.sleep(seconds)
     after, took = resource.getrusage(resource.RUSAGE_SELF), time.monotonic() - began
-    say((after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / took)
+    send((after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / took)
     then()
 
 
@@ -187,16 +187,16 @@ def _measure(seconds: float, then: Callable[[], None]) -> None:
 def try_to_write(path: str) -> None:
     """Try for a moment to write a file that somebody may hold."""
     with jobstate.open(path, timeout=30) as jobs:
-        say("ready")
+        send("ready")
         sys.stdin.readline()
         busy = jobstate.open(path, timeout=0.2)
         try:
             jobs.counts()
             busy.submit("other")
         except jobstate.StoreBusy:
-            say("busy")
+            send("busy")
         else:
-            say("written")
+            send("written")
         busy.close()
 
 
@@ -206,12 +206,12 @@ def stop_when_told(path: str, job_id: str) -> None:
     with jobstate.open(path, durability="normal") as jobs:
         ready()
         jobs.stop(int(job_id), mode="force")
-        say(time.time())
+        send(time.time())
 
 
 @role
 def forker(path: str, way: str) -> None:
-    """Fork with a store open; the child tries to use it and ends; the parent goes on."""
+    """Fork with a store open; the child tries to use it and ends; the parent continues."""
     jobs = jobstate.open(path, durability="normal")
     jobs.submit("before")
     with jobs.batch():
@@ -220,11 +220,11 @@ def forker(path: str, way: str) -> None:
         if child == 0:
             _forked(jobs, way)
         _, status = os.waitpid(child, 0)
-        say({"child": os.waitstatus_to_exitcode(status)})
-        sys.stdin.readline()  # the test looks whether our lock still stands
+        send({"child": os.waitstatus_to_exitcode(status)})
+        sys.stdin.readline()  # the test checks whether this process still holds the lock
     for _ in range(50):
         jobs.submit("after")
-    say({"audit": jobs.audit().ok, "jobs": sum(jobs.counts().values())})
+    send({"audit": jobs.audit().ok, "jobs": sum(jobs.counts().values())})
     jobs.close()
 
 
@@ -250,7 +250,7 @@ def _forked(jobs: jobstate.JobStore, way: str) -> None:
 def chatter(path: str) -> None:
     """Submit, claim, complete for ever."""
     with jobstate.open(path, durability="normal", timeout=30) as jobs:
-        say("ready")
+        send("ready")
         me = f"w{os.getpid()}"
         while True:
             jobs.submit_many([{"kind": "extract", "descriptor": {"pad": "x" * 200}} for _ in range(5)])
@@ -261,30 +261,30 @@ def chatter(path: str) -> None:
 def crash_loop(path: str, durability: str, seed: str) -> None:
     """Submit, claim, report, complete, stop, and say each change once it was acknowledged."""
     with jobstate.open(path, durability=cast("Durability", durability), timeout=30) as jobs:
-        say("ready")
+        send("ready")
         me = f"w{seed}-{os.getpid()}"
         number = 0
         while True:
             number += 1
             job = jobs.submit(me, {"n": number}, key=f"{me}:{number}")
-            say(["Scheduled", job.id, job.seq])
+            send(["Scheduled", job.id, job.seq])
             if number % 5 == 0:
                 result = jobs.stop(job, mode="force")
-                say([result.job.state, job.id, result.job.seq])
+                send([result.job.state, job.id, result.job.seq])
             for run in jobs.claim(me, kinds=[me], lease=300):
-                say(["Running", run.id, run.job.seq])
+                send(["Running", run.id, run.job.seq])
                 run.add_range("blocks", 0, number)
                 checkpoint = run.checkpoint(state=number)
-                say(["checkpoint", run.id, checkpoint.epoch])
+                send(["checkpoint", run.id, checkpoint.epoch])
                 if number % 3 == 0:
                     failed = run.fail("disk gone", retryable=False)
-                    say([failed.state, run.id, failed.seq])
+                    send([failed.state, run.id, failed.seq])
                 else:
                     run.complete()
-                    say(["Completed", run.id, run.job.seq + 1])
+                    send(["Completed", run.id, run.job.seq + 1])
             if number % 7 == 0:
                 jobs.delete(job)
-                say(["deleted", job.id, 0])
+                send(["deleted", job.id, 0])
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ ROLES: Final = "tests.processes.roles"
 
 
 class Member:
-    """One process that runs a role of that module. It says a line of JSON whenever it has news."""
+    """One process that runs a role of that module. It sends its messages as lines of JSON."""
 
     def __init__(self, role: str, *arguments: object, module: str = ROLES) -> None:
         self.process = subprocess.Popen(
@@ -36,8 +36,8 @@ class Member:
     def pid(self) -> int:
         return self.process.pid
 
-    def hear(self) -> Any:
-        """What the process says next; an error with its own words when it ended instead."""
+    def receive(self) -> Any:
+        """The next message of the process; AssertionError with its stderr when it ended instead."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
@@ -46,13 +46,13 @@ class Member:
             raise AssertionError(f"the process ended with {self.process.returncode}: {self.process.stderr.read()}")
         return json.loads(line)
 
-    def tell(self, word: str = "go") -> None:
+    def send(self, word: str = "go") -> None:
         assert self.process.stdin is not None
         self.process.stdin.write(f"{word}\n")
         self.process.stdin.flush()
 
     def kill(self) -> None:
-        """End it as a power cut of the process alone: nothing in it runs any more."""
+        """Kill it: it runs no more code."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(PATIENCE)
 
@@ -60,15 +60,15 @@ class Member:
         """Wait for its end; its exit code."""
         return self.process.wait(within)
 
-    def words(self) -> tuple[str, str]:
-        """Wait for its end; what is left of stdout, and stderr."""
+    def output(self) -> tuple[str, str]:
+        """Wait for its end; the rest of its stdout, and its stderr."""
         out, err = self.process.communicate(timeout=PATIENCE)
         return out, err
 
 
 @contextmanager
 def member(role: str, *arguments: object, module: str = ROLES) -> Iterator[Member]:
-    """A process that is gone, one way or the other, when the block ends."""
+    """Start a process, which is killed at the end of the block if it still runs."""
     one = Member(role, *arguments, module=module)
     try:
         yield one
@@ -79,16 +79,16 @@ def member(role: str, *arguments: object, module: str = ROLES) -> Iterator[Membe
 
 
 def together(size: int, role: str, arguments: Callable[[int], tuple[object, ...]]) -> list[Any]:
-    """Run a role in several processes, which all begin when all are ready; what each says at its end."""
+    """Run a role in several processes, which all begin when all are ready; the last message of each."""
     with ExitStack() as stack:
         team = [stack.enter_context(member(role, *arguments(number))) for number in range(size)]
         for one in team:
-            assert one.hear() == "ready"
+            assert one.receive() == "ready"
         for one in team:
-            one.tell()
-        said = [one.hear() for one in team]
+            one.send()
+        answers = [one.receive() for one in team]
         assert [one.ended() for one in team] == [0] * size
-        return said
+        return answers
 
 
 def eventually(condition: Callable[[], bool], within: float = 10.0) -> float:

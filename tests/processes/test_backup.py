@@ -24,13 +24,13 @@ def test_a_backup_that_is_made_while_others_write_is_consistent(tmp_path: Path) 
         jobs.submit_many({"kind": "filler", "descriptor": {"pad": "x" * 3500}, "hold": True} for _ in range(3000))
         writers = [stack.enter_context(member("chatter", path)) for _ in range(3)]
         for writer in writers:
-            assert writer.hear() == "ready"
+            assert writer.receive() == "ready"
         for number in range(4):
             time.sleep(0.3)
             newest = max(event.id for event in jobs.events(jobs.list("all", limit=1).jobs[0]))
             target = tmp_path / f"copy-{number}.db"
             steps: list[tuple[int, int]] = []
-            jobs.backup(target, progress=lambda *told, steps=steps: steps.append(told))
+            jobs.backup(target, progress=lambda *counts, steps=steps: steps.append(counts))
             assert steps == sorted(steps), "it began again because somebody wrote: it may never end"
             assert len({total for _, total in steps}) == 1
             assert steps[-1][0] == steps[-1][1]

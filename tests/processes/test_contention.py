@@ -37,14 +37,14 @@ def test_eight_processes_claim_each_of_20000_jobs_exactly_once_and_share_them_fa
     path = tmp_path / "jobs.db"
     _filled(path, JOBS)
     began = time.monotonic()
-    said = together(TEAM, "drain", lambda number: (path, f"w{number}", durability, limit))
+    answers = together(TEAM, "drain", lambda number: (path, f"w{number}", durability, limit))
     took = time.monotonic() - began
-    claimed = [(job_id, token) for one in said for job_id, token in one["claimed"]]
-    shares = sorted(len(one["claimed"]) for one in said)
+    claimed = [(job_id, token) for one in answers for job_id, token in one["claimed"]]
+    shares = sorted(len(one["claimed"]) for one in answers)
     with capsys.disabled():
         print(
             f"\n  {durability}, limit {limit}: {JOBS / took:.0f} jobs/s, least-served {shares[0] / (JOBS / TEAM):.2f} "
-            f"of a fair share, slowest round {max(one['slowest'] for one in said):.3f} s"
+            f"of a fair share, slowest round {max(one['slowest'] for one in answers):.3f} s"
         )
     assert sorted(job_id for job_id, _ in claimed) == list(range(1, JOBS + 1))
     assert {token for _, token in claimed} == {1}
@@ -59,11 +59,11 @@ def test_processes_that_submit_one_key_at_once_make_one_job(tmp_path: Path, team
     path = tmp_path / "jobs.db"
     jobstate.open(path).close()
     keys = 60
-    said = together(team, "submit_key", lambda _: (path, keys))
+    answers = together(team, "submit_key", lambda _: (path, keys))
     for number in range(keys):
-        answers = [one[number] for one in said]
-        assert len({job_id for job_id, _ in answers}) == 1
-        assert [deduplicated for _, deduplicated in answers].count(False) == 1
+        of_key = [one[number] for one in answers]
+        assert len({job_id for job_id, _ in of_key}) == 1
+        assert [deduplicated for _, deduplicated in of_key].count(False) == 1
     with jobstate.open(path) as jobs:
         assert sum(jobs.counts().values()) == keys
         assert jobs.audit().ok
@@ -74,9 +74,9 @@ def test_processes_that_submit_one_key_at_once_make_one_job(tmp_path: Path, team
 )
 def test_eight_processes_that_open_a_new_file_at_once_share_it(tmp_path: Path, durability: str) -> None:
     path = tmp_path / "jobs.db"
-    said = together(TEAM, "open_first", lambda _: (path, durability))
-    assert sorted(job_id for job_id, _ in said) == list(range(1, TEAM + 1))
-    assert all(ok for _, ok in said)
+    answers = together(TEAM, "open_first", lambda _: (path, durability))
+    assert sorted(job_id for job_id, _ in answers) == list(range(1, TEAM + 1))
+    assert all(ok for _, ok in answers)
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -89,9 +89,9 @@ def test_processes_that_upgrade_a_file_at_once_do_it_once(tmp_path: Path) -> Non
     path = tmp_path / "jobs.db"
     with jobstate.open(path) as jobs:
         jobs.submit("extract")
-    said = together(TEAM, "upgrade", lambda _: (path,))
-    assert sorted(job_id for job_id, _ in said) == list(range(2, TEAM + 2))
-    assert all(ok for _, ok in said)
+    answers = together(TEAM, "upgrade", lambda _: (path,))
+    assert sorted(job_id for job_id, _ in answers) == list(range(2, TEAM + 2))
+    assert all(ok for _, ok in answers)
     connection = sqlite3.connect(path)
     assert connection.execute("SELECT count(*) FROM later").fetchone() == (0,)
     assert connection.execute("PRAGMA user_version").fetchone() == (migrations.newest() + 1,)
@@ -118,9 +118,9 @@ def test_a_file_that_a_newer_program_upgraded_is_refused_and_left_alone(
 
 def test_processes_that_open_a_file_of_the_first_version_at_once_upgrade_it_once(tmp_path: Path) -> None:
     path = first_version(tmp_path)
-    said = together(TEAM, "open_first", lambda _: (path, "normal"))
-    assert sorted(job_id for job_id, _ in said) == list(range(len(NAMES) + 1, len(NAMES) + TEAM + 1))
-    assert all(ok for _, ok in said)
+    answers = together(TEAM, "open_first", lambda _: (path, "normal"))
+    assert sorted(job_id for job_id, _ in answers) == list(range(len(NAMES) + 1, len(NAMES) + TEAM + 1))
+    assert all(ok for _, ok in answers)
 
 
 def test_an_older_program_that_still_has_a_file_open_is_refused_after_its_upgrade(tmp_path: Path) -> None:
@@ -128,9 +128,9 @@ def test_an_older_program_that_still_has_a_file_open_is_refused_after_its_upgrad
     with jobstate.open(path) as jobs:
         first = jobs.submit("extract")
         with member("upgrade", path) as newer:
-            assert newer.hear() == "ready"
-            newer.tell()
-            assert newer.hear()[1]
+            assert newer.receive() == "ready"
+            newer.send()
+            assert newer.receive()[1]
             assert newer.ended() == 0
         with pytest.raises(jobstate.SchemaMismatch, match="upgrade jobstate"):
             jobs.submit("extract")

@@ -16,15 +16,15 @@ def test_a_forked_child_is_refused_and_its_end_leaves_the_parents_lock_and_data_
     """`hard` is os._exit, `soft` a normal exit, `close` closes the inherited store, `reopen` opens one of its own."""
     path = tmp_path / "jobs.db"
     with member("forker", path, way) as parent:
-        assert parent.hear() == {"child": 7}
+        assert parent.receive() == {"child": 7}
         # The parent is inside a write transaction: everybody else must still see its lock.
         with member("try_to_write", path) as other:
-            assert other.hear() == "ready"
-            other.tell()
-            assert other.hear() == "busy"
+            assert other.receive() == "ready"
+            other.send()
+            assert other.receive() == "busy"
             assert other.ended() == 0
-        parent.tell()
-        assert parent.hear() == {"audit": True, "jobs": 52}
+        parent.send()
+        assert parent.receive() == {"audit": True, "jobs": 52}
         assert parent.ended() == 0
     with jobstate.open(path) as jobs:
         assert jobs.audit().findings == ()

@@ -1,4 +1,4 @@
-"""A process that says nothing of its jobs unless it is asked."""
+"""A process reports nothing about its jobs unless it is asked."""
 
 from __future__ import annotations
 

@@ -406,7 +406,7 @@ def test_a_shutdown_gives_its_time_to_a_handler_that_completed_its_job_early(tic
 
 
 def test_the_loss_of_a_lease_during_a_write_of_its_run_is_seen_soon_after(ticking: JobStore) -> None:
-    """The heartbeat does not decide while a write is under way; it looks again after it."""
+    """The heartbeat does not decide while a write is under way; it reads the lease again after it."""
     seen_after = []
 
     def handle(run: Run) -> None:

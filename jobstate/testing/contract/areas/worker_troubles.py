@@ -24,13 +24,13 @@ def in_time(action: Callable[[], object], seconds: float = 20) -> None:
     assert not thread.is_alive(), "it hangs"
 
 
-def test_a_handler_may_checkpoint_inside_a_batch_while_the_heart_flushes(ticking: JobStore) -> None:
+def test_a_handler_may_checkpoint_inside_a_batch_while_the_heartbeat_thread_flushes(ticking: JobStore) -> None:
     def handler(run: Run) -> None:
         for step in range(14):
             run.add_range("rows", step, step)
             with ticking.batch():
                 ticking.submit("other")
-                time.sleep(0.1)  # the heart flushes about once a second
+                time.sleep(0.1)  # the heartbeat thread flushes about once a second
                 run.checkpoint(state=step)
 
     job = ticking.submit("work")
