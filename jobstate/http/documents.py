@@ -19,20 +19,20 @@ Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"}, descri
 
 
 class Exact(BaseModel):
-    """All keys of the document are there, and no others."""
+    """A document with all of these keys, and no others."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class Problem(Exact):
-    """Why a request was not done."""
+    """Why the server refused a request, or could not carry it out."""
 
     error_code: str
     error_message: str
 
 
 class StopView(Exact):
-    """The stop that was asked for."""
+    """The request to stop a job."""
 
     mode: StopMode
     deadline: Instant | None
@@ -54,8 +54,8 @@ def job_model(name: str, fields: Iterable[JobField], models: Mapping[Any, Any], 
     Args:
         name: Of the model in the description.
         fields: The fields of the document.
-        models: What the description has in place of a type of `jobstate.wire.job_fields` or of the domain.
-        text: What the document is.
+        models: The type in the description for a type of `jobstate.wire.job_fields` or of the domain.
+        text: The description of the document.
     """
     found: dict[str, Any] = {}
     for field in fields:
@@ -66,13 +66,13 @@ def job_model(name: str, fields: Iterable[JobField], models: Mapping[Any, Any], 
 
 JobRecord: Final[Any] = create_model(
     "JobRecord",
-    __doc__="A job whole, as it is stored; times are microseconds since 1970 UTC.",
+    __doc__="A whole job as the store keeps it; times are microseconds since 1970 UTC.",
     **{name: (kind, ...) for name, kind in get_type_hints(JobRow).items() if name in JobRow._fields},  # type: ignore[call-overload]
 )
 
 
 class TableView(Exact):
-    """How far a job got with one table."""
+    """The progress of a job with one table."""
 
     files_count: int
     total_size_bytes: int
@@ -81,7 +81,7 @@ class TableView(Exact):
 
 
 class TableRecord(Exact):
-    """How far a job got with one table, with what lies behind gaps: first and last block of each range."""
+    """The progress of a job with one table, with the first and last block of each range, also behind gaps."""
 
     files_count: int
     total_size_bytes: int
@@ -89,13 +89,13 @@ class TableRecord(Exact):
 
 
 class ProgressRecord(Exact):
-    """How far a job got, whole, as it is stored."""
+    """The whole progress of a job as the store keeps it."""
 
     tables: dict[str, TableRecord]
 
 
 class EventView(Exact):
-    """One entry of the history of a job; a note where `from` and `to` are the same."""
+    """An event of the history of a job; a note where `from` equals `to`."""
 
     id: int
     job_id: int
@@ -120,7 +120,7 @@ class EventsView(Exact):
 
 
 class WorkerView(Exact):
-    """A worker that said it is there."""
+    """A registered worker."""
 
     node_id: str
     heartbeat_at: Instant
@@ -138,7 +138,7 @@ class WorkersView(Exact):
 
 
 class Health(Exact):
-    """The server answers, and so does its store."""
+    """The server and its store answer."""
 
     status: str
     version: str
@@ -146,7 +146,7 @@ class Health(Exact):
 
 
 class Views:
-    """The documents that hold a state as one dialect spells it."""
+    """The documents with a state in the words of one dialect."""
 
     def __init__(self, dialect: Dialect) -> None:
         words = sorted({spelled(state, dialect) for state in State})
@@ -154,7 +154,7 @@ class Views:
         models = {job_fields.Instant: Instant, job_fields.Status: status, Stop: StopView, Failure: FailureView}
         job: Any = job_model("Job", AMP, models, "A job.")
         self.job = job
-        cursor: Any = (int, Field(default=0, description="Left out on the last page."))
+        cursor: Any = (int, Field(default=0, description="Absent on the last page."))
         if dialect is not Dialect.SDK:
             cursor = (int | None, Field(description="Null on the last page."))
         self.page: type[BaseModel] = create_model(
@@ -163,16 +163,16 @@ class Views:
         self.record_page: type[BaseModel] = create_model(
             "JobRecordPage",
             __base__=Exact,
-            __doc__="Jobs whole, newest first.",
+            __doc__="Whole jobs as the store keeps them, newest first.",
             jobs=(list[JobRecord], ...),
             next_cursor=(int | None, ...),
         )
         self.progress: type[BaseModel] = create_model(
             "Progress",
             __base__=Exact,
-            __doc__="How far a job got, per table that it writes; of a failed one also why it failed.",
+            __doc__="The progress of a job by table; of a failed job also the reason.",
             job_id=(int, ...),
             job_status=(status, ...),
             tables=(dict[str, TableView], ...),
-            detail=(str, Field(default="", description="Why the job failed; only where it did.")),
+            detail=(str, Field(default="", description="Why the job failed; absent unless it did.")),
         )

@@ -1,4 +1,4 @@
-"""The API's description: what each route answers, and nothing that the framework would answer by itself."""
+"""`/openapi.json`: the answers of each route, without those that the framework adds and never gives."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from jobstate.http.documents import Problem
 _ALWAYS: Final = (400, 401, 403, 413, 415, 500, 503)
 _FRAMEWORKS_OWN: Final = "422"
 _A_PROBLEM: Final = {"application/json": {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
-"""Named and not passed as a model: the framework would build a validator of its own for each status of each route."""
+"""By name and not as a model: the framework would build a validator for each status of each route."""
 
 
 def answers(
     good: Mapping[int, Any], *refusals: int, headers: Mapping[str, str] | None = None
 ) -> dict[int | str, dict[str, Any]]:
-    """What a route answers: its documents by status, and the statuses it refuses with.
+    """The answers of a route: its documents by status, and the statuses of its errors.
 
-    A document is a model, None where there is none, or the content as the description has it.
+    A document is a model, None for no body, or the content as `/openapi.json` has it.
     """
     described: dict[int | str, dict[str, Any]] = {}
     for status, model in good.items():
@@ -34,7 +34,7 @@ def answers(
             described[status]["model"] = model
         if headers:
             described[status]["headers"] = {
-                name: {"description": told, "schema": {"type": "string"}} for name, told in headers.items()
+                name: {"description": text, "schema": {"type": "string"}} for name, text in headers.items()
             }
     for status in sorted({*_ALWAYS, *refusals}):
         described[status] = {"content": _A_PROBLEM, "description": HTTPStatus(status).phrase}
@@ -43,7 +43,7 @@ def answers(
 
 
 def describe(app: FastAPI) -> None:
-    """Have the application describe exactly what it does."""
+    """Make the application describe exactly its own answers."""
 
     def described() -> dict[str, Any]:
         if app.openapi_schema is None:

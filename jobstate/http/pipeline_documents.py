@@ -17,9 +17,11 @@ from jobstate.wire.states import Dialect, spelling
 
 Milliseconds = Annotated[int, Field(description="Milliseconds since 1970 UTC.")]
 _Word = Annotated[str, Field(json_schema_extra={"enum": sorted(set(spelling(Dialect.PIPELINE).values()))})]
-Latency = Annotated[float | None, Field(description="Milliseconds; null before any was reported.")]
+Latency = Annotated[float | None, Field(description="Milliseconds; null before the first report.")]
 PerSecond = Annotated[float, Field(description="Records per second, over the last reports.")]
-Backpressure = Annotated[float, Field(ge=0, le=1, description="How much of the time it is held up.")]
+Backpressure = Annotated[
+    float, Field(ge=0, le=1, description="The share of the time that it waits for the next operator.")
+]
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 
@@ -27,7 +29,7 @@ ConfigurationView: Final = job_model("ConfigurationView", CONFIGURATION, {}, "Wh
 
 
 class StopOfJobView(Exact):
-    """The stop that was asked for."""
+    """The request to stop a job."""
 
     mode: StopMode
     deadline: Milliseconds | None
@@ -36,7 +38,7 @@ class StopOfJobView(Exact):
 
 
 class CountersView(Exact):
-    """What a job has counted: what its sources read and its sinks wrote; errors and warnings of all operators."""
+    """The counters of a job: what its sources read and its sinks wrote; errors and warnings of all operators."""
 
     records_in: int
     records_out: int
@@ -69,21 +71,21 @@ class PipelineJobs(Exact):
 
 
 class OperatorSummary(Exact):
-    """How much an operator keeps in a checkpoint, in bytes."""
+    """The size of the state of an operator in a checkpoint, in bytes."""
 
     operator_id: str
     state_size: int
 
 
 class SubtaskView(Exact):
-    """How much a subtask keeps in a checkpoint, in bytes."""
+    """The size of the state of a subtask in a checkpoint, in bytes."""
 
     subtask_index: int
     state_size: int
 
 
 class OperatorView(Exact):
-    """How much an operator and each of its subtasks keep in a checkpoint, in bytes."""
+    """The size of the state of an operator and of each of its subtasks in a checkpoint, in bytes."""
 
     operator_id: str
     operator_name: str | None
@@ -108,7 +110,7 @@ class CheckpointSummary(_Checkpoint):
 
 
 class CheckpointView(_Checkpoint):
-    """A checkpoint, with where it is kept and why it failed."""
+    """A checkpoint, with its location and the reason of its failure."""
 
     backend: str | None
     location: str | None
@@ -124,21 +126,21 @@ class CheckpointList(Exact):
 
 
 class StopAnswer(Exact):
-    """What a request to stop came to; a job that had ended says when."""
+    """The result of a request to stop, with the latest time of the end; for a job that had ended, its end."""
 
     message: str
     expected_finish_time: Milliseconds | None
 
 
 class RestartAnswer(Exact):
-    """The job that goes on."""
+    """The new job that restarts the old one."""
 
     message: str
     new_job_id: str
 
 
 class RescaleAnswer(Exact):
-    """How many tasks the job has, and how many it is to have."""
+    """The number of tasks that the job has, and the requested number."""
 
     message: str
     tasks: int
@@ -146,7 +148,7 @@ class RescaleAnswer(Exact):
 
 
 class OperatorSummaryView(CountersView):
-    """What one operator has counted."""
+    """The metrics of one operator."""
 
     operator_id: str
     operator_name: str | None
@@ -158,7 +160,7 @@ class OperatorSummaryView(CountersView):
 
 
 class MetricsView(CountersView):
-    """What a job has counted, over all its runs."""
+    """The metrics of a job, over all its runs."""
 
     latency_p50: Latency
     latency_p95: Latency
@@ -169,7 +171,7 @@ class MetricsView(CountersView):
 
 
 class OperatorTotalsView(CountersView):
-    """What the subtasks of an operator have counted together."""
+    """The metrics of the subtasks of an operator together."""
 
     backpressure: Backpressure
     idle_time_percent: Percent
@@ -180,14 +182,14 @@ class OperatorTotalsView(CountersView):
 
 
 class SubtaskMetricsView(CountersView):
-    """What one subtask of an operator has counted."""
+    """The metrics of one subtask of an operator."""
 
     subtask_index: int
     backpressure: Backpressure
 
 
 class OperatorMetricsView(Exact):
-    """What one operator has counted, and each of its subtasks."""
+    """The metrics of one operator, and of each of its subtasks."""
 
     operator_id: str
     operator_name: str | None
@@ -219,7 +221,7 @@ class _EntryView(Exact):
     operator_id: str | None
     task_index: int | None
     message: str
-    record: Annotated[str | None, Field(description="The record that it is about, as text.")]
+    record: Annotated[str | None, Field(description="The record that the entry is about, as text.")]
 
 
 class LogView(_EntryView):
@@ -238,8 +240,8 @@ class ErrorView(_EntryView):
 
 class _Entries(Exact):
     has_more: bool
-    total: Annotated[int, Field(description="How many entries the job has written to its log in all.")]
-    retained: Annotated[int, Field(description="How many of those are kept.")]
+    total: Annotated[int, Field(description="How many entries the job wrote to its log.")]
+    retained: Annotated[int, Field(description="How many of them the store keeps.")]
 
 
 class LogList(_Entries):
@@ -255,7 +257,7 @@ class ErrorList(_Entries):
 
 
 class RowView(Exact):
-    """What an operator emitted."""
+    """An output row of an operator."""
 
     timestamp: Milliseconds
     operator_id: str
@@ -263,17 +265,17 @@ class RowView(Exact):
 
 
 class OutputView(Exact):
-    """Rows in the order of their emission."""
+    """Output rows in the order of writing."""
 
     data: list[RowView]
-    operator_id: Annotated[str | None, Field(description="The operator that was asked for.")]
-    total_records: Annotated[int, Field(description="How many rows were emitted in all.")]
-    retained: Annotated[int, Field(description="How many of those are kept.")]
+    operator_id: Annotated[str | None, Field(description="The operator that the request names.")]
+    total_records: Annotated[int, Field(description="How many rows the job wrote.")]
+    retained: Annotated[int, Field(description="How many of them the store keeps.")]
     has_more: bool
 
 
 class CheckpointRecords(Exact):
-    """Part of the checkpoints of a job, whole, as they are stored."""
+    """Part of the checkpoints of a job, whole, as the store keeps them."""
 
     data: list[Checkpoint]
     has_more: bool

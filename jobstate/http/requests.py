@@ -25,7 +25,7 @@ from jobstate.wire.job_fields import INPUTS
 from jobstate.wire.text import parse_instant
 
 STOP_SECONDS: Final = 30
-"""How long a worker may take to stop, unless the request says otherwise."""
+"""Seconds that a worker may take to stop, unless the request says otherwise."""
 _LINE: Final = r"^[^\x00-\x1f\x7f-\xa0]*$"
 Line = Annotated[str, Field(min_length=1, max_length=MAX_TEXT, pattern=_LINE, description="One printable line.")]
 LineOrNothing = Annotated[str, Field(max_length=MAX_TEXT, pattern=_LINE)]
@@ -112,7 +112,7 @@ def _submission(name: str, models: Mapping[Any, Any], **texts: str) -> Any:
 
     Args:
         name: Of the model in the description.
-        models: What the body has in place of a type of `jobstate.wire.job_fields`.
+        models: The type in the body for a type of `jobstate.wire.job_fields`.
         **texts: The texts of fields that differ from the table.
     """
     found: dict[str, Any] = {}
@@ -146,24 +146,26 @@ else:
 
 
 class StopBody(_Body):
-    """How to stop."""
+    """How to stop a job."""
 
-    mode: Annotated[StopMode, Field(strict=False)] = Field(default=StopMode.CHECKPOINT, description="How hard.")
+    mode: Annotated[StopMode, Field(strict=False)] = Field(
+        default=StopMode.CHECKPOINT, description="How the worker stops."
+    )
     timeout_seconds: Annotated[float, Field(ge=0, le=LONGEST_STOP, allow_inf_nan=False)] = Field(
-        default=STOP_SECONDS, description="How long the worker may take."
+        default=STOP_SECONDS, description="How long the worker may take, in seconds."
     )
 
 
 class RestartBody(_Body):
-    """What to restart from, and as how many tasks."""
+    """The checkpoint to restart from, and the number of tasks."""
 
     checkpoint_id: CheckpointInBody | None = Field(
-        default=None, description="A completed checkpoint of the lineage; left out: the newest one of the job."
+        default=None, description="A completed checkpoint of the lineage; by default, the newest one of the job."
     )
     parallelism: Tasks | None = Field(default=None, description="Another number of tasks.")
 
 
 class RescaleBody(_Body):
-    """How many tasks the job is to run with."""
+    """The number of tasks that the job is to run with."""
 
     parallelism: Tasks

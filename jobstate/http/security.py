@@ -1,4 +1,4 @@
-"""Who may ask at all: checked before any route, for requests of every kind."""
+"""Checks before any route: Host, Origin, token, and the body of a request."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from jobstate.http.errors import problem, too_large
 from jobstate.http.settings import Settings
 
 OPEN_PATHS: Final = frozenset({"/healthz"})
-"""What answers without a token: whoever watches over the server need not know it."""
+"""Paths that need no token: a health check does not have to know it."""
 
 _BODY_PAUSE: Final = 5.0
-"""Seconds that a body may stand still: whoever announces one and does not send it would hold up the end of a server."""
+"""Seconds between two parts of a body: a sender that announces a body and never sends it would delay a shutdown."""
 
 
 class SecurityChecks:
     """Refuses foreign hosts and origins, requests without the token, and bodies that are not JSON.
 
-    A web page can make a browser send requests to this machine. It cannot choose the Host of a name that is not its
-    own, nor leave out its Origin, nor send JSON without asking first; so it can neither read nor stop jobs.
+    A web page can make a browser send requests to this machine. It cannot send the Host of another name, omit its
+    Origin, or send JSON without a preflight request; so it can neither read nor stop jobs.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -36,7 +36,7 @@ class SecurityChecks:
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the request through, or answer it."""
+        """Pass the request on, or refuse it."""
         if scope["type"] == "http":
             refusal = self._refusal(scope["path"], Headers(scope=scope))
             if refusal is not None:
@@ -51,7 +51,7 @@ class SecurityChecks:
         if self._settings.local_names_only and not _is_local(host):
             return problem(403, "FORBIDDEN", "the Host is not a name of this machine; use 127.0.0.1 or localhost")
         if any(not _is_origin_at(host, origin) for origin in headers.getlist("origin")):
-            return problem(403, "FORBIDDEN", "requests of web pages from elsewhere are refused")
+            return problem(403, "FORBIDDEN", "the server refuses requests of web pages from other origins")
         if path not in OPEN_PATHS and not self._knows_token(headers.get("authorization", "")):
             return problem(
                 401,
@@ -74,49 +74,49 @@ class SecurityChecks:
 
 
 class _Body:
-    """A body that may turn out larger than it should, as it announced no length, or never come.
+    """Refuses a body that is too large without an announced length, or that does not arrive.
 
-    Once the answer begins nobody reads it any more; what is still received then is the end of the connection.
+    Once the answer begins, no route reads the body; what arrives after that is the end of the connection.
     """
 
     def __init__(self, receive: Receive, send: Send, limit: int) -> None:
         self._receive = receive
         self._send = send
         self._left = limit
-        self._awaited = True
+        self._expected = True
 
     async def receive(self) -> Message:
-        """The next part."""
+        """Receive the next part of the body."""
         try:
-            async with asyncio.timeout(_BODY_PAUSE if self._awaited else None):
+            async with asyncio.timeout(_BODY_PAUSE if self._expected else None):
                 message = await self._receive()
         except TimeoutError:
-            if self._awaited:
+            if self._expected:
                 raise HTTPException(408) from None
             message = await self._receive()
-        if self._awaited:
+        if self._expected:
             self._left -= len(message.get("body", b""))
             if self._left < 0:
                 raise HTTPException(413)
-            self._awaited = message.get("more_body", False)
+            self._expected = message.get("more_body", False)
         return message
 
     async def send(self, message: Message) -> None:
-        """A part of the answer."""
-        self._awaited = False
+        """Send a part of the answer."""
+        self._expected = False
         await self._send(message)
 
 
 def _announced(headers: Headers) -> int:
-    """How long the body says it is."""
+    """The length that the headers announce."""
     length = headers.get("content-length", "")
     return int(length) if length.isascii() and length.isdigit() else 0
 
 
 def _is_local(host: str) -> bool:
-    """Whether a Host header names this machine's loopback, with or without a port.
+    """Whether a Host header names the loopback of this machine, with or without a port.
 
-    An address of the loopback cannot be anybody's name, so no page can bring it to stand for somewhere else.
+    A loopback address is not a domain name, so no page can make it resolve to another machine.
     """
     name = _name_in(host)
     try:
@@ -126,7 +126,7 @@ def _is_local(host: str) -> bool:
 
 
 def _is_origin_at(host: str, origin: str) -> bool:
-    """Whether a page of that origin came from this server itself."""
+    """Whether a page of that origin came from this server."""
     try:
         return urlsplit(origin).netloc.lower() == host.lower() != ""
     except ValueError:
@@ -136,14 +136,14 @@ def _is_origin_at(host: str, origin: str) -> bool:
 def _name_in(host: str) -> str:
     try:
         parts = urlsplit(f"//{host}")
-        _ = parts.port  # an error where it is no number
+        _ = parts.port  # an error where it is not a number
     except ValueError:
         return ""
     return parts.hostname or "" if parts.netloc == host and parts.username is None else ""
 
 
 def _digest(token: str) -> bytes:
-    """Equally long for every token, so that comparing two takes equally long."""
+    """The same length for every token, so that every comparison takes the same time."""
     return hashlib.sha256(token.encode()).digest()
 
 

@@ -1,4 +1,4 @@
-"""`jobstate serve`: the application under uvicorn, from the first bind to a clean end."""
+"""`jobstate serve`: the application under uvicorn, from the bind to a clean shutdown."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from jobstate.wire.states import Dialect
 
 _PROFILES: Final = {dialect.value: dialect for dialect in (Dialect.DOCS, Dialect.SDK)}
 _GRACE: Final = 10
-"""Seconds that requests under way have when the server ends."""
+"""Seconds that requests in progress have when the server shuts down."""
 _BACKLOG: Final = 128
 _LAST_PORT: Final = 65535
 
 
 class Protocol(H11Protocol):
-    """HTTP/1.1 as uvicorn has it, but for the words of its refusal."""
+    """HTTP/1.1 of uvicorn; refuses what is not HTTP with the same body as every other error."""
 
     def send_400_response(self, msg: str) -> None:
-        """Answer, and close: nobody knows where the next request would begin."""
-        answer = problem(400, "INVALID_REQUEST", "this is no valid HTTP/1.1 request")
+        """Answer, and close the connection: where the next request begins is unknown."""
+        answer = problem(400, "INVALID_REQUEST", "this is not a valid HTTP/1.1 request")
         headers = [*answer.raw_headers, (b"connection", b"close")]
         for event in (
             h11.Response(status_code=answer.status_code, headers=headers, reason=b"Bad Request"),
@@ -49,27 +49,27 @@ class Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """Lets those that wait go before it waits for them."""
+    """Ends waiting requests and streams before it waits for them."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, told: str) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI, started_text: str) -> None:
         super().__init__(config)
         self._app = app
-        self._told = told
+        self._started_text = started_text
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Say so once requests are answered and signals are heard."""
+        """Print a message once the server answers requests and handles signals."""
         await super().startup(sockets)
         if self.started:
-            print(self._told, file=sys.stderr, flush=True)  # noqa: T201  (a command's message, on standard error)
+            print(self._started_text, file=sys.stderr, flush=True)  # noqa: T201  (a command's message, on standard error)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal came."""
+        """Handle a signal."""
         self._app.state.changes.stop()
         super().handle_exit(sig, frame)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """A signal is the ordinary end of a server: it is not raised once more when all is done."""
+        """Do not raise the signals again after the shutdown: a signal is the ordinary end of a server."""
         with super().capture_signals():
             yield
             self._captured_signals.clear()
@@ -88,15 +88,15 @@ def serve(
 
     Args:
         db: The file of the store.
-        host: Where to listen. Anything but loopback needs a token.
-        port: 0: any that is free.
-        token: What every request must carry.
-        profile: How states are spelled: `docs` or `sdk`.
-        actor: Who sweeps, in the history.
+        host: The address to listen on. Any address but loopback needs a token.
+        port: 0: any free port.
+        token: The token that every request must have.
+        profile: The spelling of states: `docs` or `sdk`.
+        actor: The actor of sweeps in the history.
 
     Raises:
         InvalidRequest: An argument is not as described.
-        OSError: The address cannot be listened on; its text names it.
+        OSError: The server cannot listen on the address; the text names it.
         StoreError: The store cannot be opened.
     """
     settings = _settings(host, token, profile)
@@ -105,26 +105,26 @@ def serve(
         app = create_app(store, settings, reopen=partial(jobstate.open, db, actor=actor, create=False))
         config = uvicorn.Config(
             app,
-            http=Protocol,  # the same whatever else is installed
+            http=Protocol,  # independent of what else is installed
             ws="none",
             loop="asyncio",
             lifespan="on",
             log_level="warning",
             access_log=False,
             server_header=False,
-            proxy_headers=False,  # who asks is who connects; a proxy passes X-Jobstate-Actor on
+            proxy_headers=False,  # the caller is the peer of the connection; a proxy sets X-Jobstate-Actor
             timeout_graceful_shutdown=_GRACE,
         )
         where = f"http://{_shown(host)}:{listening.getsockname()[1]}"
-        told = f"jobstate serves {store.path} at {where} (profile {profile})"
-        _Server(config, app, told).run(sockets=[listening])
+        started_text = f"jobstate serves {store.path} at {where} (profile {profile})"
+        _Server(config, app, started_text).run(sockets=[listening])
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket to serve from, whose connections send at once.
+    """A listening socket whose connections send without delay (TCP_NODELAY).
 
-    asyncio sees to that only where the socket names its protocol, which this one does not: an answer's body would wait
-    for the other side to confirm its head, some 40 ms on a connection that is used again.
+    asyncio sets that option only where the socket names its protocol, which this one does not: the body of an answer
+    would wait until the peer confirms its head, some 40 ms on a reused connection.
     """
     listening = socket.create_server((host, port), family=_family(host), backlog=_BACKLOG)
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # its connections inherit it

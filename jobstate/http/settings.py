@@ -1,4 +1,4 @@
-"""How a server behaves, apart from what it serves."""
+"""The settings of a server."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ class Settings:
     """How a server behaves.
 
     Attributes:
-        dialect: How states are spelled: `docs` or `sdk`.
-        token: What every request must carry as `Authorization: Bearer TOKEN`, printable ASCII without spaces; None:
-            no token is asked for.
-        local_names_only: Refuse requests whose Host is not a name of this machine's loopback, as is right for a
-            server that listens there: a web page that resolves its own name to 127.0.0.1 is turned away.
+        dialect: The spelling of states: `docs` or `sdk`.
+        token: The token that every request must have as `Authorization: Bearer TOKEN`, printable ASCII without spaces;
+            None: requests need no token.
+        local_names_only: Refuse requests whose Host is not a name of the loopback of this machine. Right for a server
+            that listens there: it refuses a web page whose domain resolves to 127.0.0.1.
         body_limit: The largest body of a request, in bytes.
         sweep_every: Seconds between two sweeps.
-        longest_wait: How long a request may wait for a job at most, and does unless it says otherwise, in seconds.
-        stream_seconds: How long a stream of events lasts at most; its reader connects again.
+        longest_wait: The most seconds that a request may wait for a job, and the default.
+        stream_seconds: The most seconds of a stream of events; its reader connects again.
     """
 
     dialect: Dialect = Dialect.DOCS

@@ -1,4 +1,4 @@
-"""Values as JSON in the Amp dialects: the fields of the documents that they come from first, then ours.
+"""Values as JSON in the Amp dialects: first the fields of the published documents, then our own.
 
 Instants are RFC 3339 in UTC with microseconds and `Z`. All keys are always present.
 """
@@ -28,7 +28,7 @@ def job_document(job: Job, dialect: Dialect) -> Document:
 
 
 def page_document(jobs: Sequence[Job], next_cursor: int | None, dialect: Dialect) -> Document:
-    """A page of jobs. The published clients of `sdk` accept a missing cursor, but not an empty one."""
+    """A page of jobs. The published clients of `sdk` accept a missing cursor, but not a null one."""
     document: Document = {"jobs": [job_document(job, dialect) for job in jobs], "next_cursor": next_cursor}
     if next_cursor is None and dialect is Dialect.SDK:
         del document["next_cursor"]
@@ -36,7 +36,7 @@ def page_document(jobs: Sequence[Job], next_cursor: int | None, dialect: Dialect
 
 
 def progress_document(job: Job, tables: Mapping[str, TableProgress], dialect: Dialect) -> Document:
-    """The progress of a job by table; of a failed one also why it failed."""
+    """The progress of a job by table; of a failed job also the reason."""
     document: Document = {
         "job_id": job.id,
         "job_status": spelled(job.state, dialect),
@@ -75,7 +75,7 @@ def event_document(event: Event) -> Document:
 
 
 def worker_document(worker: WorkerInfo) -> Document:
-    """A worker that said it is there."""
+    """A registered worker."""
     return {
         "node_id": worker.node_id,
         "heartbeat_at": format_instant(validation.instant(worker.heartbeat_us)),
@@ -88,7 +88,7 @@ def worker_document(worker: WorkerInfo) -> Document:
 
 
 def stop_document(result: StopResult, dialect: Dialect) -> Document:
-    """What a request to stop came to: `requested`, `already stopping` or `already terminal`."""
+    """The result of a request to stop: `requested`, `already stopping` or `already terminal`."""
     already = "already terminal" if result.job.is_terminal else "already stopping"
     return {
         "id": result.job.id,
@@ -101,7 +101,7 @@ def stop_document(result: StopResult, dialect: Dialect) -> Document:
 
 
 def audit_document(report: AuditReport) -> Document:
-    """What an audit found."""
+    """The result of an audit."""
     return {
         "ok": report.ok,
         "jobs": report.jobs,

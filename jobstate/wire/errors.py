@@ -1,4 +1,4 @@
-"""How errors are spelled on the wire: a code that never changes, and the fields that the error is made again from."""
+"""Errors outside the process: a code that never changes, and the fields from which a client rebuilds the error."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ CODES: Final[Mapping[type[JobStateError], str]] = {
     StoreUnavailable: "STORE_UNAVAILABLE",
     StoreError: "DATABASE_ERROR",
 }
-"""The code of each class, and of what derives from it without a code of its own."""
+"""The code of each class, and of its subclasses without a code of their own."""
 
 _FACTORIES: Final[Mapping[str, Callable[..., JobStateError]]] = {
     "JOB_CONFLICT": lambda job_id, state: JobNotTerminal(job_id, State(state)),
@@ -71,20 +71,20 @@ _FACTORIES: Final[Mapping[str, Callable[..., JobStateError]]] = {
 
 
 def code_of(error: JobStateError) -> str:
-    """The code of an error. One that a client met on the way may bring its own."""
+    """The code of an error; an error of a client may have its own."""
     code = next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), None)
     return code or getattr(error, "code", None) or "UNEXPECTED_ANSWER"
 
 
 def fields_of(error: JobStateError) -> Sequence[Any]:
-    """What `error_of` makes the error from, as JSON."""
+    """The fields from which `error_of` rebuilds the error, as JSON."""
     # Not `args`: TimeoutError is an OSError, which keeps two of three.
     return [list(value) if isinstance(value, tuple) else value for value in vars(error).values()]
 
 
 def error_of(code: str, fields: Sequence[Any]) -> JobStateError | None:
-    """The error that has this code and these fields; None where this version does not know how."""
-    # An argument that the wire refused has a code that says where it stood, and two fields like any other.
+    """The error with this code and these fields; None where this version does not know the code."""
+    # A refused argument has a code that says where in the request it was, and the two fields of InvalidRequest.
     make = _FACTORIES.get(code, InvalidRequest if code.startswith(("INVALID_", "LIMIT_")) else None)
     if make is None:
         return None

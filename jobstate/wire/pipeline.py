@@ -1,7 +1,7 @@
-"""Values as JSON in the pipeline dialect: the fields of the documents that they come from first, then ours.
+"""Values as JSON in the pipeline dialect: first the fields of the published documents, then our own.
 
-Ids are texts such as `job_7` and `chk_3`, instants are milliseconds since 1970 UTC. All keys are always present;
-only that jobs in lists have no `metrics`.
+Ids are texts such as `job_7` and `chk_3`, instants are milliseconds since 1970 UTC. All keys are always present,
+except that jobs in lists have no `metrics`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Document = dict[str, Any]
 
 CHECKPOINT: Final = "chk_"
 RUNNING: Final = LEASED - STOP_PENDING
-"""A worker has the job, and is to go on with it."""
+"""A worker holds the job, and nobody asked it to stop."""
 SORT_FIELDS: Final[Mapping[str, str]] = {
     "created_at": "created_at",
     "start_time": "started_at",
@@ -33,7 +33,7 @@ SORT_FIELDS: Final[Mapping[str, str]] = {
     "state": "state",
     "run_id": "run_id",
 }
-"""What the store calls the fields that jobs can be sorted by."""
+"""The sort fields of this dialect, with the names that the store has for them."""
 _DIRECTIONS: Final = {"asc": "", "desc": "-"}
 _FIELDS: Final = "|".join(SORT_FIELDS)
 SORT_PATTERN: Final = f"^(-?({_FIELDS})|({_FIELDS}):({'|'.join(_DIRECTIONS)}))$"
@@ -67,7 +67,7 @@ def checkpoints_document(found: Slice[Checkpoint]) -> Document:
 
 
 def checkpoint_document(checkpoint: Checkpoint) -> Document:
-    """A checkpoint with where it is kept, and what each subtask keeps in it."""
+    """A checkpoint with its location, and the size of the state of each subtask."""
     return {
         **_checkpoint_head(checkpoint),
         "backend": checkpoint.backend,
@@ -88,7 +88,7 @@ def checkpoint_document(checkpoint: Checkpoint) -> Document:
 
 
 def stop_document(result: StopResult) -> Document:
-    """What a request to stop came to, and when the job has ended at the latest, or did."""
+    """The result of a request to stop, with the latest time of the end, or the end of a job that had ended."""
     ended_before = result.job.is_terminal and not result.changed
     state = spelled(result.job.state, Dialect.PIPELINE).lower()
     return {
@@ -103,7 +103,7 @@ def restart_document(restarted: Job) -> Document:
 
 
 def rescale_document(job: Job) -> Document:
-    """What a request for another parallelism came to: how many tasks the job has, and how many it is to have."""
+    """The result of a request for another parallelism: the present and the requested number of tasks."""
     asked = job.rescale_to is not None
     return {
         "message": "Job rescale initiated" if asked else "Job parallelism set",

@@ -1,7 +1,7 @@
-"""How each dialect spells states, and what its filter words select.
+"""How each dialect spells states, and which states its filter words select.
 
-A strict client of a dialect never meets a word that the dialect does not have: a state that it lacks is shown as the
-nearest one that it has. The exact state always stands beside it, in a field of its own.
+A strict client of a dialect never receives an unknown word: a state that the dialect lacks appears as the nearest one
+that it has. Every document has the exact state too, in another field.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Final
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.lifecycle import STATE_WORDS, State, states_named
 
-_AMP_SHOWS: Final = {
+_AMP_WORDS: Final = {
     State.CREATED: State.SCHEDULED,
     State.RESCALING: State.RUNNING,
     State.RECOVERING: State.SCHEDULED,
 }
-"""The Amp dialects have no word for these; a client of theirs sees the state on the right."""
-_PIPELINE_SHOWS: Final = {
+"""The Amp dialects have no word for these states; they show the one on the right."""
+_PIPELINE_WORDS: Final = {
     State.SCHEDULED: "Scheduling",
     State.STOP_REQUESTED: State.STOPPING.value,
     State.COMPLETED: "Finished",
 }
-"""Where the words of the pipeline dialect are not those of the store."""
+"""The words of the pipeline dialect that differ from those of the store."""
 
 
 def _as_stored(state: State) -> str:
@@ -46,12 +46,12 @@ class Dialect(Enum):
 
 
 _SPELLINGS: Final[Mapping[Dialect, Mapping[State, str]]] = {
-    Dialect.DOCS: {state: _as_stored(_AMP_SHOWS.get(state, state)) for state in State},
+    Dialect.DOCS: {state: _as_stored(_AMP_WORDS.get(state, state)) for state in State},
     Dialect.AMPCTL: {
-        state: "ERROR" if state is State.FAILED else _screaming(_AMP_SHOWS.get(state, state)) for state in State
+        state: "ERROR" if state is State.FAILED else _screaming(_AMP_WORDS.get(state, state)) for state in State
     },
-    Dialect.SDK: {state: _screaming(_AMP_SHOWS.get(state, state)) for state in State},
-    Dialect.PIPELINE: {state: _PIPELINE_SHOWS.get(state, state.value) for state in State},
+    Dialect.SDK: {state: _screaming(_AMP_WORDS.get(state, state)) for state in State},
+    Dialect.PIPELINE: {state: _PIPELINE_WORDS.get(state, state.value) for state in State},
 }
 
 
@@ -66,18 +66,19 @@ def spelling(dialect: Dialect) -> Mapping[State, str]:
 
 
 def filter_words(dialect: Dialect) -> list[str]:
-    """The words that `selected` knows, in their plainest spelling."""
+    """The words that `selected` accepts, in lower case without marks."""
     return sorted({_plain(word) for word in (*STATE_WORDS, *_SPELLINGS[dialect].values())} | _BORROWED.keys())
 
 
 def selected(words: str | Iterable[str], dialect: Dialect, field: str = "status") -> frozenset[State]:
     """The states that filter words select together: a comma list, or several of them.
 
-    A word that the dialect shows selects every state that it shows so; any other word of the store or of another
-    dialect exactly that state; then there are `active`, `all`, `terminal` and `error`. Case, `-` and `_` do not matter.
+    A word of the dialect selects every state that the dialect spells so; any other word of the store or of another
+    dialect selects exactly that state; `active`, `all`, `terminal` and `error` select groups. Case, `-` and `_` are
+    ignored.
 
     Raises:
-        InvalidRequest: An unknown or empty word; a misspelt filter must not look like an empty list.
+        InvalidRequest: A word is unknown or empty; a misspelt filter must not look like an empty list.
     """
     texts = [words] if isinstance(words, str) else list(words)
     found: frozenset[State] = frozenset()
@@ -95,6 +96,6 @@ def _plain(word: str) -> str:
 
 
 _BORROWED: Final[Mapping[str, frozenset[State]]] = {
-    _plain(word): frozenset({state}) for state, word in _PIPELINE_SHOWS.items() if states_named(word) is None
+    _plain(word): frozenset({state}) for state, word in _PIPELINE_WORDS.items() if states_named(word) is None
 }
-"""Words that only the pipeline dialect has, for the others."""
+"""The words that only the pipeline dialect has, which the other dialects accept too."""

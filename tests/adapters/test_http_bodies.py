@@ -99,9 +99,9 @@ def nested(depth: int) -> bytes:
             b'{"kind": "a", "descriptor": {"t": "%s"}}' % (b"x" * 1024 * 1024),
             "descriptor: must be at most 1048576 bytes",
         ),
-        (b'{"kind": "a", "color": "red"}', "color: is no field of this document"),
-        (b'{"kind": "a", "state": "Completed"}', "state: is no field of this document"),
-        (b'{"kind": "a", "Kind": "a"}', "Kind: is no field of this document"),
+        (b'{"kind": "a", "color": "red"}', "color: is not a field of this document"),
+        (b'{"kind": "a", "state": "Completed"}', "state: is not a field of this document"),
+        (b'{"kind": "a", "Kind": "a"}', "Kind: is not a field of this document"),
         (b'{"kind": "a", "node_id": null}', "node_id: must be text"),
         (b'{"kind": "a", "key": ""}', "key: must not be empty"),
         (b'{"kind": "a", "key": 1}', "key: must be text"),
@@ -136,7 +136,7 @@ def nested(depth: int) -> bytes:
         (b'{"kind": "a", "retry": {"jitter": true}}', "retry.jitter: must be a number"),
         (b'{"kind": "a", "retry": {"healthy_after": NaN}}', "retry.healthy_after: must be a finite number"),
         (b'{"kind": "a", "retry": {"fatal": [""]}}', "retry.fatal: must not be empty"),
-        (b'{"kind": "a", "retry": {"pause": 1}}', "retry.pause: is no field of this document"),
+        (b'{"kind": "a", "retry": {"pause": 1}}', "retry.pause: is not a field of this document"),
     ],
 )
 def test_a_submission_refuses_what_it_cannot_mean(untouched: Api, body: bytes, said: str) -> None:

@@ -187,9 +187,9 @@ def test_an_operator_that_counted_nothing_is_not_found(untouched: Api) -> None:
                 (b'{"n": %s}' % (b"9" * 5000), "numbers of so many digits"),
             )
         ),
-        ("stop", b'{"force": true}', "force: is no field of this document"),
-        ("restart", b'{"parallelism": 2, "mode": "force"}', "mode: is no field of this document"),
-        ("rescale", b'{"parallelism": 2, "tasks": 2}', "tasks: is no field of this document"),
+        ("stop", b'{"force": true}', "force: is not a field of this document"),
+        ("restart", b'{"parallelism": 2, "mode": "force"}', "mode: is not a field of this document"),
+        ("rescale", b'{"parallelism": 2, "tasks": 2}', "tasks: is not a field of this document"),
         ("stop", b'{"mode": "FORCE"}', "mode: must be 'checkpoint', 'immediate' or 'force'"),
         ("stop", b'{"mode": null}', "mode: must be 'checkpoint', 'immediate' or 'force'"),
         ("stop", b'{"mode": 1}', "mode: must be "),
@@ -231,7 +231,7 @@ def test_a_body_refuses_what_it_cannot_mean(untouched: Api, verb: str, body: byt
         (b"", "body: is required"),
         (b"{}", "kind: is required"),
         (b'{"kind": ""}', "kind: must not be empty"),
-        (b'{"kind": "a", "state": "Finished"}', "state: is no field of this document"),
+        (b'{"kind": "a", "state": "Finished"}', "state: is not a field of this document"),
         (b'{"kind": "a", "available_at": "noon"}', "available_at: 'noon' is not a time"),
         (b'{"kind": "a", "available_at": -1}', "available_at: must be milliseconds since 1970 UTC"),
         (b'{"kind": "a", "available_at": true}', "available_at: must be milliseconds since 1970 UTC"),
@@ -277,7 +277,7 @@ def test_a_page_from_elsewhere_a_body_of_another_sort_and_one_that_is_too_large_
 )
 def test_a_path_that_is_not_there_is_not_found_by_any_method(untouched: Api, path: str) -> None:
     for method in ("GET", "POST", "PUT", "DELETE", "FOO"):
-        assert_refused(raw(untouched.server, request(method, path)), 404, "NOT_FOUND", "nothing at this path")
+        assert_refused(raw(untouched.server, request(method, path)), 404, "NOT_FOUND", "no such path")
 
 
 def test_query_keys_that_nobody_knows_are_ignored(untouched: Api) -> None:

@@ -204,7 +204,7 @@ def test_query_keys_that_nobody_knows_are_ignored(untouched: Api) -> None:
 )
 def test_a_path_that_is_not_there_is_not_found_by_any_method(untouched: Api, path: str) -> None:
     for method in ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "FOO"):
-        assert_refused(raw(untouched.server, request(method, path)), 404, "NOT_FOUND", "nothing at this path")
+        assert_refused(raw(untouched.server, request(method, path)), 404, "NOT_FOUND", "no such path")
 
 
 def test_a_method_that_a_path_does_not_know_is_refused_with_all_that_it_knows(untouched: Api) -> None:
@@ -277,5 +277,5 @@ def test_odd_requests_are_never_answered_in_the_words_of_the_framework(untouched
 )
 def test_what_is_no_http_is_refused_like_everything_else(untouched: Api, data: bytes) -> None:
     answer = raw(untouched.server, data)
-    assert_refused(answer, 400, "INVALID_REQUEST", "no valid HTTP/1.1 request")
+    assert_refused(answer, 400, "INVALID_REQUEST", "not a valid HTTP/1.1 request")
     assert answer.headers["connection"] == "close"
