@@ -80,6 +80,13 @@ def test_the_readme_lists_every_guide() -> None:
     assert {name: (ROOT / path).resolve() for name, path in rows} == GUIDES
 
 
+def test_the_architecture_names_every_package() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", GUIDES["architecture"].read_text(), re.MULTILINE)
+    packages = {path.parent.name for path in (ROOT / "jobstate").glob("*/__init__.py")}
+    assert set(rows) == packages
+    assert len(rows) == len(packages)
+
+
 OWNERS: Final[dict[str, tuple[type, ...]]] = {
     "jobs": (jobstate.JobStore, AsyncJobStore),
     "run": (jobstate.Run, AsyncRun),
