@@ -6,7 +6,9 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import pytest
@@ -15,6 +17,7 @@ import jobstate
 from jobstate.domain.lifecycle import LIVE, TERMINAL, State
 from jobstate.storage.completion import glance
 from jobstate.testing.contract.situations import one_of_each
+from tests.adapters.golden.screens import piped
 
 BIN: Final = Path(sys.executable).parent
 WORDS: Final = {"active", "all", "completed", "error", "running", "scheduled", "stopped", "stopping", "terminal"}
@@ -43,15 +46,11 @@ def asked(db: Path | str, line: str, shell: str = "bash", **environment: str) ->
     """What the shell is told when its user has typed that much."""
     typed = line.split(" ")
     words = {"COMP_WORDS": line, "COMP_CWORD": typed[-1] if shell == "fish" else str(len(typed) - 1)}
-    result = subprocess.run(
-        [sys.executable, "-m", "jobstate"],
-        env={**os.environ, **words, "_JOBSTATE_COMPLETE": f"{shell}_complete", "JOBSTATE_DB": str(db), **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert (result.returncode, result.stderr) == (0, "")
-    return result.stdout
+    wanted = {**words, "_JOBSTATE_COMPLETE": f"{shell}_complete", "JOBSTATE_DB": str(db), **environment}
+    with TemporaryDirectory() as folder:
+        answer = piped([], Path(folder), time.time_ns() // 1_000, environment=wanted)
+    assert (answer.code, answer.err) == (0, "")
+    return answer.out
 
 
 def offered(db: Path | str, line: str, **environment: str) -> list[str]:

@@ -22,6 +22,7 @@ import rich.progress
 from rich.cells import cell_len
 
 import jobstate.store.doctor
+from jobstate.cli import main
 from jobstate.cli.commands import (
     checkpoints,
     guide,
@@ -35,7 +36,6 @@ from jobstate.cli.commands import (
     stop,
     watch,
 )
-from jobstate.cli.registry import cli
 from jobstate.system import SystemClock
 
 ENVIRONMENT: Final = {"TERM": "xterm-256color", "LANG": "C.UTF-8", "JOBSTATE_ACTOR": "cli:ana", "HOME": "/home/ana"}
@@ -144,10 +144,11 @@ def _be_the_command(arguments: list[str], folder: Path, now_us: int, environment
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(ENVIRONMENT | environment)
-        _stop_time(now_us)
+        _fix_machine(now_us)
         _sample_guides()
         try:
-            cli.main(arguments, prog_name="jobstate")
+            sys.argv = ["jobstate", *arguments]
+            main()
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else int(bool(ended.code))
         sys.stdout.flush()
@@ -158,10 +159,11 @@ def _be_the_command(arguments: list[str], folder: Path, now_us: int, environment
         os._exit(code)
 
 
-def _stop_time(now_us: int) -> None:
-    """What a machine alone knows, always the same: the time, and the sort of the file system."""
+def _fix_machine(now_us: int) -> None:
+    """Fix what depends on the machine: the time, the sort of the file system, and other distributions."""
     mock.patch.object(SystemClock, "now", lambda _clock: now_us).start()
     mock.patch.object(jobstate.store.doctor, "file_system", lambda _path: "ext4").start()
+    mock.patch.object(jobstate.store.doctor, "rivals", list).start()
 
 
 def _sample_guides() -> None:
