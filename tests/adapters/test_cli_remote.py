@@ -373,7 +373,10 @@ def test_a_token_on_the_command_line_is_refused_and_not_shown(guarded: Served, t
         assert TOKEN not in refused.output
     empty = tmp_path / "empty"
     empty.write_text("\n")
-    assert "is to hold the token" in run("list", "--admin-url", guarded.url, "--auth-token", empty, code=2).stderr
+    assert (
+        "the file is empty; write the token into it"
+        in run("list", "--admin-url", guarded.url, "--auth-token", empty, code=2).stderr
+    )
     two = tmp_path / "two"
     two.write_text("one two")
     assert "token: must be" in run("list", "--admin-url", guarded.url, "--auth-token", two, code=2).stderr
@@ -393,14 +396,17 @@ def test_the_place_is_the_one_that_was_named_last_and_nearest(guarded: Served, t
     assert "other" in run("list", env={**by_file}).stdout
     both = run("list", env={**by_file, **by_url}, code=2).stderr
     assert "JOBSTATE_DB and JOBSTATE_ADMIN_URL are both set" in both
-    assert "name two places" in run("list", "--db", other, "--admin-url", guarded.url, code=2).stderr
+    assert (
+        "--db and --admin-url exclude each other"
+        in run("list", "--db", other, "--admin-url", guarded.url, code=2).stderr
+    )
     assert "--auth-token is for a server" in run("list", "--db", other, "--auth-token", "x", code=2).stderr
 
 
 @pytest.mark.parametrize("command", UPKEEP)
 def test_what_needs_the_file_refuses_a_server_and_says_what_to_do(tmp_path: Path, command: str) -> None:
     words = command.format(folder=tmp_path).split()
-    told = f"run it on the machine of the store: jobstate {words[0]} --db FILE"
+    told = f"run it on the machine that has the file: jobstate {words[0]} --db FILE"
     refused = run(*words, "--admin-url", "http://127.0.0.1:1", code=2)
     assert told in refused.stderr
     assert "--admin-url" in refused.stderr

@@ -286,8 +286,8 @@ def test_a_stream_may_be_cut_anywhere_and_nothing_is_told_twice_or_lost(tmp_path
         for _ in range(3):
             store.submit("lötet")
         told = list(store.watch(timeout=0))
-    documents = [json.dumps(documents.event_document(event), ensure_ascii=False) for event in told]
-    blocks = [f"id: {number}\nevent: x\ndata: {document}\n\n" for number, document in enumerate(documents, 1)]
+    texts = [json.dumps(documents.event_document(event), ensure_ascii=False) for event in told]
+    blocks = [f"id: {number}\nevent: x\ndata: {text}\n\n" for number, text in enumerate(texts, 1)]
 
     def stream(after: int) -> str:
         return ": connected\n\n" + "".join(blocks[after:]) + f"id: {len(blocks)}\n\n"
