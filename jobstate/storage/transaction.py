@@ -46,7 +46,7 @@ class Transaction:
                 connections.threads.outermost = weakref.ref(self)
             self._begin(connection)
             if not self._joined:
-                self._check_schema(connection)
+                connections.recheck_schema(connection)
         except BaseException:
             # An exception that a signal raised may come at any moment, also right after the beginning.
             try:
@@ -99,12 +99,6 @@ class Transaction:
                 give_up = connections.wait_turn(give_up, original)
             else:
                 return
-
-    def _check_schema(self, connection: sqlite3.Connection) -> None:
-        try:
-            self._connections.schema_check(connection)
-        except sqlite3.Error as error:
-            raise translated(error, self._connections.path) from error
 
     def _commit(self) -> None:
         connection = self._connection

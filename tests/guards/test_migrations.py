@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 import jobstate
 from jobstate import State
 from jobstate.core.context import SILENT_AFTER
+from jobstate.storage.connections import SCHEMA_CHECK_INTERVAL
 from jobstate.storage.schema import migrations
 from jobstate.storage.schema.definition import definition, fingerprint
 from jobstate.storage.schema.guards import edge_rows
@@ -268,6 +270,7 @@ def test_what_runs_raises_once_another_program_has_upgraded_the_schema(
             later()
             jobstate.open(path).close()
         monkeypatch.undo()
+        time.sleep(SCHEMA_CHECK_INTERVAL)
         newer = rf"its schema has version {NEWEST + 1}, this program knows up to {NEWEST}"
         for call in (
             lambda: jobs.submit("extract"),
