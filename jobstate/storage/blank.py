@@ -18,7 +18,7 @@ from jobstate.storage.statements import statements
 
 AUTO_VACUUM: Final = "PRAGMA auto_vacuum = INCREMENTAL"
 _VERSIONS: Final = slice(18, 20)
-"""Where the header of a database says with which journal it is written and read: 1 with a rollback journal, 2 a WAL."""
+"""The bytes of a database header for the journal of writers and readers: 1 a rollback journal, 2 a WAL."""
 
 
 def fill(connection: sqlite3.Connection) -> None:
@@ -44,7 +44,7 @@ def write(path: str | os.PathLike[str]) -> None:
     try:
         with open(path, "xb") as file:
             file.write(content)
-    except OSError:  # `open` says what is wrong with the path
+    except OSError:  # `open` reports what is wrong with the path
         return
 
 

@@ -1,6 +1,6 @@
-"""A glance at a store from outside: which jobs there are, for a shell that completes what its user types.
+"""The jobs that a shell offers when it completes an id.
 
-It opens no store: it makes, changes, waits for and locks nothing, and what it cannot read at once it leaves out.
+Reads the file without opening a store: creates, changes and locks nothing, and leaves out what it cannot read at once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from jobstate.domain.lifecycle import State
 _PATIENCE: Final = 0.1
 _STEPS: Final = 10_000
 _MOST_STEPS: Final = 300
-"""How often so many instructions of SQLite are run before it gives up: about a tenth of a second."""
+"""How often it runs `_STEPS` instructions of SQLite before it gives up: about a tenth of a second."""
 _DIGITS: Final = 19
 
 
@@ -39,7 +39,7 @@ def glance(path: str, begins: str, states: Iterable[State], limit: int) -> list[
                 "ORDER BY id DESC LIMIT ?",
                 (low, high, *names, limit - len(found)),
             ).fetchall()
-    except sqlite3.Error:  # another program's file, or one that is busy or large: what was found so far will do
+    except sqlite3.Error:  # another program's file, or one that is busy or large: the jobs found so far will do
         pass
     finally:
         connection.close()
@@ -47,7 +47,7 @@ def glance(path: str, begins: str, states: Iterable[State], limit: int) -> list[
 
 
 def _address(path: str) -> str:
-    """Read-only. Without a log beside it nobody writes the file, and a reader that took part would leave one behind."""
+    """Read-only. Without a log beside it no process writes the file, and an ordinary reader would leave one behind."""
     quoted = os.path.abspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     return f"file:{quoted}?mode=ro" + ("" if os.path.exists(f"{path}-wal") else "&immutable=1")
 

@@ -44,7 +44,7 @@ class OwnDatabase(peewee.SqliteDatabase):
 
     def __init__(self, path: str, pragmas: Sequence[tuple[str, object]], *, in_memory: bool) -> None:
         self.identity: tuple[int, int] | None = None
-        """Which file it is, once it was opened: the connections of later threads are to the same one."""
+        """Device and inode of the file, once it was opened; connections of later threads go to the same one."""
         self.opened: weakref.WeakSet[sqlite3.Connection] = weakref.WeakSet()
         super().__init__(
             path,
@@ -56,7 +56,7 @@ class OwnDatabase(peewee.SqliteDatabase):
         )
 
     def keep_to_file(self) -> None:
-        """Make no connection to any other file that may come to have this name."""
+        """Refuse connections to another file that takes this name later."""
         self.identity = self._found()
 
     def _connect(self) -> sqlite3.Connection:
@@ -99,19 +99,19 @@ class _Threads(threading.local):
     """What each thread has of its own."""
 
     connection: sqlite3.Connection | None = None
-    """Its connection, where the database is ours: asking peewee for it costs a microsecond."""
+    """Its connection, where jobstate owns the database: asking peewee for it costs a microsecond."""
     outermost: Callable[[], object] | None = None
-    """A weak reference to our transaction that is open, where one is."""
+    """A weak reference to the open transaction of jobstate, if there is one."""
 
 
 class Connections:
     """The connections to one SQLite database, from every thread of one process.
 
     Args:
-        database: Where the connections come from: our own, or the caller's.
-        path: How the database is named in errors.
+        database: The source of the connections: of jobstate, or of the caller.
+        path: The name of the database in errors.
         timeout: Seconds to wait for other writers.
-        owned: Whether the connections are ours to set up and close.
+        owned: Whether jobstate sets the connections up and closes them.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Connections:
         self.is_shared = not database.thread_safe
         """One connection serves all threads, behind a lock."""
         self.lock: AbstractContextManager[Any] = threading.RLock() if self.is_shared else nullcontext()
-        """Held while the shared connection is used; the frequent calls pass it by where there is none."""
+        """Held while the shared connection is used; the frequent calls skip it where each thread has its own."""
         self.threads = _Threads()
         self.schema_check: Callable[[sqlite3.Connection], None] = _unchecked
         """Raises SchemaMismatch when another program has upgraded the schema."""
@@ -213,7 +213,7 @@ class Connections:
                 give_up = self.wait_turn(give_up, original)
 
     def wait_turn(self, give_up: float | None, error: sqlite3.Error) -> float:
-        """Pause before the next attempt, and say when to give up; the error itself when that moment has come."""
+        """Pause before the next attempt and return when to give up; raise the error when that time has come."""
         timing = self.timing
         now = timing.monotonic()
         if give_up is None:
@@ -244,17 +244,17 @@ class Connections:
             self.schema_check(connection)
         except SchemaMismatch as mismatch:
             raise mismatch from error
-        except sqlite3.Error:  # the first error says more
+        except sqlite3.Error:  # the first error is the more telling one
             return
 
     def end_stale_transaction(self, connection: sqlite3.Connection) -> None:
-        """Undo a transaction of ours that nobody ended: a signal raised an exception as its end began."""
+        """Roll back a transaction of ours that a signal's exception kept from ending."""
         outermost = self.threads.outermost
         if self.owned and connection.in_transaction and (outermost is None or outermost() is None):
             connection.execute("ROLLBACK")
 
     def check_joinable(self) -> None:
-        """Refuse a caller's transaction that does not hold the write lock: turning it into a write may fail at once."""
+        """Refuse a caller's transaction without the write lock: a write in it may fail at once."""
         if self.owned or self.threads.outermost is not None:
             return
         begun = self.database.top_transaction()

@@ -34,11 +34,11 @@ class Engine:
         return self._repeated(connection, sql, values, sqlite3.Cursor.fetchall, give_up)
 
     def run(self, sql: str, values: object = ()) -> list[Row]:
-        """Run one statement that is its own transaction, or part of the open one; the rows that it returns."""
+        """Run one statement, as its own transaction or part of the open one, and return its rows."""
         return self._written(sql, values, sqlite3.Cursor.fetchall)
 
     def count(self, sql: str, values: object = ()) -> int:
-        """Run one statement that is its own transaction, or part of the open one; how many rows it changed."""
+        """Run one statement, as its own transaction or part of the open one, and return how many rows it changed."""
         connections = self.connections
         if connections.is_shared or not connections.owned:
             return self._written(sql, values, _rowcount)
@@ -52,19 +52,19 @@ class Engine:
         return self._repeated(connection, sql, values, _rowcount, give_up)
 
     def transaction(self) -> Transaction:
-        """A write transaction; within another one, a part of that which is undone alone when it fails."""
+        """A write transaction; inside another one, a savepoint that rolls back alone."""
         return Transaction(self.connections)
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
-        """Several reads of one moment; writers are not held up."""
+        """Several reads of one moment; they do not block writers."""
         with self.connections.guarded() as connection:
             if connection.in_transaction:
                 yield connection
                 return
             connection.execute("BEGIN")
             try:
-                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # the moment begins with a read
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # the snapshot begins with a read
                 yield connection
             finally:
                 connection.execute("ROLLBACK")

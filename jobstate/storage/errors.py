@@ -1,4 +1,4 @@
-"""What SQLite's errors mean to the user of a store, judged by their code and not by their text."""
+"""SQLite's errors as errors of jobstate, classified by their code and not by their text."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ _MEANING: Final[dict[int, tuple[type[StoreError], str]]] = {
 
 
 def is_busy(error: sqlite3.Error) -> bool:
-    """Whether another connection was in the way, so that the same statement may succeed a moment later."""
+    """Whether another connection held the database, so that the same statement may succeed a moment later."""
     code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
     return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def translated(error: sqlite3.Error, path: str) -> Exception:
-    """The error of jobstate that says what happened to the store at `path`; `error` itself where it is our defect."""
+    """The error of jobstate for one of the store at `path`; `error` itself where it is a defect of jobstate."""
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
         if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):  # this one error has no code

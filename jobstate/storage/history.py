@@ -1,4 +1,4 @@
-"""What happened, and whether it adds up."""
+"""The history of jobs, and the audit of the store."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class SqlHistory:
 
     def check_file(self) -> list[Finding]:
         with self._engine.snapshot() as connection:
-            found = [Finding(None, f"schema: {told}") for told in differences(connection, self._tables)]
+            found = [Finding(None, f"schema: {difference}") for difference in differences(connection, self._tables)]
             for table, statement in self._sql.orphans.items():
                 (orphans,) = connection.execute(statement).fetchone()
                 if orphans:
@@ -78,5 +78,5 @@ class SqlHistory:
                 Finding(job_id, "it has no specification") for (job_id,) in connection.execute(self._sql.without_spec)
             ]
             damage = [row[0] for row in connection.execute("PRAGMA quick_check(10)")]
-            found += [Finding(None, f"file: {told}") for told in damage if told != "ok"]
+            found += [Finding(None, f"file: {problem}") for problem in damage if problem != "ok"]
         return found

@@ -1,4 +1,4 @@
-"""The rows of jobs: adding them, reading them, changing them as a decision says, removing them."""
+"""The rows of jobs: inserts, reads, changes by decisions of the domain, deletion."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ _CREATED, _SCHEDULED = (state.value for state in (State.CREATED, State.SCHEDULED
 
 
 class _Origin(NamedTuple):
-    """Where a restart comes from: the first job of its lineage, the one before it, and the newest token of them all.
+    """The origin of a restart: the first job of its lineage, the one it restarts, and the newest token of them all.
 
-    Its own tokens go on from there: who fences what the jobs of a lineage write elsewhere sees them only rise.
+    Its own tokens continue above that one, so a system that fences writes by token sees it only rise.
     """
 
     root_id: int
@@ -70,13 +70,13 @@ class SqlJobs:
         if not wanted.states:
             return []
         values = {**_values(wanted, before), "limit": limit}
-        return [job_of(row) for row in self._engine.read(self._lists.page(_asked(wanted, before)), values)]
+        return [job_of(row) for row in self._engine.read(self._lists.page(_shape(wanted, before)), values)]
 
     def ordered(self, wanted: Filter, order: Order, limit: int, offset: int, before: int | None) -> list[JobRow]:
         if not wanted.states:
             return []
         values = {**_values(wanted, before), "limit": limit, "offset": offset, "through": limit + offset}
-        statement = self._lists.ordered(_asked(wanted, before), order)
+        statement = self._lists.ordered(_shape(wanted, before), order)
         return [job_of(row) for row in self._engine.read(statement, values)]
 
     def counts(self) -> dict[State, int]:
@@ -140,7 +140,7 @@ class SqlJobs:
         by: Actor,
         entries: int | None = None,
     ) -> int:
-        # Read before the write lock is taken: a job that has ended never changes, at most somebody else removes it.
+        # Read before the write lock is taken: a job that has ended never changes; at most another process deletes it.
         ids: list[int] = []
         for state in sorted(states):
             statement = self._lists.ended(state, older=finished_before is not None, count=False)
@@ -151,7 +151,7 @@ class SqlJobs:
         if not ids:
             return 0
         if entries is not None:
-            ids = self._lighter(ids, entries)
+            ids = self._within_entries(ids, entries)
         with self._engine.transaction() as connection:
             return self._remove(connection, ids, now, by)
 
@@ -173,7 +173,7 @@ class SqlJobs:
         if new.key is not None:
             held = connection.execute(self._sql.find_key, {"key": new.key}).fetchone()
             if held is not None:
-                return _stand_in(job_of(held), new)
+                return _duplicate(job_of(held), new)
         run_id = None if new.pipeline_id is None else self._next_run(connection, new.pipeline_id)
         state, name = (State.CREATED, _CREATED) if new.hold else (State.SCHEDULED, _SCHEDULED)
         available = now if new.available_us is None else new.available_us
@@ -192,7 +192,7 @@ class SqlJobs:
         return submitted_job(values)
 
     def _next_run(self, connection: sqlite3.Connection, pipeline_id: str) -> int:
-        """The next number of a run of this pipeline, under the write lock."""
+        """The next run number of this pipeline, under the write lock."""
         values = {"pipeline_id": pipeline_id}
         rows = connection.execute(self._sql.next_run, values).fetchall()
         if rows:
@@ -200,8 +200,8 @@ class SqlJobs:
         connection.execute(self._sql.first_run, values)
         return 1
 
-    def _lighter(self, ids: list[int], entries: int) -> list[int]:
-        """The first of these jobs, as far as their logs have no more entries together; at least one."""
+    def _within_entries(self, ids: list[int], entries: int) -> list[int]:
+        """The first of these jobs whose logs have at most `entries` together; at least one."""
         together, number = 0, 0
         for _, newest in self._engine.read(self._sql.log_lengths, {"ids": json.dumps(ids)}):
             together += newest
@@ -216,7 +216,7 @@ class SqlJobs:
         return connection.execute(self._sql.delete_jobs, values).rowcount
 
 
-def _asked(wanted: Filter, before: int | None) -> ListShape:
+def _shape(wanted: Filter, before: int | None) -> ListShape:
     return ListShape(
         wanted.states,
         before=before is not None,
@@ -239,8 +239,8 @@ def _values(wanted: Filter, before: int | None) -> dict[str, object]:
     return values
 
 
-def _stand_in(held: JobRow, new: NewJob) -> JobRow:
-    """The live job that has the key, when it is what was submitted; DuplicateJob when it is something else."""
+def _duplicate(held: JobRow, new: NewJob) -> JobRow:
+    """The live job with the key, if the submission equals it; else DuplicateJob."""
     why = same_submission(held, new)
     if why is not None:
         assert new.key is not None

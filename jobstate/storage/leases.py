@@ -1,4 +1,8 @@
-"""Claims, heartbeats and what is overdue. The hot statements write what the decisions of the domain would."""
+"""Claims, renewals, settling and the registered workers.
+
+Claim, renewal and completion are decided in `jobstate.domain` and, for speed, written once more as SQL here; the
+contract suite holds both to the same outcome.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ from jobstate.storage.statements.leases import LeaseStatements, WorkerStatements
 
 _ID, _KIND, _SEQ = (CLAIM_FIELDS.index(field) for field in ("id", "kind", "seq"))
 Taker = tuple[str, int, int, str]
-"""Who claims: the worker, until when, now, and the actor of the history."""
+"""The worker that claims, until when, now, and the actor for the history."""
 Read = Callable[..., Iterable[Row]]
 """Runs a statement and yields its rows, inside a transaction or not."""
 
@@ -49,8 +53,8 @@ class SqlLeases:
             if claimed is not None:
                 self._found_work = True
                 return [claimed]
-        # An idle worker only reads: it does not take part in the contest for the write lock. One that found work the
-        # last time looks under the lock at once.
+        # An idle worker only reads and leaves the write lock to others. One that found work the last time takes the
+        # lock at once.
         if not self._found_work:
             self.settle(now, expiry)
             if not self._due(self._engine.read, node_id, kinds, limit, now):
@@ -58,7 +62,7 @@ class SqlLeases:
         with self._engine.transaction() as connection:
             self._settle_overdue(connection, now, expiry)
             due = self._due(connection.execute, node_id, kinds, limit, now)
-            taken = [self._take(connection, job_id, taker) for job_id in due]
+            taken = [self._claim_locked(connection, job_id, taker) for job_id in due]
         self._found_work = bool(taken)
         return taken
 
@@ -122,9 +126,9 @@ class SqlLeases:
         return ids[:limit]
 
     def _places(self, read: Read, kinds: Sequence[str] | None, wanted: dict[str, object]) -> Iterator[Row]:
-        """The priorities and kinds to look at, from the lowest priority on.
+        """The priorities and kinds at which something is due, from the lowest priority on.
 
-        First the head of the queue, which often is all that a claim needs; then wherever else something is due.
+        First the head of the queue, often all that a claim needs; then all others.
         """
         head = [*read(self._sql.head)]
         if head:
@@ -134,8 +138,8 @@ class SqlLeases:
     def _claim_head(self, kinds: Sequence[str] | None, taker: Taker) -> Claimed | None:
         """Claim the head of the queue, when nothing is overdue and it is what a claim of one job takes.
 
-        It often is. Then a look and one statement of its own do, at two thirds of the cost of a transaction. The look
-        holds no lock, so somebody else may be faster: None, and the claim goes on under the lock.
+        It often is. Then one read and one write do, at two thirds of the cost of a transaction. The read holds no lock,
+        so another worker may be faster: None, and the claim continues under the lock.
         """
         node_id, _, now, _ = taker
         only = kinds[0] if kinds is not None and len(kinds) == 1 else None
@@ -149,7 +153,7 @@ class SqlLeases:
             return None
         return Claimed(claimed_job(row, *taker), None, {})
 
-    def _take(self, connection: sqlite3.Connection, job_id: int, taker: Taker) -> Claimed:
+    def _claim_locked(self, connection: sqlite3.Connection, job_id: int, taker: Taker) -> Claimed:
         """Claim a job that was found under the write lock."""
         # Read before and not by RETURNING, which puts the row into a temporary table.
         (*row, checkpoint_id) = connection.execute(self._sql.to_claim, (job_id,)).fetchone()
@@ -173,7 +177,7 @@ class SqlLeases:
         return self._jobs.change_within(connection, job_id, decide)
 
     def _settle_own(self, lease: Lease, now: int, expiry: ExpiryPolicy) -> None:
-        """Settle a lease that was not renewed, unless it already is someone else's."""
+        """Settle a lease that was not renewed, unless another worker holds the job by now."""
         with self._engine.transaction() as connection:
             if self._reports.is_held(connection, lease):
                 self._settle(connection, lease.job_id, now, expiry)

@@ -1,7 +1,7 @@
 """Between columns and the fields of values: which field is stored where, rows to values and back.
 
 `jobs` holds what changes, and is narrow, because every update rewrites the row; `job_specs` holds what never does.
-A field of `JobRow` and its column share a name, but for the ending that says how it is stored: `created_us` is
+A field of `JobRow` and its column share a name, but for an ending that names the stored form: `created_us` is
 `created_at`, `labels_json` is `labels`.
 
 Every order of columns is made here from the names of the fields, once at import, and so is what arranges values in

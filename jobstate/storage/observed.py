@@ -1,4 +1,4 @@
-"""A store that is observed: what each transaction committed is read from the history that it wrote, and told.
+"""A store with observers: it reads what each transaction committed from the history, and notifies the observers.
 
 From the first write to the commit a transaction holds the write lock, so that every entry of the history behind the
 newest one of its beginning is its own. Those that an inner block undid are not among them.
@@ -38,15 +38,15 @@ class _Threads(threading.local):
     """What each thread has of its own."""
 
     outermost: Callable[[], ObservedTransaction | None] | None = None
-    """A weak reference to the transaction of ours that is open and within no other one of ours."""
+    """A weak reference to the open transaction of jobstate that is inside no other one of jobstate."""
 
     def __init__(self) -> None:
         self.joined: weakref.WeakSet[ObservedTransaction] = weakref.WeakSet()
-        """Those that ended within a transaction of the caller, which holds them until it is committed or undone."""
+        """Those that ended inside a transaction of the caller, which keeps them alive until its end."""
 
 
 class ObservedEngine(Engine):
-    """An engine whose every write is a transaction that is told of when it is committed."""
+    """An engine whose every write is a transaction; observers are notified of it once it is committed."""
 
     def __init__(self, connections: Connections, dispatcher: Dispatcher) -> None:
         if not connections.owned and not hasattr(connections.database, "after_commit"):
@@ -66,15 +66,15 @@ class ObservedEngine(Engine):
         outermost = None if known is None else known()
         return outermost if outermost is not None and self.connections.connection().in_transaction else None
 
-    def tell(self, news: Notice) -> None:
-        """Tell what was just done, when it is committed; not if that is undone."""
+    def notify(self, notice: Notice) -> None:
+        """Notify observers once the open transaction is committed; not if it is rolled back."""
         begun = self.open_transaction()
         if begun is not None:
-            begun.further.append(news)
+            begun.further.append(notice)
         elif self.connections.connection().in_transaction:
-            self.connections.database.after_commit(partial(self.dispatcher.deliver_unordered, news))
+            self.connections.database.after_commit(partial(self.dispatcher.deliver_unordered, notice))
         else:
-            self.dispatcher.deliver_unordered(news)
+            self.dispatcher.deliver_unordered(notice)
 
     def count(self, sql: str, values: object = ()) -> int:
         return self._written(sql, values, lambda cursor: cursor.rowcount)
@@ -87,9 +87,9 @@ class ObservedEngine(Engine):
 
 
 class ObservedTransaction(Transaction):
-    """The outermost one of a thread tells what it and those within it committed."""
+    """The outermost one of a thread notifies observers of what it and those inside it committed."""
 
-    __slots__ = ("_after", "_engine", "_outermost", "_rows", "_statements", "_to_tell", "_undo_to", "further")
+    __slots__ = ("_after", "_delivery", "_engine", "_outermost", "_rows", "_statements", "_undo_to", "further")
 
     def __init__(self, engine: ObservedEngine, statements: ObservingStatements) -> None:
         super().__init__(engine.connections)
@@ -98,10 +98,10 @@ class ObservedTransaction(Transaction):
         self._after = 0
         self._outermost = False
         self._rows: list[Row] = []
-        self._to_tell: tuple[int, list[Notice]] | None = None
+        self._delivery: tuple[int, list[Notice]] | None = None
         self._undo_to: tuple[ObservedTransaction, int] | None = None
         self.further: list[Notice] = []
-        """What is to be told beside the history."""
+        """Notices beside those of the history."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -111,8 +111,8 @@ class ObservedTransaction(Transaction):
         finally:
             if self._outermost:
                 self._engine.observed.outermost = None
-        if self._to_tell is not None:
-            self._engine.dispatcher.deliver(*self._to_tell)
+        if self._delivery is not None:
+            self._engine.dispatcher.deliver(*self._delivery)
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         super()._begin(connection)
@@ -137,10 +137,10 @@ class ObservedTransaction(Transaction):
                 earlier.forget(self._after)
             if rows or self.further:
                 joined.add(self)
-                self._engine.connections.database.after_commit(self._tell_what_stands)
+                self._engine.connections.database.after_commit(self._notify_after_commit)
             return
-        news = [*_told(rows, self._statements.width), *self.further]
-        if not news:
+        notices = [*_notices(rows, self._statements.width), *self.further]
+        if not notices:
             super()._commit()
             return
         ticket = dispatcher.take_ticket()
@@ -149,7 +149,7 @@ class ObservedTransaction(Transaction):
         except BaseException:
             dispatcher.cancel(ticket)
             raise
-        self._to_tell = (ticket, news)
+        self._delivery = (ticket, notices)
 
     def _undo(self) -> None:
         if self._undo_to is not None:
@@ -158,25 +158,25 @@ class ObservedTransaction(Transaction):
         super()._undo()
 
     def forget(self, after: int) -> None:
-        """The caller has undone what has larger numbers: somebody else is about to use them."""
+        """Drop entries with larger numbers: the caller has rolled them back, and their numbers will be used again."""
         self._rows = [row for row in self._rows if row[0] <= after]
 
-    def _tell_what_stands(self) -> None:
-        """The transaction of the caller is committed; what a part of it undid meanwhile is not there."""
-        rows, width, standing = self._rows, self._statements.width, set[Row]()
+    def _notify_after_commit(self) -> None:
+        """Notify observers after the caller's commit, but not of entries that a savepoint rolled back."""
+        rows, width, kept = self._rows, self._statements.width, set[Row]()
         try:
             if rows:
-                standing.update(self._engine.read(self._statements.standing, (self._after, rows[-1][0])))
-        except JobStateError:  # raised here, it would look as if the transaction of the caller had failed
-            logger.exception("what a transaction did is not told, as the store cannot be read")
+                kept.update(self._engine.read(self._statements.kept, (self._after, rows[-1][0])))
+        except JobStateError:  # raised here, it would seem that the transaction of the caller had failed
+            logger.exception("observers are not notified of a transaction, as the store cannot be read")
             return
-        news = [*_told([row for row in rows if row[:width] in standing], width), *self.further]
-        if news:
-            self._engine.dispatcher.deliver(self._engine.dispatcher.take_ticket(), news)
+        notices = [*_notices([row for row in rows if row[:width] in kept], width), *self.further]
+        if notices:
+            self._engine.dispatcher.deliver(self._engine.dispatcher.take_ticket(), notices)
 
 
 class ObservedLeases(SqlLeases):
-    """Tells of heartbeats too, which write no history."""
+    """Notifies observers of heartbeats too, which write no history."""
 
     _engine: ObservedEngine
 
@@ -184,7 +184,7 @@ class ObservedLeases(SqlLeases):
         renewals = super().renew(leases, lease, now, expiry)
         held = tuple(Lease(renewal.job_id, renewal.token) for renewal in renewals if renewal.held)
         node = expiry.by.name.removeprefix(SWEEPER)
-        self._engine.tell(Heartbeat(node, held, now, now + lease))
+        self._engine.notify(Heartbeat(node, held, now, now + lease))
         return renewals
 
 
@@ -200,16 +200,16 @@ class ObservedRepository(SqliteRepository):
         return ObservedLeases(self._engine, self._sql.leases, self.jobs, self.reports)
 
 
-def _told(rows: Iterable[Row], width: int) -> list[Notice]:
-    news: list[Notice] = []
+def _notices(rows: Iterable[Row], width: int) -> list[Notice]:
+    notices: list[Notice] = []
     settled: dict[str, dict[int, Any]] = {}
     for row in rows:
         event, job = event_of(row[:width]), Job(job_of(row[width:]))
         if event.is_note:
             continue
-        news.append(Transition(event, job))
+        notices.append(Transition(event, job))
         if event.trigger == _CLAIM:
-            news.append(Claim(event, job))
+            notices.append(Claim(event, job))
         elif event.actor.startswith(SWEEPER):
             settled.setdefault(event.actor, {})[event.job_id] = None
-    return [*news, *(Sweep(actor, tuple(jobs)) for actor, jobs in settled.items())]
+    return [*notices, *(Sweep(actor, tuple(jobs)) for actor, jobs in settled.items())]

@@ -1,4 +1,4 @@
-"""What a worker writes beside its job, always under its lease: progress and checkpoints, and with them the rest."""
+"""Reports of workers, always under a lease: progress, checkpoints, and with them metrics, logs and output."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ class SqlReports:
         with self._engine.transaction() as connection:
             self._check_held(connection, lease)
             self.write(connection, lease.job_id, report)
-            found = self._under_way(connection, lease, number, CheckpointState.COMPLETED)
+            found = self._open_checkpoint(connection, lease, number, CheckpointState.COMPLETED)
             if found.status is CheckpointState.COMPLETED:
                 return found
-            self._tell(connection, lease, number, said)
-            # Nothing was written since only if all that counts is still what it was when the checkpoint was begun.
+            self._write_details(connection, lease, number, said)
+            # The job is clean only if its progress and counters are still those of the beginning of the checkpoint.
             if found.snapshot_json == self._snapshot(connection, lease.job_id):
                 connection.execute(self._sql.mark_clean, {"id": lease.job_id})
             return self._end(connection, lease, number, CheckpointState.COMPLETED, None, keep, now)
@@ -67,7 +67,7 @@ class SqlReports:
     def fail_checkpoint(self, lease: Lease, number: int, failure: str, keep: int, now: int) -> Checkpoint:
         with self._engine.transaction() as connection:
             self._check_held(connection, lease)
-            found = self._under_way(connection, lease, number, CheckpointState.FAILED)
+            found = self._open_checkpoint(connection, lease, number, CheckpointState.FAILED)
             if found.status is CheckpointState.FAILED:
                 return found
             return self._end(connection, lease, number, CheckpointState.FAILED, failure, keep, now)
@@ -87,12 +87,12 @@ class SqlReports:
         return [checkpoint_of(row) for row in self._engine.read(self._sql.checkpoints[completed], values)]
 
     def is_held(self, connection: sqlite3.Connection, lease: Lease) -> bool:
-        """Whether the lease stands, inside the transaction of the caller."""
+        """Whether the lease is held, inside the transaction of the caller."""
         values = {"id": lease.job_id, "token": lease.token}
         return connection.execute(self._sql.is_held, values).fetchone() is not None
 
     def write(self, connection: sqlite3.Connection, job_id: int, report: Report) -> None:
-        """Write what is reported, inside the transaction of the caller, who has checked the lease."""
+        """Write a report, inside the transaction of the caller, who has checked the lease."""
         if report.counts_as_work:
             connection.execute(self._sql.mark_written, {"id": job_id})
         if report.progress:
@@ -113,12 +113,12 @@ class SqlReports:
         return checkpoint
 
     def copy(self, connection: sqlite3.Connection, checkpoint: Checkpoint, job: JobRow) -> None:
-        """Give the job a checkpoint of its own with what this one holds: nobody can remove it from under the job."""
+        """Copy the checkpoint for the job, so that deleting the original does not take it away."""
         values = {"job_id": job.id, "root_id": job.root_id, "copied": checkpoint.number}
         connection.execute(self._sql.copy_checkpoint, values)
 
     def restore(self, connection: sqlite3.Connection, job: JobRow, checkpoint_id: int | None) -> Claimed:
-        """Set progress and counters of a job that was just claimed to those of its checkpoint, or to nothing.
+        """Set progress and counters of a newly claimed job to those of its checkpoint, or to nothing.
 
         Work after the checkpoint is done again, so it must not count twice.
         """
@@ -163,7 +163,7 @@ class SqlReports:
             "now": now,
         }
         number: int = connection.execute(self._sql.begin_checkpoint, values).fetchone()[0]
-        self._tell(connection, lease, number, said)
+        self._write_details(connection, lease, number, said)
         return number
 
     def _end(
@@ -181,10 +181,10 @@ class SqlReports:
         connection.execute(self._sql.drop_old_checkpoints, {"id": lease.job_id, "status": status.value, "keep": keep})
         return self._found(connection, lease, number)
 
-    def _under_way(
+    def _open_checkpoint(
         self, connection: sqlite3.Connection, lease: Lease, number: int, wanted: CheckpointState
     ) -> Checkpoint:
-        """A checkpoint of this lease that may still come to that end, or has."""
+        """A checkpoint of this lease that may still be completed or failed as `wanted`, or has been."""
         found = self._found(connection, lease, number)
         check_open(found, lease.token, wanted)
         return found
@@ -196,10 +196,12 @@ class SqlReports:
             raise CheckpointNotFound(lease.job_id, f"chk_{number}")
         return checkpoint_of(row)
 
-    def _tell(self, connection: sqlite3.Connection, lease: Lease, number: int, said: CheckpointDetails) -> None:
+    def _write_details(
+        self, connection: sqlite3.Connection, lease: Lease, number: int, said: CheckpointDetails
+    ) -> None:
         if said != _NOTHING:
             connection.execute(
-                self._sql.tell_checkpoint,
+                self._sql.write_details,
                 {
                     "id": lease.job_id,
                     "number": number,
@@ -212,7 +214,7 @@ class SqlReports:
             )
 
     def _snapshot(self, connection: sqlite3.Connection, job_id: int) -> str:
-        """Progress and counters in the store, which holds what was written before too."""
+        """Progress and counters in the store, earlier reports included."""
         rows = connection.execute(self._sql.progress, {"id": job_id})
         progress = {name: _progress_of(*numbers) for name, *numbers in rows}
         return snapshot_to_json(progress, self._telemetry.metrics_within(connection, job_id))

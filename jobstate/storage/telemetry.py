@@ -1,4 +1,4 @@
-"""What jobs say and count: metrics, logs and output, bounded by job."""
+"""Metrics, logs and output of jobs, bounded for each job."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jobstate.storage.mapping import log_of, log_row, metrics_of, metrics_row, o
 from jobstate.storage.statements.telemetry import AskedLogs, TelemetryStatements
 
 _SLACK: Final = 10
-"""What is beyond a bound is removed when a tenth of it has come together, not at every entry."""
+"""Entries beyond a bound are removed when they are a tenth of it, not at every write."""
 
 
 class SqlTelemetry:
@@ -54,7 +54,7 @@ class SqlTelemetry:
         return newest
 
     def log_extent(self, job_id: int) -> Retention:
-        """Without counting what is not bounded: from the oldest entry that is no error on, all are there."""
+        """Counts only entries before the oldest INFO entry: from that one on, none is missing."""
         with self._engine.snapshot() as connection:
             (newest,) = connection.execute(self._sql.newest_log, {"id": job_id}).fetchone()
             oldest = connection.execute(self._sql.oldest_info, {"id": job_id}).fetchone()
@@ -91,7 +91,7 @@ class SqlTelemetry:
         return [metrics_of(row) for row in connection.execute(self._sql.metrics, {"id": job_id})]
 
     def drop_metrics(self, connection: sqlite3.Connection, job_id: int) -> None:
-        """Forget what was counted, inside the transaction of the caller."""
+        """Delete the counters of a job, inside the transaction of the caller."""
         connection.execute(self._sql.drop_metrics, {"id": job_id})
 
     def _bound_logs(
@@ -119,7 +119,7 @@ class SqlTelemetry:
 
 
 def _surplus(first: int, newest: int, keep: int) -> int:
-    """The newest number that is beyond the bound; 0 where it is not yet time to look."""
+    """The newest number beyond the bound; 0 while fewer than a tenth of the bound are."""
     step = max(1, keep // _SLACK)
     if newest // step == (first - 1) // step:
         return 0

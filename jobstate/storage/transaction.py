@@ -21,7 +21,7 @@ _JOIN: Final = "SAVEPOINT jobstate"
 
 
 class Transaction:
-    """`with engine.transaction() as connection:` commits at the end, and undoes everything when an error passes."""
+    """`with engine.transaction() as connection:` commits at the end, and rolls back when an error leaves the block."""
 
     __slots__ = ("__weakref__", "_connection", "_connections", "_joined", "_within")
 
@@ -48,7 +48,7 @@ class Transaction:
             if not self._joined:
                 connections.recheck_schema(connection)
         except BaseException:
-            # An exception that a signal raised may come at any moment, also right after the beginning.
+            # A signal may raise an exception at any moment, also right after BEGIN.
             try:
                 if not self._joined:
                     connections.threads.outermost = None
@@ -81,7 +81,7 @@ class Transaction:
             raise translated(error, connections.path) from error
 
     def _begin(self, connection: sqlite3.Connection) -> None:
-        """Begin, or join; a caller's own database is told, so that peewee knows of it too."""
+        """Begin, or join; in a caller's own database through peewee, so that it knows of the transaction."""
         connections = self._connections
         give_up: float | None = None
         while True:

@@ -1,4 +1,4 @@
-"""What is said of rows in more than one place, as SQL: conditions of partial indexes, and the shape of each state."""
+"""Conditions on rows as SQL: those of the partial indexes and the shape of each state; then indexes and views."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def equals_one(column: str, values: Iterable[str]) -> str:
 OVERDUE_AT: Final = (
     "CASE WHEN worker_id IS NULL THEN 0 ELSE min(lease_expires_at, coalesce(stop_deadline_at, lease_expires_at)) END"
 )
-"""When somebody has to settle a job in a leased state: at once where nobody holds it."""
+"""When a job in a leased state is overdue for settling: at once where no worker holds it."""
 IS_CLAIMABLE: Final = equals_one("state", CLAIMABLE)
 IS_LEASED: Final = equals_one("state", LEASED)
 IS_LIVE: Final = "finished_at IS NULL"
@@ -51,7 +51,7 @@ _WORDS: Final = (("stop_mode", StopMode), ("stop_outcome", StopOutcome))
 
 
 def shape_condition(row: str = "", states: Collection[State] = _ORDER) -> str:
-    """What every row must fulfil, as SQL; `row` is a prefix such as `NEW.`.
+    """The condition that every row fulfils, as SQL; `row` is a prefix such as `NEW.`.
 
     For each state its own row of comparisons, the frequent ones first: SQLite leaves such a condition at the first
     comparison that decides it. A list behind `IN` would be built anew at every write.
@@ -64,7 +64,7 @@ def shape_condition(row: str = "", states: Collection[State] = _ORDER) -> str:
 
 
 def _presence(state: State, row: str) -> Iterator[str]:
-    """What must be there in a state and what must not; and of what may be, whether it fits the rest."""
+    """The columns that a state requires or forbids, and which of the optional ones go together."""
     maybe = set()
     for field, required, allowed in SHAPE:
         column = f"{row}{column_of(field)}"
@@ -89,18 +89,18 @@ def indexes(prefix: str) -> tuple[str, ...]:
         # The claim: one lane per kind and node, with the order of the claim inside; priority first, skipped through.
         f"CREATE INDEX {prefix}jobs_claimable ON {prefix}jobs (priority, kind, node_id, available_at, id) "
         f"WHERE {IS_CLAIMABLE}",
-        # Settling: what is overdue, in the order in which it became so.
+        # Settling: overdue jobs, in the order in which they became overdue.
         f"CREATE INDEX {prefix}jobs_overdue ON {prefix}jobs ({OVERDUE_AT}) WHERE {IS_LEASED}",
         # One live job per key.
         f"CREATE UNIQUE INDEX {prefix}jobs_live_key ON {prefix}jobs (key) WHERE key IS NOT NULL AND {IS_LIVE}",
-        # Listing and counting what is live, among any number of jobs that have ended.
+        # Listing and counting live jobs, among any number of jobs that have ended.
         f"CREATE INDEX {prefix}jobs_live ON {prefix}jobs (id, state, finished_at) WHERE {IS_LIVE}",
-        # Listing, counting and pruning what has ended, by how it ended.
+        # Listing, counting and pruning jobs that have ended, by state.
         f"CREATE INDEX {prefix}jobs_ended ON {prefix}jobs (state, id, finished_at) WHERE {IS_ENDED}",
-        # A second restart looks for the first.
+        # A second restart finds the first.
         f"CREATE INDEX {prefix}job_specs_restarted ON {prefix}job_specs (restarted_from) "
         "WHERE restarted_from IS NOT NULL",
-        # Its tokens go on from those of the whole lineage.
+        # The tokens of a restart continue those of its whole lineage.
         f"CREATE INDEX {prefix}job_specs_lineage ON {prefix}job_specs (root_id) WHERE restarted_from IS NOT NULL",
         f"CREATE UNIQUE INDEX {prefix}job_events_seq ON {prefix}job_events (job_id, seq)",
         f"CREATE INDEX {prefix}deletions_at ON {prefix}deletions (at)",

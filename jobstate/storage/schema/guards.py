@@ -1,9 +1,9 @@
-"""The lifecycle, enforced by the database itself, whoever writes; generated from the table.
+"""The triggers by which the database itself enforces the lifecycle on every writer; generated from the table.
 
 A trigger sees rows only, not the statement. So the row carries who changes it and why (`trigger`, `actor`, `reason`,
 `detail`) and the number of its newest history entry (`seq`); a change of state must raise `seq`, and the guard copies
-the entry into the history in the same statement. `DROP TRIGGER` remains possible for whoever may write the file:
-comparing the schema finds it.
+the entry into the history in the same statement. A writer of the file can still `DROP TRIGGER`;
+comparing the schema finds that.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _INITIAL: Final = sorted(INITIAL, reverse=True)  # Scheduled, the frequent one, 
 _FIXED_COLUMNS: Final = tuple(column_of(field) for field in FIXED_FIELDS if field != "id")
 _FIXED: Final = f"id, {', '.join(_FIXED_COLUMNS[:-1])} and {_FIXED_COLUMNS[-1]} never change"
 _LAST_FIRST_TOKEN: Final = 2**62
-"""A restart goes on from the tokens of its lineage; there must be some left."""
+"""A restart continues the tokens of its lineage, so some must be left."""
 _ONE_ENTRY: Final = "a change of state writes one history entry and moves the lease as its trigger says"
 
 
 def edge_rows() -> list[tuple[str, str, str]]:
-    """What the edge table holds."""
+    """The rows of the edge table."""
     return [(source.value, trigger.value, target.value) for source, trigger, target in EDGES]
 
 
@@ -60,13 +60,13 @@ def guards(prefix: str) -> tuple[str, ...]:
             f"SELECT {_first(_update_cases(f'{prefix}lifecycle_edges', events))}",
         ),
         # Apart from the guard: SQLite runs it only for statements that name these columns, and ours never do.
-        # The guard itself looks at the id, which has other names too.
+        # The guard itself checks the id, which has other names too.
         _on(
             f"{jobs}_fixed_guard",
             f"AFTER UPDATE OF {', '.join(_FIXED_COLUMNS)} ON {jobs}",
             _refuse_first([(" OR ".join(f"NEW.{name} IS NOT OLD.{name}" for name in _FIXED_COLUMNS), _FIXED)]),
         ),
-        # Apart from the guard: SQLite does not run a trigger inside itself, so what an entry sets off would escape it.
+        # Apart from the guard: SQLite does not run a trigger inside itself, so it would miss what an entry causes.
         _on(
             f"{jobs}_update_history",
             f"AFTER UPDATE ON {jobs} WHEN NEW.seq <> OLD.seq",
@@ -82,7 +82,7 @@ def guards(prefix: str) -> tuple[str, ...]:
             f"AFTER DELETE ON {jobs}",
             *_remembered_numbers(prefix),
             *(f"DELETE FROM {child} WHERE job_id = OLD.id" for child in children),
-            # A deletion past the library leaves its record too; nobody said who did it, or when.
+            # A deletion past the library leaves its record too, without its actor and time, which are unknown.
             f"INSERT INTO {prefix}deletions (id, kind, state, at, actor) "
             f"SELECT OLD.id, OLD.kind, OLD.state, OLD.finished_at, 'sql' "
             f"WHERE NOT EXISTS (SELECT 1 FROM {prefix}deletions WHERE id = OLD.id)",
@@ -100,7 +100,7 @@ def guards(prefix: str) -> tuple[str, ...]:
                 ]
             ),
         ),
-        # Whoever ends a lease, by whatever verb: what was in progress under it comes to nothing.
+        # The end of a lease, by any verb, fails the checkpoint that was in progress under it.
         _on(
             f"{jobs}_checkpoints_end",
             f"AFTER UPDATE OF worker_id ON {jobs} WHEN NEW.worker_id IS NULL AND OLD.worker_id IS NOT NULL",
@@ -140,9 +140,9 @@ def guards(prefix: str) -> tuple[str, ...]:
 
 
 def _remembered_numbers(prefix: str) -> tuple[str, ...]:
-    """What keeps the newest token and epoch of a job that goes, above which the next ones of its lineage begin.
+    """The statements that keep the newest token and epoch of a deleted job; those of its lineage continue above them.
 
-    Of a restart, or of a job that was restarted: nothing begins again after any other.
+    Only for a restart, or a job that was restarted: no other job is continued.
     """
     specs, lineages = f"{prefix}job_specs", f"{prefix}lineages"
     epoch = f"coalesce((SELECT max(epoch) FROM {prefix}job_checkpoints WHERE job_id = OLD.id), 0)"
@@ -160,7 +160,7 @@ def _remembered_numbers(prefix: str) -> tuple[str, ...]:
 
 
 def _counter_guards(table: str, key: str, counters: tuple[str, ...], message: str) -> tuple[str, ...]:
-    """No number is used twice: the counters only rise, at least one at a time, and stay."""
+    """Guards against using a number twice: the counters only rise, by one or more, and are never deleted."""
     taken = f"EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key})"
     fallen = [f"NEW.{counter} < OLD.{counter}" for counter in counters]
     unchanged = " AND ".join(f"NEW.{counter} = OLD.{counter}" for counter in counters)
@@ -180,7 +180,7 @@ def _insert_faults(jobs: str) -> list[tuple[str, str]]:
             f"NEW.attempt <> 0 OR NEW.clean <> 0 OR NEW.lease_token NOT BETWEEN 0 AND {_LAST_FIRST_TOKEN}",
             "a job begins unclaimed",
         ),
-        # INSERT OR REPLACE would delete the row that stands in its way, without asking any delete guard.
+        # INSERT OR REPLACE would delete a conflicting row without running any delete guard.
         # Before it is numbered, a row has the id -1. A larger id would use up the numbers.
         ("NEW.id <> -1", "ids are counted by the database, from 1"),
         (
@@ -193,7 +193,7 @@ def _insert_faults(jobs: str) -> list[tuple[str, str]]:
 
 
 def _update_cases(edges: str, events: str) -> list[str]:
-    """What an update must not do. The frequent steps leave after their own rows; only the others look at the table."""
+    """The cases that refuse an update. The frequent steps leave after their own cases; only others read the edges."""
     lease_rules = _lease_rules()
     legal = [
         f"WHEN NEW.trigger = '{trigger}' AND NEW.state = '{target}' AND {equals_one('OLD.state', sources)} "
@@ -235,13 +235,13 @@ def _update_cases(edges: str, events: str) -> list[str]:
 
 
 def _by_target(trigger: Trigger) -> list[tuple[State, list[State]]]:
-    """Where a trigger leads, and from where."""
+    """The states to which a trigger leads, each with those it leads from."""
     targets = sorted({target for _, pulled, target in EDGES if pulled is trigger})
     return [(to, [source for source, pulled, target in EDGES if (pulled, target) == (trigger, to)]) for to in targets]
 
 
 def _lease_rules() -> dict[Trigger, str]:
-    """What each trigger does to holder, token and attempt, as a condition over OLD and NEW."""
+    """The effect of each trigger on holder, token and attempt, as a condition over OLD and NEW."""
     gone = "NEW.worker_id IS NULL AND NEW.attempt = OLD.attempt AND NEW.lease_token"
     risen = "OLD.lease_token + (OLD.worker_id IS NOT NULL)"
     rules = {

@@ -34,8 +34,8 @@ _SHOWN: Final = 3
 class Migration:
     """One step of the schema: what brings the version before it to `version`, inside one transaction.
 
-    `fingerprint` is that of `definition` at that version; None where files do not have it yet. `sql` stands in for
-    the file of that number, for tests.
+    `fingerprint` is that of `definition` at that version; None where files do not have it yet. Tests give
+    `sql` instead of a file.
     """
 
     version: int
@@ -90,8 +90,8 @@ def ensure(engine: Engine, tables: Tables, *, own_file: bool, now: int, despite_
         despite_workers: Upgrade also while workers of other processes are alive.
 
     Raises:
-        SchemaMismatch: The file was written by a newer jobstate or another build of this one, differs from what its
-            version says, is in use by workers of an older jobstate, or belongs to another program.
+        SchemaMismatch: The file was written by a newer jobstate or another build of this one, has another schema
+            than its version, is in use by workers of an older jobstate, or belongs to another program.
     """
     if fingerprint() != MIGRATIONS[-1].fingerprint:
         raise SchemaMismatch(

@@ -51,7 +51,7 @@ def define(prefix: str) -> Tables:
             table_function = name
 
     class Jobs(Table):
-        """The hot row: what the claim looks for and what a transition changes."""
+        """The hot row: the columns that a claim reads and a transition changes."""
 
         table = "jobs"
         id = _never_reused()
@@ -89,7 +89,7 @@ def define(prefix: str) -> Tables:
             constraints = (peewee.Check("id > 0"), peewee.Check(shape_condition()))
 
     class Specs(Table):
-        """What a job was submitted with, the descriptor last: a reader of the rest need not walk over it."""
+        """The submitted fields of a job, the descriptor last: a reader of the others need not walk over it."""
 
         table = "job_specs"
         job_id = IntegerField(primary_key=True)
@@ -121,7 +121,7 @@ def define(prefix: str) -> Tables:
         detail = TextField(null=True)
 
     class Progress(Table):
-        """How far a job got, per table that it writes."""
+        """The progress of a job, for each table that it writes."""
 
         table = "job_progress"
         job_id = IntegerField()
@@ -137,7 +137,7 @@ def define(prefix: str) -> Tables:
             without_rowid = True
 
     class Checkpoints(Table):
-        """The points from which a job can go on."""
+        """The points from which a job can continue."""
 
         table = "job_checkpoints"
         id = _never_reused()
@@ -157,7 +157,7 @@ def define(prefix: str) -> Tables:
         snapshot = TextField()
 
     class Metrics(Table):
-        """What the subtasks of a job have counted."""
+        """The counters of the subtasks of a job."""
 
         table = "job_metrics"
         job_id = IntegerField()
@@ -183,7 +183,7 @@ def define(prefix: str) -> Tables:
             without_rowid = True
 
     class Logs(Table):
-        """What a job says, numbered by job, so that its newest entries lie side by side."""
+        """Log entries, numbered by job, so that its newest entries lie side by side."""
 
         table = "job_logs"
         job_id = IntegerField()
@@ -215,7 +215,7 @@ def define(prefix: str) -> Tables:
             without_rowid = True
 
     class Pipelines(Table):
-        """The counter of runs of each pipeline; it outlives them, so that no `run_id` is used twice."""
+        """The run counter of each pipeline; it outlives the runs, so that no `run_id` is used twice."""
 
         table = "pipelines"
         pipeline_id = TextField(primary_key=True)
@@ -225,7 +225,7 @@ def define(prefix: str) -> Tables:
             without_rowid = True
 
     class Lineages(Table):
-        """The newest token and epoch of the jobs that were removed; they outlive them, so that both only rise."""
+        """The newest token and epoch of the deleted jobs of each lineage, so that both only rise."""
 
         table = "lineages"
         root_id = IntegerField(primary_key=True)
@@ -233,7 +233,7 @@ def define(prefix: str) -> Tables:
         newest_epoch = IntegerField()
 
     class Workers(Table):
-        """The workers that said they are there."""
+        """The registered workers."""
 
         table = "workers"
         node_id = TextField(primary_key=True)
@@ -248,7 +248,7 @@ def define(prefix: str) -> Tables:
             without_rowid = True
 
     class Deletions(Table):
-        """What remains of a deleted job."""
+        """The record of a deleted job."""
 
         table = "deletions"
         id = IntegerField(primary_key=True)
@@ -259,7 +259,7 @@ def define(prefix: str) -> Tables:
         reason = TextField(null=True)
 
     class Edges(Table):
-        """The lifecycle as the guards look it up."""
+        """The edges of the lifecycle, for the guards."""
 
         table = "lifecycle_edges"
         from_state = TextField()
@@ -271,7 +271,7 @@ def define(prefix: str) -> Tables:
             without_rowid = True
 
     class Meta(Table):
-        """The version of the schema."""
+        """The version of the schema and its fingerprint."""
 
         table = "meta"
         name = TextField(primary_key=True)

@@ -14,7 +14,7 @@ from jobstate.storage.statements.telemetry import TelemetryStatements
 
 
 class Statements:
-    """The statements by what they are about, and the tables they are over.
+    """The statements by subject, and the tables they read and write.
 
     Each group is compiled when it is first needed: a command that lists jobs writes none and claims none.
     """
@@ -34,32 +34,32 @@ class Statements:
 
     @cached_property
     def leases(self) -> LeaseStatements:
-        """What workers hold."""
+        """Claims and leases."""
         return LeaseStatements(self.tables)
 
     @cached_property
     def reports(self) -> ReportStatements:
-        """What workers report."""
+        """Progress and checkpoints."""
         return ReportStatements(self.tables)
 
     @cached_property
     def telemetry(self) -> TelemetryStatements:
-        """What jobs say and count."""
+        """Metrics, logs and output."""
         return TelemetryStatements(self.tables)
 
     @cached_property
     def history(self) -> HistoryStatements:
-        """What happened."""
+        """History and audit."""
         return HistoryStatements(self.tables)
 
     @cached_property
     def observing(self) -> ObservingStatements:
-        """What a transaction did."""
+        """The entries that a transaction wrote."""
         return ObservingStatements(self.tables)
 
     @cached_property
     def workers(self) -> WorkerStatements:
-        """Who works."""
+        """Registered workers."""
         return WorkerStatements(self.tables)
 
 

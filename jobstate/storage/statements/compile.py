@@ -15,7 +15,7 @@ _PLACE: Final = re.compile(r":([a-z_]+)")
 
 
 class Param(peewee.Node):
-    """A place in a compiled query that a value is put into at each run, by name."""
+    """A named parameter of a compiled statement."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -25,9 +25,9 @@ class Param(peewee.Node):
 
 
 def literal(value: str | int | None) -> peewee.SQL:
-    """A constant that stands in the SQL itself.
+    """A constant in the text of the SQL.
 
-    SQLite uses a partial index only when the condition of the index stands in the statement as the same literal.
+    SQLite uses a partial index only when the statement has the condition of the index with the same literal.
     """
     if value is None:
         return peewee.SQL("NULL")

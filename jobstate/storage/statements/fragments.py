@@ -1,4 +1,4 @@
-"""What several statements have in common."""
+"""Parts that several statements share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def hot_columns(tables: Tables) -> list[Any]:
 def spec_columns(tables: Tables) -> list[Any]:
     """The columns of `job_specs`, in the order of the fields of `Job`.
 
-    A trigger cannot demand the second row of a submission. Where a hostile writer left it out, its defaults stand in,
+    A trigger cannot demand the second row of a submission. Where a hostile writer left it out, defaults replace it,
     so that such a job (which the audit names) does not keep others from being claimed or listed.
     """
     jobs, specs = tables.jobs, tables.specs
@@ -53,7 +53,7 @@ def whole_jobs(tables: Tables, *more: Any) -> Any:
 
 
 def held(tables: Tables) -> Any:
-    """The job is in the hands of the lease with this id and token."""
+    """The lease with this id and token holds the job."""
     jobs = tables.jobs
     return (jobs.id == Param("id")) & (jobs.lease_token == Param("token")) & jobs.worker_id.is_null(False)
 

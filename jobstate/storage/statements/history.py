@@ -61,5 +61,5 @@ class ObservingStatements:
         written = written.join(jobs, on=(jobs.id == events.job_id))
         written = written.join(specs, JOIN.LEFT_OUTER, on=(specs.job_id == jobs.id))
         self.written = by_place(sql(written.where(events.id > Param("after")).order_by(events.id)), "after")
-        standing = events.select(*entry).where((events.id > Param("after")) & (events.id <= Param("through")))
-        self.standing = by_place(sql(standing.order_by(events.id)), "after", "through")
+        kept = events.select(*entry).where((events.id > Param("after")) & (events.id <= Param("through")))
+        self.kept = by_place(sql(kept.order_by(events.id)), "after", "through")

@@ -1,4 +1,4 @@
-"""Claims, heartbeats, completions and what is overdue: the hot statements."""
+"""Claims, renewals, completions, overdue jobs and registered workers: the hot statements."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class LeaseStatements:
             jobs.actor: Param("actor"),
         }
         completable = held(tables) & among(jobs.state, sources(Trigger.COMPLETE) & LEASED)
-        # Mostly nobody says why, and the driver takes longer to bind a None than any other value.
+        # Most completions have no reason, and the driver takes longer to bind a None than any other value.
         complete = sql(jobs.update({**completed, jobs.reason: literal(None)}).where(completable))
         self.complete = by_place(complete, "now", "now", "actor", "id", "token")
         for_a_reason = sql(jobs.update({**completed, jobs.reason: Param("reason")}).where(completable))
@@ -116,9 +116,9 @@ class LeaseStatements:
         return sql(found.order_by(jobs.available_at, jobs.id).limit(Param("limit")))
 
     def _head(self, newest: Any, overdue: Any) -> str:
-        """The head of the queue, whether it is what a claim of one job takes, and whether anything is overdue.
+        """The head of the queue, whether a claim of one job takes it, and whether any job is overdue.
 
-        It is what to take when it is due, never ran, is pinned to nobody, is of the kind wanted (NULL: of any), has no
+        A claim takes it when it is due, never ran, is pinned to no node, is of the kind wanted (NULL: of any), has no
         checkpoint, and nothing else of its priority comes into question. Unless it fits, its specification, which may
         be large, is not read.
         """

@@ -1,4 +1,4 @@
-"""Pages of jobs and what a prune removes: each looks only into the index that holds the states asked for."""
+"""Pages of jobs and of jobs to prune, each read by the index that holds the states asked for."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class ListShape:
 
     @property
     def reads_spec(self) -> bool:
-        """Whether a filter looks at what was submitted."""
+        """Whether a filter reads the specification."""
         return self.pipeline or self.labels > 0
 
 
 class ListStatements:
-    """The SQL of lists, made as it is asked for."""
+    """The SQL of lists, compiled at first use of each shape."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -91,7 +91,7 @@ class ListStatements:
             yield _filtered(lane, asked, job, spec).order_by(*_terms(order, job.id, key))
 
     def _key(self, order: Order, job: Any) -> Any:
-        """What a job is sorted by."""
+        """The sort key of a job."""
         if order.by is SortKey.STATE:
             places = zip(State, order.ranks, strict=True)
             return Case(job.state, [(literal(state.value), literal(place)) for state, place in places])
@@ -136,7 +136,7 @@ def _filtered(query: Any, asked: ListShape, job: Any, spec: Any) -> Any:
 
 
 def _state_lanes(states: frozenset[State]) -> Iterator[tuple[str, str, frozenset[State]]]:
-    """Index, its condition and the states to look for: each lane yields ids in order, among any number of others."""
+    """Index, its condition and the states to read by it: each lane yields ids in order, among any number of others."""
     if states & LIVE:
         yield "jobs_live", IS_LIVE, states & LIVE
     for state in sorted(states & TERMINAL):

@@ -61,12 +61,12 @@ class ReportStatements:
                 }
             ).returning(checkpoints.id)
         )
-        said = {
+        details = {
             getattr(checkpoints, name): fn.COALESCE(Param(name), getattr(checkpoints, name))
             for name in ("state", "size_bytes", "backend", "location", "operators")
         }
         this_one = (checkpoints.id == Param("number")) & of_job
-        self.tell_checkpoint = sql(checkpoints.update(said).where(this_one))
+        self.write_details = sql(checkpoints.update(details).where(this_one))
         self.end_checkpoint = sql(
             checkpoints.update(
                 {
