@@ -109,7 +109,7 @@ def test_the_wheel_brings_the_whole_package_and_nothing_else(sources: Path, whee
         found = {name for name in archive.namelist() if ".dist-info/" not in name}
     expected = {str(path.relative_to(sources)) for path in (sources / "jobstate").rglob("*") if path.is_file()}
     assert found == expected
-    assert {"jobstate/py.typed", "jobstate/testing/plugin.py"} <= found
+    assert {"jobstate/py.typed", "jobstate/testing/plugin.py", "jobstate/storage/schema/0001.sql"} <= found
 
 
 def test_the_source_distribution_brings_tests_benchmarks_and_changelog(sources: Path, sdist: Path) -> None:
