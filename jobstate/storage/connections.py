@@ -248,7 +248,7 @@ class Connections:
             return
 
     def end_stale_transaction(self, connection: sqlite3.Connection) -> None:
-        """Roll back a transaction of ours that a signal's exception kept from ending."""
+        """Roll back a transaction of jobstate that a signal's exception kept from ending."""
         outermost = self.threads.outermost
         if self.owned and connection.in_transaction and (outermost is None or outermost() is None):
             connection.execute("ROLLBACK")

@@ -23,7 +23,7 @@ _SHORT: Final = 20
 _NAMED: Final = 2
 """How many guards that refuse with the same message an error names."""
 _LONGEST: Final = 200
-"""Characters of the message of a trigger that is not ours."""
+"""Characters of the message of a foreign trigger."""
 
 _MEANING: Final[dict[int, tuple[type[StoreError], str]]] = {
     sqlite3.SQLITE_BUSY: (StoreBusy, "other writers held the database past the timeout; repeat the call"),

@@ -55,13 +55,13 @@ class ObservedEngine(Engine):
         self.dispatcher = dispatcher
         self.observed = _Threads()
         self.statements: ObservingStatements | None = None
-        """None until the schema is there."""
+        """None until the schema exists."""
 
     def transaction(self) -> Transaction:
         return Transaction(self.connections) if self.statements is None else ObservedTransaction(self, self.statements)
 
     def open_transaction(self) -> ObservedTransaction | None:
-        """The outermost transaction of ours that the calling thread has open."""
+        """The outermost transaction of jobstate that the calling thread has open."""
         known = self.observed.outermost
         outermost = None if known is None else known()
         return outermost if outermost is not None and self.connections.connection().in_transaction else None

@@ -13,7 +13,7 @@ from jobstate.domain.report import Bounds, Report
 from jobstate.ports.queries import LogRange, Retention
 from jobstate.storage.engine import Engine
 from jobstate.storage.mapping import log_of, log_row, metrics_of, metrics_row, output_of, output_row
-from jobstate.storage.statements.telemetry import AskedLogs, TelemetryStatements
+from jobstate.storage.statements.telemetry import LogShape, TelemetryStatements
 
 _SLACK: Final = 10
 """Entries beyond a bound are removed when they are a tenth of it, not at every write."""
@@ -30,7 +30,7 @@ class SqlTelemetry:
         return [metrics_of(row) for row in self._engine.read(self._sql.metrics, {"id": job_id})]
 
     def logs(self, job_id: int, wanted: LogFilter, place: LogRange) -> list[LogEntry]:
-        asked = AskedLogs(
+        shape = LogShape(
             tuple(sorted(wanted.levels)),
             operator=wanted.operator_id is not None,
             task=wanted.task_index is not None,
@@ -47,7 +47,7 @@ class SqlTelemetry:
             "until": wanted.until_us,
             **place._asdict(),
         }
-        return [log_of(row) for row in self._engine.read(self._sql.logs(asked), values)]
+        return [log_of(row) for row in self._engine.read(self._sql.logs(shape), values)]
 
     def newest_log(self, job_id: int) -> int:
         newest: int = self._engine.read(self._sql.newest_log, {"id": job_id})[0][0]

@@ -294,18 +294,18 @@ class TestBeneath(StoreFixtures):
 
         def counted(self: Any, connection: sqlite3.Connection, job_id: int) -> Any:
             looks.append(job_id)
-            return [replace(told, latency_json="[0,  [[3, 1]]]") for told in look(self, connection, job_id)]
+            return [replace(subtask, latency_json="[0,  [[3, 1]]]") for subtask in look(self, connection, job_id)]
 
         monkeypatch.setattr(telemetry, "metrics_within", counted)
         run = running(store, max_attempts=2, retry=AT_ONCE)
         run.metrics("in", records_in=1, latency_ms=1)
         checkpoint = run.checkpoint()
         assert looks == [run.id]
-        assert [told.latency_json for told in checkpoint.counted(0)] == ["[0,  [[3, 1]]]"]
+        assert [subtask.latency_json for subtask in checkpoint.counted(0)] == ["[0,  [[3, 1]]]"]
         run.fail("disk gone")
         claimed(store, store.get(run.id))
         (operator,) = store.metrics(run).operators
-        assert [told.latency_json for told in operator.subtasks] == ["[0,  [[3, 1]]]"]
+        assert [subtask.latency_json for subtask in operator.subtasks] == ["[0,  [[3, 1]]]"]
 
     def test_a_forked_child_notes_nothing_for_the_run_of_its_parent(
         self, store: JobStore, logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
@@ -315,7 +315,7 @@ class TestBeneath(StoreFixtures):
         logger.propagate = False
         run = running(store)
         noted: list[object] = []
-        monkeypatch.setattr(run, "note", lambda *told, **_: noted.append(told))
+        monkeypatch.setattr(run, "note", lambda *arguments, **_: noted.append(arguments))
         with run:
             logger.info("in the parent")
             run.log.info("in the parent")

@@ -56,9 +56,9 @@ class Nursery:
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps([str(database), str(effects), now.isoformat(), kill, after]) + "\n")
         self._process.stdin.flush()
-        said = self._process.stdout.readline()
-        assert said, "the nursery ended"
-        return End(*json.loads(said))
+        answer = self._process.stdout.readline()
+        assert answer, "the nursery ended"
+        return End(*json.loads(answer))
 
 
 @contextmanager
@@ -93,8 +93,8 @@ def _serve() -> None:
         if after is not None:
             time.sleep(after)
             os.kill(child, signal.SIGKILL)  # it is ours until it is waited for: nobody else can have its number
-        with os.fdopen(reader) as told:
-            lines = told.read()
+        with os.fdopen(reader) as pipe:
+            lines = pipe.read()
         _, status = os.waitpid(child, 0)
         code = os.waitstatus_to_exitcode(status)
         assert code in (0, -signal.SIGKILL), code

@@ -22,26 +22,26 @@ ENOUGH = 100
 
 
 def _acknowledged(victim: Member) -> list[Any]:
-    """What the process answers before it died; a line that was cut off was never answers."""
+    """What the process acknowledged before it died; a line that was cut off does not count."""
     assert victim.process.stdout is not None
     out = victim.process.stdout.read()  # `communicate` would pass over what was read ahead with an earlier line
     victim.process.wait(PATIENCE)
     return [json.loads(line) for line in out.splitlines(keepends=True) if line.endswith("\n")]
 
 
-def _check(jobs: JobStore, told: list[Any]) -> None:
-    ended_by_us = {job_id for what, job_id, _ in told if what == "deleted"}
+def _check(jobs: JobStore, acknowledged: list[Any]) -> None:
+    ended_by_us = {job_id for what, job_id, _ in acknowledged if what == "deleted"}
     for job_id in ended_by_us:
         with pytest.raises(jobstate.JobNotFound):
             jobs.get(job_id)
-    last_touched = told[-1][1] if told else None
-    for what, job_id, number in told:
+    last_touched = acknowledged[-1][1] if acknowledged else None
+    for what, job_id, number in acknowledged:
         if job_id in ended_by_us:
             continue
         try:
             history = {event.seq: event for event in jobs.events(job_id)}
         except jobstate.JobNotFound:
-            # Its deletion, which came next, was done but not yet told.
+            # Its deletion, which came next, was done but not yet acknowledged.
             assert job_id == last_touched
             continue
         if what == "checkpoint":
@@ -58,14 +58,14 @@ def test_every_acknowledged_change_survives_a_kill_at_a_random_moment(
     path = tmp_path / "jobs.db"
     jobstate.open(path).close()
     chance = random.Random(f"{durability}{crowd}")
-    told = 0
+    acknowledged = 0
     for number in count():
-        if told > ENOUGH and number >= ROUNDS // (1 if crowd == 1 else 2):
+        if acknowledged > ENOUGH and number >= ROUNDS // (1 if crowd == 1 else 2):
             break
         with ExitStack() as stack:
             team = [stack.enter_context(member("crash_loop", path, durability, number)) for _ in range(crowd)]
             for victim in team:
-                assert victim.receive() == "ready"
+                assert victim.hear() == "ready"
             time.sleep(chance.uniform(0.002, 0.25))
             for victim in team:
                 victim.process.kill()
@@ -74,4 +74,4 @@ def test_every_acknowledged_change_survives_a_kill_at_a_random_moment(
             assert jobs.audit().findings == ()
             for one in answers:
                 _check(jobs, one)
-            told += sum(map(len, answers))
+            acknowledged += sum(map(len, answers))

@@ -77,9 +77,9 @@ class Scene:
         """What each run did outside the store, in order."""
         if not self.effects.exists():
             return []
-        told = [line.split() for line in self.effects.read_text().splitlines()]
+        notes = [line.split() for line in self.effects.read_text().splitlines()]
         return [
-            [(what, int(place)) for _, _, what, place in run] for _, run in groupby(told, key=lambda line: line[:2])
+            [(what, int(place)) for _, _, what, place in run] for _, run in groupby(notes, key=lambda line: line[:2])
         ]
 
     def check_the_run_that_started_from(self, start: int) -> None:

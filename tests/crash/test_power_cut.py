@@ -42,10 +42,10 @@ def digest(path: Path) -> str:
     """A fingerprint of all that the store holds."""
     connection = sqlite3.connect(path)
     try:
-        told = [sorted(connection.execute(f"SELECT * FROM {table}"), key=repr) for table in TABLES]
+        rows = [sorted(connection.execute(f"SELECT * FROM {table}"), key=repr) for table in TABLES]
     finally:
         connection.close()
-    return hashlib.sha256(repr(told).encode()).hexdigest()
+    return hashlib.sha256(repr(rows).encode()).hexdigest()
 
 
 def workload(jobs: JobStore) -> Iterator[None]:
@@ -92,9 +92,9 @@ def perform(path: str, durability: Any) -> None:
     """Do the workload; after each step say the length of the log and what the store holds; then die."""
     with jobstate.open(path, durability=durability, clock=ManualClock(), actor="test") as jobs:
         log = path + "-wal"
-        said = [(0, digest(Path(path)))]
-        said.extend((os.path.getsize(log), digest(Path(path))) for _ in workload(jobs))
-        sys.stdout.write(json.dumps(said))
+        digests = [(0, digest(Path(path)))]
+        digests.extend((os.path.getsize(log), digest(Path(path))) for _ in workload(jobs))
+        sys.stdout.write(json.dumps(digests))
         sys.stdout.flush()
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -120,7 +120,7 @@ class Remains:
             check=False,
         )
         assert done.returncode == -signal.SIGKILL, done.stderr
-        self.told: list[tuple[int, str]] = [(length, found) for length, found in json.loads(done.stdout)]
+        self.digests: list[tuple[int, str]] = [(length, found) for length, found in json.loads(done.stdout)]
         self.log = Path(f"{self.path}-wal").read_bytes()
         self.page = int.from_bytes(self.log[8:12], "big")
 
@@ -142,11 +142,11 @@ class Remains:
         with jobstate.open(cut, create=False, clock=ManualClock()) as jobs:
             assert jobs.audit().findings == ()
             found = digest(cut)
-        return max(number for number, (_, known) in enumerate(self.told) if known == found)
+        return max(number for number, (_, known) in enumerate(self.digests) if known == found)
 
     def acknowledged(self, length: int) -> int:
         """The last step that was acknowledged when the log had that length."""
-        return max(number for number, (told, _) in enumerate(self.told) if told <= length)
+        return max(number for number, (size, _) in enumerate(self.digests) if size <= length)
 
 
 @pytest.fixture(scope="module", params=["full", "normal"])
@@ -155,9 +155,9 @@ def remains(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def test_the_workload_stays_in_the_log_and_every_step_changes_the_store(remains: Remains) -> None:
-    assert remains.frames > len(remains.told)
-    assert remains.told[-1][0] == len(remains.log) == remains.end_of(remains.frames)
-    assert len({found for _, found in remains.told}) == len(remains.told)
+    assert remains.frames > len(remains.digests)
+    assert remains.digests[-1][0] == len(remains.log) == remains.end_of(remains.frames)
+    assert len({found for _, found in remains.digests}) == len(remains.digests)
 
 
 @pytest.mark.slow
@@ -168,7 +168,7 @@ def test_a_cut_between_any_two_pages_leaves_what_was_acknowledged_and_no_half_of
     expected = [remains.acknowledged(remains.end_of(frame)) for frame in range(remains.frames + 1)]
     assert reached == expected
     assert reached == sorted(reached)
-    assert reached[-1] == len(remains.told) - 1
+    assert reached[-1] == len(remains.digests) - 1
 
 
 @pytest.mark.slow

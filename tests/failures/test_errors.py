@@ -120,7 +120,7 @@ def test_a_file_that_others_hold_past_the_timeout_is_busy(filled: Path, change: 
         other.execute("ROLLBACK")
         other.close()
         assert content(filled) == before
-        change(jobs)  # repeating it helps, as the error said
+        change(jobs)  # repeating it helps, as the error promises
         assert jobs.audit().ok
 
 

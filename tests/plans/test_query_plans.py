@@ -134,8 +134,8 @@ class Recorder:
     @property
     def statements(self) -> list[Statement]:
         """The statements that read or write our tables, with their plans."""
-        told = [(sql, values) for sql, values in self._ran if re.match("SELECT|UPDATE|DELETE|INSERT|WITH", sql)]
-        return [Statement(sql, values, plan_of(self._connection, sql, values)) for sql, values in told]
+        ran = [(sql, values) for sql, values in self._ran if re.match("SELECT|UPDATE|DELETE|INSERT|WITH", sql)]
+        return [Statement(sql, values, plan_of(self._connection, sql, values)) for sql, values in ran]
 
     def plans(self) -> list[str]:
         return [line for statement in self.statements for line in statement.plan]

@@ -1,6 +1,6 @@
 """The schema as this program means it: what the tables, the constraints, the guards and the lifecycle generate.
 
-No file is made of it: the numbered SQL beside this module makes them. A test holds that both come to the same text.
+No file is made of it: the numbered SQL beside this module makes them. A test holds that both give the same text.
 """
 
 from __future__ import annotations

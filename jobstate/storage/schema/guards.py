@@ -59,7 +59,7 @@ def guards(prefix: str) -> tuple[str, ...]:
             f"AFTER UPDATE ON {jobs}",
             f"SELECT {_first(_update_cases(f'{prefix}lifecycle_edges', events))}",
         ),
-        # Apart from the guard: SQLite runs it only for statements that name these columns, and ours never do.
+        # Apart from the guard: SQLite runs it only for statements that name these columns; those of jobstate never do.
         # The guard itself checks the id, which has other names too.
         _on(
             f"{jobs}_fixed_guard",
@@ -209,7 +209,7 @@ def _update_cases(edges: str, events: str) -> list[str]:
             _ONE_ENTRY,
         ),
         # A trigger or function of the caller's own may have changed the row since OLD was read. Where a new entry is
-        # written, the guard of the history sees it: that entry is there already.
+        # written, the guard of the history sees it: that entry exists already.
         _refused(
             f"NEW.seq = OLD.seq AND (SELECT max(seq) FROM {events} WHERE job_id = OLD.id) > OLD.seq",
             "the job changed in the middle of its own update",

@@ -156,9 +156,9 @@ def _altered(connection: sqlite3.Connection, tables: Tables, version: int) -> It
 
 def _strangers(connection: sqlite3.Connection, tables: Tables) -> Iterator[str]:
     """The triggers on our tables that no version of the schema has."""
-    ours = [model._meta.table_name for model in tables.models]
-    marks = ", ".join("?" for _ in ours)
-    rows = connection.execute(f"SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name IN ({marks})", ours)
+    names = [model._meta.table_name for model in tables.models]
+    marks = ", ".join("?" for _ in names)
+    rows = connection.execute(f"SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name IN ({marks})", names)
     known, _ = _made(tables.prefix, MIGRATIONS)
     yield from (f"trigger {name} is foreign" for name in sorted({name for (name,) in rows} - known.keys()))
 

@@ -43,25 +43,25 @@ class ListStatements:
         self.ordered = cache(self._ordered)
         self.ended = cache(self._ended)
 
-    def _page(self, asked: ListShape) -> str:
+    def _page(self, shape: ListShape) -> str:
         """A page of whole jobs, newest first."""
         jobs, specs = self._tables.jobs, self._tables.specs
         whole = whole_jobs(self._tables)
-        if asked.states == frozenset(State):
-            return sql(_filtered(whole, asked, jobs, specs).order_by(jobs.id.desc()).limit(Param("limit")))
+        if shape.states == frozenset(State):
+            return sql(_filtered(whole, shape, jobs, specs).order_by(jobs.id.desc()).limit(Param("limit")))
         lanes = []
-        for number, (index, condition, states) in enumerate(_state_lanes(asked.states)):
+        for number, (index, condition, states) in enumerate(_state_lanes(shape.states)):
             job, spec = jobs.alias("job"), specs.alias("spec")
-            sources = [by_index(job, index), *([spec] if asked.reads_spec else [])]
+            sources = [by_index(job, index), *([spec] if shape.reads_spec else [])]
             lane = Select(sources, [job.id]).where(SQL(condition) & among(job.state, states))
-            if asked.reads_spec:
+            if shape.reads_spec:
                 lane = lane.where(spec.job_id == job.id)
-            lane = _filtered(lane, asked, job, spec).order_by(job.id.desc()).limit(Param("limit"))
+            lane = _filtered(lane, shape, job, spec).order_by(job.id.desc()).limit(Param("limit"))
             lanes.append(rows_of(lane, f"lane{number}"))
         newest = union_all(lanes).order_by(SQL("1 DESC")).limit(Param("limit"))
         return sql(whole.where(jobs.id.in_(newest)).order_by(jobs.id.desc()))
 
-    def _ordered(self, asked: ListShape, order: Order) -> str:
+    def _ordered(self, shape: ListShape, order: Order) -> str:
         """Whole jobs, sorted, from some place on.
 
         What is sorted are keys and ids; descriptors are read for the rows of the answer alone.
@@ -69,26 +69,26 @@ class ListStatements:
         jobs = self._tables.jobs
         lanes = [
             rows_of(lane.limit(Param("through")), f"lane{number}")
-            for number, lane in enumerate(self._pools(asked, order))
+            for number, lane in enumerate(self._pools(shape, order))
         ]
         merged = union_all(lanes).order_by(*_terms(order, SQL("id"), SQL("sort_key")))
         chosen = merged.limit(Param("limit")).offset(Param("offset")).alias("chosen")
         whole = whole_jobs(self._tables).where(jobs.id.in_(Select([chosen], [SQL("chosen.id")])))
         return sql(whole.order_by(*_terms(order, jobs.id, self._key(order, jobs))))
 
-    def _pools(self, asked: ListShape, order: Order) -> Iterator[Any]:
+    def _pools(self, shape: ListShape, order: Order) -> Iterator[Any]:
         """Ids with their keys, in order; of each lane at most as many as the last place asked for."""
-        everything = asked.states == frozenset(State)
-        for index, condition, states in [("", "", State)] if everything else _state_lanes(asked.states):
+        everything = shape.states == frozenset(State)
+        for index, condition, states in [("", "", State)] if everything else _state_lanes(shape.states):
             job, spec = self._tables.jobs.alias("job"), self._tables.specs.alias("spec")
-            sources = [by_index(job, index) if index else job, *([spec] if asked.reads_spec else [])]
+            sources = [by_index(job, index) if index else job, *([spec] if shape.reads_spec else [])]
             key = self._key(order, job)
             lane = Select(sources, [job.id, Alias(key, "sort_key")])
             if index:
                 lane = lane.where(SQL(condition) & among(job.state, states))
-            if asked.reads_spec:
+            if shape.reads_spec:
                 lane = lane.where(spec.job_id == job.id)
-            yield _filtered(lane, asked, job, spec).order_by(*_terms(order, job.id, key))
+            yield _filtered(lane, shape, job, spec).order_by(*_terms(order, job.id, key))
 
     def _key(self, order: Order, job: Any) -> Any:
         """The sort key of a job."""
@@ -119,16 +119,16 @@ def _terms(order: Order, number: Any, key: Any) -> list[Any]:
     return [*by_key, direction(number)]
 
 
-def _filtered(query: Any, asked: ListShape, job: Any, spec: Any) -> Any:
-    if asked.before:
+def _filtered(query: Any, shape: ListShape, job: Any, spec: Any) -> Any:
+    if shape.before:
         query = query.where(job.id < Param("before"))
-    if asked.kind:
+    if shape.kind:
         query = query.where(job.kind == Param("kind"))
-    if asked.node:
+    if shape.node:
         query = query.where((job.worker_id == Param("node_id")) | (job.node_id == Param("node_id")))
-    if asked.pipeline:
+    if shape.pipeline:
         query = query.where(spec.pipeline_id == Param("pipeline_id"))
-    for number in range(asked.labels):
+    for number in range(shape.labels):
         label = NodeList((SQL("json_each("), spec.labels, SQL(") AS label")))
         named = (SQL("label.key") == Param(f"label{number}")) & (SQL("label.value") == Param(f"value{number}"))
         query = query.where(fn.EXISTS(Select([label], [literal(1)]).where(named)))

@@ -16,8 +16,8 @@ from jobstate.storage.statements.compile import Param, among, insert, literal, s
 from jobstate.storage.statements.fragments import by_index
 
 
-class AskedLogs(NamedTuple):
-    """Which entries are asked for; but for the levels, the values are bound at each run."""
+class LogShape(NamedTuple):
+    """Which filters a page of entries has; but for the levels, their values are bound at each run."""
 
     levels: tuple[LogLevel, ...]
     operator: bool
@@ -82,33 +82,33 @@ class TelemetryStatements:
             _paged(output.select(*rows).where(emitted).order_by(output.at, output.operator_id, output.number), **page)
         )
 
-    def _read_logs(self, asked: AskedLogs) -> str:
+    def _read_logs(self, shape: LogShape) -> str:
         """The newest entries, or those next to one; warnings and errors by the index that holds only them."""
         logs = self._logs.alias("entry")
-        troubled = set(asked.levels) <= set(TROUBLE)
+        troubled = set(shape.levels) <= set(TROUBLE)
         chosen = logs.job_id == Param("id")
         if troubled:
             chosen = SQL(IS_TROUBLE) & chosen
-        if len(asked.levels) < len(LogLevel):
-            chosen &= among(logs.level, asked.levels)
+        if len(shape.levels) < len(LogLevel):
+            chosen &= among(logs.level, shape.levels)
         for wanted, condition in (
-            (asked.after, logs.number > Param("after")),
-            (asked.before, logs.number < Param("before")),
-            (asked.operator, logs.operator_id == Param("operator_id")),
-            (asked.task, logs.task_index == Param("task_index")),
-            (asked.since, logs.at >= Param("since")),
-            (asked.until, logs.at < Param("until")),
+            (shape.after, logs.number > Param("after")),
+            (shape.before, logs.number < Param("before")),
+            (shape.operator, logs.operator_id == Param("operator_id")),
+            (shape.task, logs.task_index == Param("task_index")),
+            (shape.since, logs.at >= Param("since")),
+            (shape.until, logs.at < Param("until")),
         ):
             if wanted:
                 chosen &= condition
         source = by_index(logs, "job_logs_trouble") if troubled else logs
         query = Select([source], [getattr(logs, name) for name in LOG_COLUMNS]).where(chosen)
-        order = logs.number.asc() if asked.after else logs.number.desc()
+        order = logs.number.asc() if shape.after else logs.number.desc()
         return sql(query.order_by(order).limit(Param("limit")))
 
 
 def _once(table: Any, columns: Sequence[str]) -> str:
-    """Writes a numbered row, unless it is there."""
+    """Write a numbered row, unless it exists."""
     return insert(table, columns, verb="INSERT OR IGNORE")
 
 
