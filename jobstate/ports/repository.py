@@ -155,14 +155,14 @@ class Reports(Protocol):
     def progress(self, job_id: int) -> dict[str, TableProgress]:
         """The progress of a job, by table name, in the order of names."""
 
-    def checkpoint(self, lease: Lease, report: Report, said: CheckpointDetails, keep: int, now: int) -> Checkpoint:
+    def checkpoint(self, lease: Lease, report: Report, details: CheckpointDetails, keep: int, now: int) -> Checkpoint:
         """Begin and complete a checkpoint in one transaction."""
 
-    def begin_checkpoint(self, lease: Lease, report: Report, said: CheckpointDetails, now: int) -> Checkpoint:
+    def begin_checkpoint(self, lease: Lease, report: Report, details: CheckpointDetails, now: int) -> Checkpoint:
         """Write the report and a checkpoint in progress that stands for it."""
 
     def complete_checkpoint(
-        self, lease: Lease, report: Report, number: int, said: CheckpointDetails, keep: int, now: int
+        self, lease: Lease, report: Report, number: int, details: CheckpointDetails, keep: int, now: int
     ) -> Checkpoint:
         """Write the report, complete a checkpoint of this lease, and drop all but the newest `keep` completed ones."""
 

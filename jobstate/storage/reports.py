@@ -45,12 +45,12 @@ class SqlReports:
         rows = self._engine.read(self._sql.progress, {"id": job_id})
         return {name: _progress_of(files, size, ranges) for name, files, size, ranges in rows}
 
-    def begin_checkpoint(self, lease: Lease, report: Report, said: CheckpointDetails, now: int) -> Checkpoint:
+    def begin_checkpoint(self, lease: Lease, report: Report, details: CheckpointDetails, now: int) -> Checkpoint:
         with self._engine.transaction() as connection:
-            return self._found(connection, lease, self._begin(connection, lease, report, said, now))
+            return self._found(connection, lease, self._begin(connection, lease, report, details, now))
 
     def complete_checkpoint(
-        self, lease: Lease, report: Report, number: int, said: CheckpointDetails, keep: int, now: int
+        self, lease: Lease, report: Report, number: int, details: CheckpointDetails, keep: int, now: int
     ) -> Checkpoint:
         with self._engine.transaction() as connection:
             self._check_held(connection, lease)
@@ -58,7 +58,7 @@ class SqlReports:
             found = self._open_checkpoint(connection, lease, number, CheckpointState.COMPLETED)
             if found.status is CheckpointState.COMPLETED:
                 return found
-            self._write_details(connection, lease, number, said)
+            self._write_details(connection, lease, number, details)
             # The job is clean only if its progress and counters are still those of the beginning of the checkpoint.
             if found.snapshot_json == self._snapshot(connection, lease.job_id):
                 connection.execute(self._sql.mark_clean, {"id": lease.job_id})
@@ -72,9 +72,9 @@ class SqlReports:
                 return found
             return self._end(connection, lease, number, CheckpointState.FAILED, failure, keep, now)
 
-    def checkpoint(self, lease: Lease, report: Report, said: CheckpointDetails, keep: int, now: int) -> Checkpoint:
+    def checkpoint(self, lease: Lease, report: Report, details: CheckpointDetails, keep: int, now: int) -> Checkpoint:
         with self._engine.transaction() as connection:
-            number = self._begin(connection, lease, report, said, now)
+            number = self._begin(connection, lease, report, details, now)
             connection.execute(self._sql.mark_clean, {"id": lease.job_id})
             return self._end(connection, lease, number, CheckpointState.COMPLETED, None, keep, now)
 
@@ -150,7 +150,7 @@ class SqlReports:
         )
 
     def _begin(
-        self, connection: sqlite3.Connection, lease: Lease, report: Report, said: CheckpointDetails, now: int
+        self, connection: sqlite3.Connection, lease: Lease, report: Report, details: CheckpointDetails, now: int
     ) -> int:
         self._check_held(connection, lease)
         self.write(connection, lease.job_id, report)
@@ -163,7 +163,7 @@ class SqlReports:
             "now": now,
         }
         number: int = connection.execute(self._sql.begin_checkpoint, values).fetchone()[0]
-        self._write_details(connection, lease, number, said)
+        self._write_details(connection, lease, number, details)
         return number
 
     def _end(
@@ -197,19 +197,19 @@ class SqlReports:
         return checkpoint_of(row)
 
     def _write_details(
-        self, connection: sqlite3.Connection, lease: Lease, number: int, said: CheckpointDetails
+        self, connection: sqlite3.Connection, lease: Lease, number: int, details: CheckpointDetails
     ) -> None:
-        if said != _NOTHING:
+        if details != _NOTHING:
             connection.execute(
                 self._sql.write_details,
                 {
                     "id": lease.job_id,
                     "number": number,
-                    "state": said.state_json,
-                    "size_bytes": said.size_bytes,
-                    "backend": said.backend,
-                    "location": said.location,
-                    "operators": said.operators_json,
+                    "state": details.state_json,
+                    "size_bytes": details.size_bytes,
+                    "backend": details.backend,
+                    "location": details.location,
+                    "operators": details.operators_json,
                 },
             )
 
