@@ -65,7 +65,7 @@ def test_every_acknowledged_change_survives_a_kill_at_a_random_moment(
         with ExitStack() as stack:
             team = [stack.enter_context(member("crash_loop", path, durability, number)) for _ in range(crowd)]
             for victim in team:
-                assert victim.hear() == "ready"
+                assert victim.receive() == "ready"
             time.sleep(chance.uniform(0.002, 0.25))
             for victim in team:
                 victim.process.kill()
