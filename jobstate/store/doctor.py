@@ -71,7 +71,7 @@ def _place(store: JobStore) -> Check:
 def _log(store: JobStore) -> Check:
     size = store.repository.sizes().log_bytes
     large = [f"{size:,} bytes wait in the write-ahead log"] if size > LARGE_LOG else []
-    return _check("log", large, f"{size:,} bytes", "end the reader that has been open for long, such as a shell")
+    return _check("log", large, f"{size:,} bytes", "close the connection that has read for long, such as a shell")
 
 
 def _jobs(held: list[Job], now: int) -> Iterator[Check]:
@@ -92,7 +92,12 @@ def _workers(workers: Sequence[WorkerInfo], now: int) -> Check:
         for worker in workers
         if _is_silent(worker, now)
     ]
-    return _check("workers", silent, f"{len(workers)} there", "see whether it lives; start it again under its name")
+    return _check(
+        "workers",
+        silent,
+        f"{len(workers)} registered",
+        "check whether the process is alive; start it again under its name",
+    )
 
 
 def _queue(store: JobStore, workers: Sequence[WorkerInfo], held: list[Job], now: int) -> Check:
@@ -112,11 +117,11 @@ def _queue(store: JobStore, workers: Sequence[WorkerInfo], held: list[Job], now:
             del idle[worker.node_id]
             stuck.append(
                 f"{worker.node_id} (process {worker.pid} on {worker.host}) holds {holding[worker.node_id]} of "
-                f"{worker.concurrency} jobs and takes no other, though job {job.id} is due for {waited:,.0f} s"
+                f"{worker.concurrency} jobs and claims no other, although job {job.id} is due for {waited:,.0f} s"
             )
         if not idle:
             break
-    return _check("queue", stuck, "no worker leaves due jobs", "a handler of it hangs: start that worker again")
+    return _check("queue", stuck, "no worker leaves due jobs", "one of its handlers hangs: restart that worker")
 
 
 def _is_silent(worker: WorkerInfo, now: int) -> bool:
@@ -130,7 +135,7 @@ def _could_take(worker: WorkerInfo, job: Job) -> bool:
 def _clock(store: JobStore, now: int) -> Check:
     newest = [job for job in store.list("all", limit=1).jobs if row_of(job).updated_us > now + _AHEAD * 1_000_000]
     ahead = [f"job {job.id} was changed {(row_of(job).updated_us - now) / 1e6:,.0f} s from now" for job in newest]
-    return _check("clock", ahead, "not behind the newest job", "set the clock: it was ahead, or is behind now")
+    return _check("clock", ahead, "not behind the newest job", "set the clock: it was ahead, or it is behind now")
 
 
 def _check(name: str, wrong: list[str], fine: str, fix: str) -> Check:

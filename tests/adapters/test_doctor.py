@@ -24,7 +24,7 @@ def queue(store: JobStore, clock: ManualClock) -> Check:
     return found
 
 
-def test_a_worker_that_has_a_place_free_and_takes_nothing_is_named(jobs: JobStore, clock: ManualClock) -> None:
+def test_a_worker_that_has_a_free_slot_and_claims_nothing_is_named(jobs: JobStore, clock: ManualClock) -> None:
     taken = jobs.submit("extract")
     (run,) = jobs.claim("worker-01")
     due = jobs.submit("extract")
@@ -34,9 +34,9 @@ def test_a_worker_that_has_a_place_free_and_takes_nothing_is_named(jobs: JobStor
     found = queue(jobs, clock)
     assert (found.ok, run.id) == (False, taken.id)
     assert found.result == (
-        f"worker-01 (process 7 on here) holds 0 of 1 jobs and takes no other, though job {due.id} is due for 95 s"
+        f"worker-01 (process 7 on here) holds 0 of 1 jobs and claims no other, although job {due.id} is due for 95 s"
     )
-    assert "start that worker again" in found.fix
+    assert "restart that worker" in found.fix
 
 
 def test_each_such_worker_is_named_once(jobs: JobStore, clock: ManualClock) -> None:
@@ -45,7 +45,7 @@ def test_each_such_worker_is_named_once(jobs: JobStore, clock: ManualClock) -> N
     clock.advance("95s")
     for node_id in ("worker-01", "worker-02"):
         there(jobs, clock, node_id, kinds=None, concurrency=4)
-    assert queue(jobs, clock).result.count("takes no other") == 2
+    assert queue(jobs, clock).result.count("claims no other") == 2
 
 
 @pytest.mark.parametrize(
