@@ -1,4 +1,4 @@
-"""The one module that asks the machine: time, chance, names. Everything else gets them passed in."""
+"""The one module that asks the machine for time, chance and names. All others get them passed in."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Where a store takes its time from."""
+    """The source of time of a store."""
 
     def now(self) -> int:
         """Microseconds since 1970 UTC."""
 
     def monotonic(self) -> float:
-        """Seconds that never go back, from an arbitrary start."""
+        """Seconds from an arbitrary start; never goes back."""
 
     def sleep(self, seconds: float) -> None:
-        """Let that much time pass."""
+        """Let so much time pass."""
 
 
 class SystemClock:
-    """The time of this machine."""
+    """The clock of this machine."""
 
     def now(self) -> int:
         """Microseconds since 1970 UTC."""
         return time.time_ns() // 1000
 
     def monotonic(self) -> float:
-        """Seconds since some moment; does not count a suspended machine."""
+        """Seconds from an arbitrary start; stands still while the machine is suspended."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Sleep."""
+        """Sleep for so many seconds."""
         time.sleep(seconds)
 
 
@@ -46,7 +46,7 @@ os.register_at_fork(after_in_child=_random.seed)
 
 
 def user() -> str:
-    """Who runs this process."""
+    """The name of the user that runs this process."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # no name for this user id, as in a bare container
@@ -59,12 +59,12 @@ def host() -> str:
 
 
 def pid() -> int:
-    """The number of this process."""
+    """The id of this process."""
     return os.getpid()
 
 
 def file_system(path: str) -> str | None:
-    """The sort of file system that a path lies on, such as `ext4` or `nfs4`; None where the machine does not tell."""
+    """The type of the file system of a path, such as `ext4` or `nfs4`; None where the machine does not list it."""
     try:
         with open("/proc/mounts", encoding="utf-8", errors="replace") as mounts:
             rows = [line.split() for line in mounts]

@@ -1,84 +1,54 @@
-"""Many awaited calls, one commit: they are made on one thread, within one transaction."""
+"""`AsyncJobStore.batch`: many awaited calls, one commit. One thread makes them all, within one transaction."""
 
 from __future__ import annotations
 
 import asyncio
-import queue
 from contextlib import AbstractContextManager
-from contextvars import ContextVar
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from jobstate.aio.calls import Call, Queue, serve
-from jobstate.aio.release import hand_back_all
-from jobstate.worker.run import Run
-
-if TYPE_CHECKING:
-    from jobstate.aio.thread_pools import ThreadPools
+from jobstate.aio.run import release_all
+from jobstate.aio.thread_pools import BatchThread, ThreadPools
 
 
 class Batch:
-    """`async with jobs.batch():` what the task and its children call within, is kept together or not at all.
+    """`async with jobs.batch():` the calls of the task and of its children within are committed together or undone.
 
-    Tasks that are made within belong to it until it is over; what they call later is on its own again. A batch within
+    Tasks that start within belong to the batch until it ends; their later calls are on their own again. A batch within
     a batch is undone alone when it fails.
     """
 
-    def __init__(self, lanes: ThreadPools, transaction: AbstractContextManager[Any]) -> None:
-        self.lanes = lanes
-        self.outer: Batch | None = None
-        """What the task was in before."""
-        self.over = False
-        self.ended: list[Run] = []
-        """Runs that ended within, which they have not if the batch is undone."""
+    def __init__(self, pools: ThreadPools, transaction: AbstractContextManager[Any]) -> None:
+        self._pools = pools
+        self._thread = BatchThread(pools)
         self._transaction = transaction
-        self._calls: Queue = queue.SimpleQueue()
-
-    def put(self, call: Call[Any]) -> None:
-        """Queue a call for the thread of the batch."""
-        self._calls.put(call)
 
     async def __aenter__(self) -> None:
-        within = innermost(self.lanes)
-        self.lanes.begun(self.lanes.changing if within is None else within.put, lambda: serve(self._calls), sure=True)
-        self.lanes.batches += 1
+        self._pools.submit_batch(self._thread)
         try:
-            await self.lanes.made(self.put, self._transaction.__enter__, undo=lambda _: self._leave_cancelled())
+            await self._pools.run(
+                self._thread.put, self._transaction.__enter__, undo=lambda _: self._roll_back_cancelled()
+            )
         except BaseException:
-            self._end()
+            self._thread.end()
             raise
-        self.outer = _innermost.get()
-        _innermost.set(self)
+        self._thread.enter()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _innermost.set(self.outer)
-        self.over = True
-        kept = False
+        self._thread.leave()
+        committed = False
         try:
-            await self.lanes.made(self.put, lambda: self._transaction.__exit__(kind, error, trace), sure=True)
-            kept = error is None
+            await self._pools.run(
+                self._thread.put, lambda: self._transaction.__exit__(kind, error, trace), shielded=True
+            )
+            committed = error is None
         finally:
-            self._end()
-            if not kept and self.ended:
-                await self.lanes.change(partial(hand_back_all, self.ended), sure=True)
+            self._thread.end()
+            if not committed and self._thread.ended_runs:
+                await self._pools.write(partial(release_all, self._thread.ended_runs), shielded=True)
 
-    def _leave_cancelled(self) -> None:
+    def _roll_back_cancelled(self) -> None:
         self._transaction.__exit__(asyncio.CancelledError, asyncio.CancelledError(), None)
-
-    def _end(self) -> None:
-        self._calls.put(None)
-        self.lanes.batches -= 1
-
-
-def innermost(lanes: ThreadPools) -> Batch | None:
-    """The innermost open batch of these lanes that the calling task is in."""
-    batch = _innermost.get()
-    while batch is not None and (batch.over or batch.lanes is not lanes):
-        batch = batch.outer
-    return batch
-
-
-_innermost: ContextVar[Batch | None] = ContextVar("jobstate_batch", default=None)

@@ -1,7 +1,7 @@
-"""One call of the store on a thread, as the future that a task waits for.
+"""One call of the store on a thread, as a future that a task awaits.
 
-It may be given up while no thread has begun it: then it is never made. Once begun it is carried through, and whoever is
-cancelled meanwhile is cancelled when its outcome is known.
+A cancelled call that no thread has started is never made. A call that has started runs to its end, and the task that
+awaits it is cancelled once the result is known.
 """
 
 from __future__ import annotations
@@ -18,57 +18,57 @@ from typing import TypeVar
 from jobstate.core.cancellation import CancelToken
 
 T = TypeVar("T")
-Queue = queue.SimpleQueue["Call[object] | None"]
+CallQueue = queue.SimpleQueue["Call[object] | None"]
 
 logger = logging.getLogger("jobstate.aio")
 
 
 class UncancellableFuture(asyncio.Future[T]):
-    """A future that cannot be cancelled: a task that waits for it is cancelled when it is done.
+    """A future that cannot be cancelled: a task that awaits it is cancelled when it is done.
 
     Args:
-        loop: Where it is waited for.
-        asked: Called when it is asked to be cancelled, again and again by some.
+        loop: The loop of the tasks that await it.
+        on_cancel: Called for each request to cancel it; there may be many.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, asked: Callable[[], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_cancel: Callable[[], None]) -> None:
         super().__init__(loop=loop)
-        self._asked = asked
+        self._on_cancel = on_cancel
 
     def cancel(self, msg: object = None) -> bool:
-        """Only tell of it."""
+        """Only report the request."""
         if not self.done():
-            self._asked()
+            self._on_cancel()
         return False
 
     def finish(self, result: T) -> None:
-        """It is done, if it was not before."""
+        """Set the result, unless there is one."""
         if not self.done():
             self.set_result(result)
 
 
-async def ended(tasks: Collection[asyncio.Future[T]]) -> None:
-    """Wait until all of them are done, whoever is cancelled meanwhile."""
-    over: UncancellableFuture[None] = UncancellableFuture(asyncio.get_running_loop(), lambda: None)
+async def all_done(futures: Collection[asyncio.Future[T]]) -> None:
+    """Wait until all of them are done, also when the waiting task is cancelled meanwhile."""
+    done: UncancellableFuture[None] = UncancellableFuture(asyncio.get_running_loop(), lambda: None)
 
-    def look(_: object) -> None:
-        if all(task.done() for task in tasks):
-            over.finish(None)
+    def check(_: object) -> None:
+        if all(future.done() for future in futures):
+            done.finish(None)
 
-    for task in tasks:
-        task.add_done_callback(look)
-    if tasks:
-        await over
+    for future in futures:
+        future.add_done_callback(check)
+    if futures:
+        await done
 
 
 class Call(asyncio.Future[T]):
-    """A call, and what it comes to.
+    """A call that a thread makes, and its result.
 
     Args:
         work: The call itself.
-        loop: Where the outcome is waited for.
-        sure: It is made whoever is cancelled, and takes the time that it needs.
-        undo: What makes its outcome undone, where nobody could be told of it.
+        loop: The loop of the task that awaits the result.
+        shielded: Cancelling neither prevents the call nor shortens its waits for other writers.
+        undo: Called with the result when the loop was closed before it could be delivered.
     """
 
     def __init__(
@@ -76,62 +76,62 @@ class Call(asyncio.Future[T]):
         work: Callable[[], T],
         loop: asyncio.AbstractEventLoop,
         *,
-        sure: bool,
+        shielded: bool,
         undo: Callable[[T], object] | None,
     ) -> None:
         super().__init__(loop=loop)
         self._work = work
         self._context = contextvars.copy_context()
-        self._undecided = threading.Lock()
-        """Whoever takes it first decides: the thread to begin, the task to give up."""
-        self._sure = sure
-        self._hurry = CancelToken()
+        self._start = threading.Lock()
+        """Taken once: by the thread that starts the call, or by the task that cancels it before."""
+        self._shielded = shielded
+        self._token = CancelToken()
         self._undo = undo
 
     def cancel(self, msg: object = None) -> bool:
-        """Give it up, if it has not begun; else its task is cancelled when it is done."""
-        if self.done() or self._sure:
+        """Cancel the call if no thread has started it; else its task is cancelled when it is done."""
+        if self.done() or self._shielded:
             return False
-        if self._undecided.acquire(blocking=False):
+        if self._start.acquire(blocking=False):
             return super().cancel(msg)
-        self._hurry.cancel()
+        self._token.cancel()
         return False
 
-    def make(self) -> None:
-        """On a thread: make the call, unless it was given up."""
-        if not self._undecided.acquire(blocking=False):
+    def run(self) -> None:
+        """On a thread: make the call, unless it was cancelled."""
+        if not self._start.acquire(blocking=False):
             return
         try:
-            with self._hurry:
+            with self._token:
                 result = self._context.run(self._work)
-        except BaseException as error:  # noqa: BLE001  (whatever it is, it belongs to the task that waits)
-            self._tell(partial(self._fail, error))
+        except BaseException as error:  # noqa: BLE001  (whatever it is, it belongs to the awaiting task)
+            self._on_loop(partial(self._fail, error))
         else:
-            if not self._tell(partial(self.set_result, result)) and self._undo is not None:
+            if not self._on_loop(partial(self.set_result, result)) and self._undo is not None:
                 self._undo(result)
 
-    def _tell(self, told: Callable[[], None]) -> bool:
-        """Let the loop know; False when there is none any more."""
+    def _on_loop(self, callback: Callable[[], None]) -> bool:
+        """Call this on the loop; False when the loop is closed."""
         try:
-            self.get_loop().call_soon_threadsafe(told)
+            self.get_loop().call_soon_threadsafe(callback)
         except RuntimeError:
-            logger.warning("the event loop was closed before a call was done, and nobody hears what it came to")
+            logger.warning("the event loop was closed before a call was done; its result is lost")
             return False
         return True
 
     def _fail(self, error: BaseException) -> None:
         if isinstance(error, StopIteration):  # a future cannot hold one
-            told = RuntimeError("the call raised StopIteration")
-            told.__cause__ = error
-            error = told
+            wrapped = RuntimeError("the call raised StopIteration")
+            wrapped.__cause__ = error
+            error = wrapped
         self.set_exception(error)
 
 
-def serve(calls: Queue) -> None:
-    """Make the calls in the queue, until a None comes."""
+def run_calls(calls: CallQueue) -> None:
+    """Run the calls in the queue, until a None comes."""
     while True:
         call = calls.get()
         if call is None:
             return
-        call.make()
-        del call  # while the thread waits for the next one it keeps no outcome alive
+        call.run()
+        del call  # so that no result stays alive while the thread waits for the next call

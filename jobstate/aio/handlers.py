@@ -1,4 +1,4 @@
-"""Handlers that are served: coroutine functions as tasks, any other on threads of their own."""
+"""Handlers of `AsyncWorker.serve`: coroutine functions run as tasks, any other function on a thread of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from jobstate.aio.calls import UncancellableFuture, ended
+from jobstate.aio.calls import UncancellableFuture, all_done
 from jobstate.aio.run import AsyncRun
 from jobstate.aio.thread_pools import ThreadPools, running_loop
 from jobstate.domain.errors import JobStateError
@@ -24,18 +24,18 @@ AnyHandler = AsyncHandler | Handler
 logger = logging.getLogger("jobstate.worker")
 
 
-class Tasks:
-    """The handlers that a worker has at work."""
+class HandlerTasks:
+    """The tasks of the handlers that run now."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def begin(self, handling: Coroutine[Any, Any, None], name: str) -> None:
-        """Let one more begin."""
+    def start(self, handling: Coroutine[Any, Any, None], name: str) -> None:
+        """Start one more."""
         self._tasks.add(asyncio.create_task(handling, name=name))
 
     def active(self) -> int:
-        """How many are at work; raises what one of them could not deal with."""
+        """How many run; raises what one of them raised that was not its job's failure."""
         done = {task for task in self._tasks if task.done()}
         self._tasks -= done
         for task in done:
@@ -43,30 +43,30 @@ class Tasks:
                 task.result()
         return len(self._tasks)
 
-    async def change(self, timeout: float) -> None:
-        """Wait until one of them is done, at most so long (seconds)."""
+    async def wait_for_one(self, timeout: float) -> None:
+        """Wait until one of them is done, at most `timeout` seconds."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
 
-    async def end(self) -> None:
-        """Cancel those at work and wait for them, whoever is cancelled meanwhile."""
+    async def cancel_all(self) -> None:
+        """Cancel all, and wait until they are done, also when the waiting task is cancelled meanwhile."""
         for task in self._tasks:
             task.cancel()
-        await ended(self._tasks)
+        await all_done(self._tasks)
 
 
-async def handle(run: Run, handler: AnyHandler, lanes: ThreadPools, patience: float) -> None:
-    """Let the handler work on the run, and settle it."""
+async def handle(run: Run, handler: AnyHandler, pools: ThreadPools, shutdown_timeout: float) -> None:
+    """Run the handler, and settle the run."""
     try:
         if is_awaited(handler):
-            await _await(AsyncRun(run, lanes), handler)
+            await _run_coroutine(AsyncRun(run, pools), handler)
         else:
-            await _on_thread(run, handler, patience)
+            await _run_on_thread(run, handler, shutdown_timeout)
     except JobStateError:
         logger.exception("job %d could not be settled; its lease will run out", run.id)
 
 
-async def _await(run: AsyncRun, handler: Any) -> None:
+async def _run_coroutine(run: AsyncRun, handler: Any) -> None:
     async with run:
         try:
             await handler(run)
@@ -74,16 +74,16 @@ async def _await(run: AsyncRun, handler: Any) -> None:
             raise RuntimeError(f"the handler called sys.exit({error.code!r})") from error
 
 
-async def _on_thread(run: Run, handler: Any, patience: float) -> None:
-    """Wait for the thread; when cancelled, no longer than a shutdown would."""
+async def _run_on_thread(run: Run, handler: Any, shutdown_timeout: float) -> None:
+    """Wait for the thread; once cancelled, no longer than the shutdown timeout."""
     loop, control = running_loop(), control_of(run)
 
-    def ask() -> None:
+    def on_cancel() -> None:
         if not run.settled:
             control.notice_shutdown()
-        loop.call_later(0 if run.settled else patience, over.finish, False)
+        loop.call_later(0 if run.settled else shutdown_timeout, done.finish, False)
 
-    over: UncancellableFuture[bool] = UncancellableFuture(loop, ask)
+    done: UncancellableFuture[bool] = UncancellableFuture(loop, on_cancel)
 
     def work() -> None:
         try:
@@ -93,21 +93,21 @@ async def _on_thread(run: Run, handler: Any, patience: float) -> None:
             logger.exception("job %d could not be settled; its lease will run out", run.id)
         finally:
             control.context.repository.close_thread()
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits on it
-                loop.call_soon_threadsafe(over.finish, True)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: no task waits
+                loop.call_soon_threadsafe(done.finish, True)
 
     context = contextvars.copy_context()
     thread = threading.Thread(target=lambda: context.run(work), name=f"jobstate-{run.id}", daemon=True)
     thread.start()
     try:
-        await over
+        await done
     finally:
-        if over.done() and over.result():
-            thread.join()  # it has done all its work
+        if done.done() and done.result():
+            thread.join()  # its work is done; it ends at once
 
 
-def _refuse_awaitable(made: object) -> None:
-    if inspect.isawaitable(made):
-        if inspect.iscoroutine(made):
-            made.close()
+def _refuse_awaitable(result: object) -> None:
+    if inspect.isawaitable(result):
+        if inspect.iscoroutine(result):
+            result.close()
         raise TypeError("the handler returned an awaitable, which nobody awaits; make it an `async def`")

@@ -1,4 +1,4 @@
-"""From methods of a store or a run to awaited ones: the same names, parameters and results, and one implementation."""
+"""Awaited methods made from those of a store or a run: same name, parameters and result, one implementation."""
 
 from __future__ import annotations
 
@@ -16,81 +16,79 @@ P = ParamSpec("P")
 
 
 class AsyncProxy(Generic[S_co]):
-    """The awaited side of something that is called on threads.
+    """The awaited side of an object whose methods run on threads.
 
     Attributes:
-        sync: What does the work, for code on a thread of its own.
+        sync: That object, for code on a thread of its own.
     """
 
-    def __init__(self, sync: S_co, lanes: ThreadPools) -> None:
+    def __init__(self, sync: S_co, pools: ThreadPools) -> None:
         self.sync = sync
-        self._pools = lanes
+        self._pools = pools
 
 
-def looking(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[AsyncProxy[S], P], Coroutine[Any, Any, T]]:
-    """The method, awaited; it changes nothing."""
-
-    @functools.wraps(method)
-    async def look(self: AsyncProxy[S], /, *given: P.args, **named: P.kwargs) -> T:
-        return await self._pools.look(lambda: method(self.sync, *given, **named))
-
-    return look
-
-
-def changing(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[AsyncProxy[S], P], Coroutine[Any, Any, T]]:
-    """The method, awaited; it may change the store."""
+def reads(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[AsyncProxy[S], P], Coroutine[Any, Any, T]]:
+    """The method, awaited, on a thread for reads: it changes nothing."""
 
     @functools.wraps(method)
-    async def change(self: AsyncProxy[S], /, *given: P.args, **named: P.kwargs) -> T:
-        return await self._pools.change(lambda: method(self.sync, *given, **named))
+    async def read(self: AsyncProxy[S], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._pools.read(lambda: method(self.sync, *args, **kwargs))
 
-    return change
+    return read
 
 
-def giving_up(
-    method: Callable[Concatenate[S, P], T],
-) -> Callable[Concatenate[S, P], T]:
-    """The method, which tells of its `progress`: when nobody waits for it any more, it goes no further."""
+def writes(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[AsyncProxy[S], P], Coroutine[Any, Any, T]]:
+    """The method, awaited, on a thread for writes: it may change the store."""
 
     @functools.wraps(method)
-    def call(self: S, /, *given: P.args, **named: P.kwargs) -> T:
-        told = named.get("progress")
+    async def write(self: AsyncProxy[S], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._pools.write(lambda: method(self.sync, *args, **kwargs))
+
+    return write
+
+
+def interruptible(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
+    """The method, which reports its `progress`: it stops at the next report once its task was cancelled."""
+
+    @functools.wraps(method)
+    def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        report = kwargs.get("progress")
 
         def progress(done: int, total: int) -> None:
             if is_cancelled():
                 raise Cancelled
-            if callable(told):
-                told(done, total)
+            if callable(report):
+                report(done, total)
 
-        named["progress"] = progress
-        return method(self, *given, **named)
+        kwargs["progress"] = progress
+        return method(self, *args, **kwargs)
 
     return call
 
 
 class Cancelled(Exception):
-    """The task that waited for the call was cancelled."""
+    """The task that awaited the call was cancelled."""
 
 
 def local(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[AsyncProxy[S], P], T]:
-    """The method as it is: it only touches memory."""
+    """The method as it is, on the loop: it only touches memory."""
 
     @functools.wraps(method)
-    def call(self: AsyncProxy[S], /, *given: P.args, **named: P.kwargs) -> T:
-        return method(self.sync, *given, **named)
+    def call(self: AsyncProxy[S], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return method(self.sync, *args, **kwargs)
 
     return call
 
 
 class ForwardedProperty(Generic[S, T]):
-    """An attribute of the other side, which only touches memory."""
+    """An attribute of the sync side, which only touches memory."""
 
     def __init__(self, read: Callable[[S], T]) -> None:
         self._read = read
 
     @overload
-    def __get__(self, face: None, owner: type) -> ForwardedProperty[S, T]: ...
+    def __get__(self, proxy: None, owner: type) -> ForwardedProperty[S, T]: ...
     @overload
-    def __get__(self, face: AsyncProxy[S], owner: type) -> T: ...
-    def __get__(self, face: AsyncProxy[S] | None, owner: type) -> T | ForwardedProperty[S, T]:
-        return self if face is None else self._read(face.sync)
+    def __get__(self, proxy: AsyncProxy[S], owner: type) -> T: ...
+    def __get__(self, proxy: AsyncProxy[S] | None, owner: type) -> T | ForwardedProperty[S, T]:
+        return self if proxy is None else self._read(proxy.sync)

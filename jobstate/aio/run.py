@@ -1,19 +1,18 @@
-"""`AsyncRun`, a claimed job in the hands of a task."""
+"""`AsyncRun`: a claimed job that a task works on."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from types import TracebackType
 from typing import TypeVar
 
-from jobstate.aio.batch import innermost
-from jobstate.aio.calls import ended
-from jobstate.aio.proxies import AsyncProxy, ForwardedProperty, changing, local
-from jobstate.aio.thread_pools import running_loop
+from jobstate.aio.calls import all_done
+from jobstate.aio.proxies import AsyncProxy, ForwardedProperty, local, writes
+from jobstate.aio.thread_pools import current_batch, running_loop
 from jobstate.domain.errors import JobStateError
 from jobstate.worker.conclusion import conclude
 from jobstate.worker.run import Run, control_of
@@ -24,33 +23,33 @@ T = TypeVar("T")
 logger = logging.getLogger("jobstate.aio")
 
 
-def _shown(read: Callable[[Run], T]) -> ForwardedProperty[Run, T]:
+def _forward(read: Callable[[Run], T]) -> ForwardedProperty[Run, T]:
     return ForwardedProperty(read)
 
 
 class AsyncRun(AsyncProxy[Run]):
-    """A claimed job in the hands of a task; see `jobstate.Run`, whose verbs are awaited here.
+    """A claimed job that a task works on; see `jobstate.Run`, whose verbs are awaited here.
 
     Use it as an asynchronous context manager: leaving the block settles the job as that of a `Run` does. A task that is
-    cancelled within hands the job back, uncharged, before the cancellation goes on. What only touches memory is called
-    plainly: progress, metrics, log, output, and all that is asked about a stop.
+    cancelled within hands the job back, uncharged, before the cancellation propagates. Methods that only touch memory
+    are not awaited: progress, metrics, log, output, and the questions about a stop.
     """
 
-    _news: asyncio.Event | None = None
+    _notice: asyncio.Event | None = None
 
-    job = _shown(lambda run: run.job)
-    restored = _shown(lambda run: run.restored)
-    id = _shown(lambda run: run.id)
-    token = _shown(lambda run: run.token)
-    lease = _shown(lambda run: run.lease)
-    progress = _shown(lambda run: run.progress)
-    log = _shown(lambda run: run.log)
-    parallelism = _shown(lambda run: run.parallelism)
-    rescale_to = _shown(lambda run: run.rescale_to)
-    stop = _shown(lambda run: run.stop)
-    stopping = _shown(lambda run: run.stopping)
-    lost = _shown(lambda run: run.lost)
-    settled = _shown(lambda run: run.settled)
+    job = _forward(lambda run: run.job)
+    restored = _forward(lambda run: run.restored)
+    id = _forward(lambda run: run.id)
+    token = _forward(lambda run: run.token)
+    lease = _forward(lambda run: run.lease)
+    progress = _forward(lambda run: run.progress)
+    log = _forward(lambda run: run.log)
+    parallelism = _forward(lambda run: run.parallelism)
+    rescale_to = _forward(lambda run: run.rescale_to)
+    stop = _forward(lambda run: run.stop)
+    stopping = _forward(lambda run: run.stopping)
+    lost = _forward(lambda run: run.lost)
+    settled = _forward(lambda run: run.settled)
 
     add_range = local(Run.add_range)
     add_files = local(Run.add_files)
@@ -60,61 +59,61 @@ class AsyncRun(AsyncProxy[Run]):
     emit = local(Run.emit)
     raise_if_stopping = local(Run.raise_if_stopping)
 
-    flush = changing(Run.flush)
-    checkpoint = changing(Run.checkpoint)
-    begin_checkpoint = changing(Run.begin_checkpoint)
-    complete_checkpoint = changing(Run.complete_checkpoint)
-    fail_checkpoint = changing(Run.fail_checkpoint)
-    heartbeat = changing(Run.heartbeat)
-    complete = changing(Run.complete)
-    fail = changing(Run.fail)
-    release = changing(Run.release)
-    begin_stop = changing(Run.begin_stop)
-    finish_stop = changing(Run.finish_stop)
-    rescaled = changing(Run.rescaled)
+    flush = writes(Run.flush)
+    checkpoint = writes(Run.checkpoint)
+    begin_checkpoint = writes(Run.begin_checkpoint)
+    complete_checkpoint = writes(Run.complete_checkpoint)
+    fail_checkpoint = writes(Run.fail_checkpoint)
+    heartbeat = writes(Run.heartbeat)
+    complete = writes(Run.complete)
+    fail = writes(Run.fail)
+    release = writes(Run.release)
+    begin_stop = writes(Run.begin_stop)
+    finish_stop = writes(Run.finish_stop)
+    rescaled = writes(Run.rescaled)
 
     def __repr__(self) -> str:
         return f"<Async{repr(self.sync)[1:]}"
 
     async def until_stopping(self) -> None:
-        """Wait until the handler should come to its end: a stop, a shutdown of the worker, or a lost lease.
+        """Wait until the handler should end: a stop, a shutdown of the worker, or a lost lease.
 
-        Then `stopping` is true, `stop` says more, and `raise_if_stopping` raises. It returns when the run has ended,
-        too. Without a `worker` only `heartbeat` notices a stop.
+        Then `stopping` is true, `stop` has the details, and `raise_if_stopping` raises. It also returns when the run
+        has ended. Without a `worker` only `heartbeat` notices a stop.
         """
-        news, control = self._news_of_run(), control_of(self.sync)
+        notice, control = self._notice_event(), control_of(self.sync)
         while not (self.sync.stopping or self.sync.settled):
-            news.clear()
+            notice.clear()
             left = control.valid_until - control.context.clock.monotonic()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(left, 0)):
-                    await news.wait()
+                    await notice.wait()
 
     async def unless_stopping(self, work: Awaitable[T]) -> T:
-        """Await this, and cancel it when the handler should come to its end meanwhile.
+        """Await `work`, and cancel it when the handler should end meanwhile.
 
         Args:
-            work: What is awaited, a coroutine for instance; it runs as a task of its own.
+            work: An awaitable, such as a coroutine; it runs as a task of its own.
 
         Returns:
-            What it returned.
+            Its result.
 
         Raises:
-            JobStopping: A stop was asked for, or the worker is shutting down. Let it pass through the handler.
-            LeaseLost: Another worker may have the job by now; nothing more can be written.
+            JobStopping: A stop was requested, or the worker is shutting down. Do not catch it in the handler.
+            LeaseLost: Another worker may have the job by now; no more writes succeed.
         """
-        doing = asyncio.ensure_future(work)
-        watching = asyncio.ensure_future(self.until_stopping())
+        task = asyncio.ensure_future(work)
+        stopping = asyncio.ensure_future(self.until_stopping())
         try:
-            await asyncio.wait({doing, watching}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            watching.cancel()
-            if not doing.done():
-                doing.cancel()
-                await ended([doing])
-        if doing.cancelled():
+            stopping.cancel()
+            if not task.done():
+                task.cancel()
+                await all_done([task])
+        if task.cancelled():
             self.sync.raise_if_stopping()
-        return doing.result()
+        return task.result()
 
     async def __aenter__(self) -> AsyncRun:
         enter(self.sync)
@@ -124,38 +123,53 @@ class AsyncRun(AsyncProxy[Run]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        """Settle the job as the block ended; True for exceptions that thereby have been dealt with."""
+        """Settle the job as the block ended; True for exceptions that are handled by that."""
         leave(self.sync)
         control_of(self.sync).leave_observed(kind, error, trace)
-        batch = innermost(self._pools)
+        batch = current_batch(self._pools)
         if batch is not None:
-            batch.ended.append(self.sync)
+            batch.ended_runs.append(self.sync)
         cancelled = isinstance(error, asyncio.CancelledError)
         if cancelled and not _is_cancelled():
-            said = RuntimeError("the handler awaited something that was cancelled, and let that pass")
-            said.__cause__, error = error, said
+            failure = RuntimeError("the handler awaited something that was cancelled, and let that pass")
+            failure.__cause__, error = error, failure
         try:
-            return await self._pools.change(partial(conclude, control_of(self.sync), error), sure=True)
+            return await self._pools.write(partial(conclude, control_of(self.sync), error), shielded=True)
         except JobStateError:
             if not cancelled:
                 raise
             logger.exception("job %d could not be handed back; its lease will run out", self.id)
             return False
 
-    def _news_of_run(self) -> asyncio.Event:
-        if self._news is None:
-            news, loop = asyncio.Event(), running_loop()
+    def _notice_event(self) -> asyncio.Event:
+        if self._notice is None:
+            notice, loop = asyncio.Event(), running_loop()
 
-            def tell() -> None:
-                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits on it
-                    loop.call_soon_threadsafe(news.set)
+            def on_noticed() -> None:
+                with contextlib.suppress(RuntimeError):  # the loop is closed: no task waits
+                    loop.call_soon_threadsafe(notice.set)
 
-            self._news = news
-            control_of(self.sync).on_noticed(tell)
-        return self._news
+            self._notice = notice
+            control_of(self.sync).on_noticed(on_noticed)
+        return self._notice
 
 
 def _is_cancelled() -> bool:
-    """Whether somebody asked the current task to end."""
+    """Whether the current task was cancelled."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def release_all(runs: Iterable[Run]) -> None:
+    """Release those of the runs, uncharged, that still hold their jobs; a failure is logged."""
+    for run in runs:
+        _release(run)
+
+
+def _release(run: Run) -> None:
+    try:
+        control_of(run).confirm_end()
+        if not run.settled:
+            run.release()
+    except JobStateError as error:
+        logger.warning("job %d could not be handed back; its lease will run out: %s", run.id, error)

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while workers work on an event loop: the first asks all of them to end, the second interrupts."""
+"""SIGINT and SIGTERM for workers on an event loop: the first one shuts all of them down, the second one interrupts."""
 
 from __future__ import annotations
 
@@ -14,56 +14,56 @@ from jobstate.aio.thread_pools import running_loop
 from jobstate.worker.signals import WATCHED
 
 
-class _Watch:
-    """The workers of one loop, which share its signals."""
+class _LoopSignals:
+    """The signal handlers of one loop, shared by its workers."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._asked = False
-        self._before: dict[signal.Signals, Any] = {}
+        self._received = False
+        self._previous: dict[signal.Signals, Any] = {}
         self.workers: list[Callable[[], None]] = []
 
-    def begin(self) -> None:
+    def install(self) -> None:
         for number in WATCHED:
-            self._before[number] = signal.getsignal(number)
-            self._loop.add_signal_handler(number, self._heard)
+            self._previous[number] = signal.getsignal(number)
+            self._loop.add_signal_handler(number, self._on_signal)
 
-    def end(self) -> None:
-        for number, before in self._before.items():
+    def restore(self) -> None:
+        for number, previous in self._previous.items():
             self._loop.remove_signal_handler(number)
-            if before is not None:  # it was none of Python's
-                signal.signal(number, before)
+            if previous is not None:  # not a handler of Python's
+                signal.signal(number, previous)
 
-    def _heard(self) -> None:
-        if self._asked:
+    def _on_signal(self) -> None:
+        if self._received:
             raise KeyboardInterrupt
-        self._asked = True
+        self._received = True
         for shut_down in tuple(self.workers):
             shut_down()
 
 
-_watches: WeakKeyDictionary[asyncio.AbstractEventLoop, _Watch] = WeakKeyDictionary()
+_signals: WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopSignals] = WeakKeyDictionary()
 
 
 @contextmanager
 def shutdown_on_signal(shut_down: Callable[[], None]) -> Iterator[None]:
-    """Call `shut_down` at the first signal, raise KeyboardInterrupt at the second; the old handlers come back after.
+    """Call `shut_down` at the first signal, raise KeyboardInterrupt at the second; restore the old handlers at the end.
 
-    Only a loop in the main thread of a process hears signals; elsewhere this does nothing.
+    Only a loop in the main thread of a process receives signals; elsewhere this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     loop = running_loop()
-    watch = _watches.get(loop)
-    if watch is None:
-        watch = _watches[loop] = _Watch(loop)
-        watch.begin()
-    watch.workers.append(shut_down)
+    signals = _signals.get(loop)
+    if signals is None:
+        signals = _signals[loop] = _LoopSignals(loop)
+        signals.install()
+    signals.workers.append(shut_down)
     try:
         yield
     finally:
-        watch.workers.remove(shut_down)
-        if not watch.workers:
-            del _watches[loop]
-            watch.end()
+        signals.workers.remove(shut_down)
+        if not signals.workers:
+            del _signals[loop]
+            signals.restore()

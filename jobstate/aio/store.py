@@ -1,4 +1,4 @@
-"""`AsyncJobStore`, what `jobstate.aio.open` returns: the methods of a `JobStore`, awaited."""
+"""`AsyncJobStore`: the methods of a `JobStore`, awaited. `jobstate.aio.open` returns one."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 
 from jobstate.aio.batch import Batch
-from jobstate.aio.polling import Waiter
-from jobstate.aio.proxies import AsyncProxy, changing, giving_up, looking
-from jobstate.aio.release import hand_back_all
-from jobstate.aio.run import AsyncRun
+from jobstate.aio.proxies import AsyncProxy, interruptible, reads, writes
+from jobstate.aio.run import AsyncRun, release_all
 from jobstate.aio.streams import Stream
 from jobstate.aio.thread_pools import ThreadPools
+from jobstate.aio.waiter import Waiter
 from jobstate.aio.worker import AsyncWorker
 from jobstate.core.context import Context
 from jobstate.core.watch import Idle
@@ -29,8 +28,8 @@ from jobstate.store.store import JobStore
 from jobstate.worker.run import Run
 from jobstate.worker.worker import Worker
 
-_AT_ONCE: Final = 100
-"""How many jobs `iterate` brings from a thread at once."""
+_PAGE: Final = 100
+"""How many jobs `iterate` reads in one call on a thread."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,19 +40,19 @@ R = TypeVar("R")
 class Shared:
     """What an `AsyncJobStore` and those that it makes with `acting` share."""
 
-    lanes: ThreadPools
-    rests: Waiter
+    pools: ThreadPools
+    waiter: Waiter
     owned: bool
-    """Whether the store is closed with them."""
+    """Whether closing this closes the store too."""
     claimed: set[Run] = field(default_factory=set)
-    """Runs without a worker, which are handed back at the end if they are not settled by then."""
+    """Runs without a worker; `close` hands back those that are not settled."""
 
 
-class StoreFace(AsyncProxy[JobStore]):
-    """What the methods below stand on."""
+class StoreProxy(AsyncProxy[JobStore]):
+    """The state that the method makers below need."""
 
     def __init__(self, sync: JobStore, shared: Shared) -> None:
-        super().__init__(sync, shared.lanes)
+        super().__init__(sync, shared.pools)
         self._shared = shared
 
 
@@ -85,13 +84,13 @@ def _steps(
 def _streaming(
     method: Callable[Concatenate[JobStore, P], Iterator[T]],
     begin: Callable[Concatenate[JobStore, P], Iterator[Sequence[T] | Idle]],
-    way: Callable[[ThreadPools], Callable[[Callable[[], None]], Coroutine[Any, Any, None]]],
-) -> Callable[Concatenate[StoreFace, P], Stream[T]]:
+    run_step: Callable[[ThreadPools, Callable[[], None]], Coroutine[Any, Any, None]],
+) -> Callable[Concatenate[StoreProxy, P], Stream[T]]:
     """The method, read with `async for`."""
 
     @functools.wraps(method)
-    def stream(self: StoreFace, /, *given: P.args, **named: P.kwargs) -> Stream[T]:
-        return Stream(lambda: begin(self.sync, *given, **named), way(self._pools), self._shared.rests)
+    def stream(self: StoreProxy, /, *args: P.args, **kwargs: P.kwargs) -> Stream[T]:
+        return Stream(lambda: begin(self.sync, *args, **kwargs), partial(run_step, self._pools), self._shared.waiter)
 
     return stream
 
@@ -99,10 +98,10 @@ def _streaming(
 def _waiting(
     method: Callable[Concatenate[JobStore, P], Job],
     begin: Callable[Concatenate[JobStore, P], Iterator[Sequence[Job] | Idle]],
-) -> Callable[Concatenate[StoreFace, P], Coroutine[Any, Any, Job]]:
+) -> Callable[Concatenate[StoreProxy, P], Coroutine[Any, Any, Job]]:
     @functools.wraps(method)
-    async def wait(self: StoreFace, /, *given: P.args, **named: P.kwargs) -> Job:
-        steps = Stream(lambda: begin(self.sync, *given, **named), self._pools.change, self._shared.rests)
+    async def wait(self: StoreProxy, /, *args: P.args, **kwargs: P.kwargs) -> Job:
+        steps = Stream(lambda: begin(self.sync, *args, **kwargs), self._pools.write, self._shared.waiter)
         return await anext(steps)
 
     return wait
@@ -110,10 +109,10 @@ def _waiting(
 
 def _claiming(
     method: Callable[Concatenate[JobStore, P], Sequence[Run]],
-) -> Callable[Concatenate[StoreFace, P], Coroutine[Any, Any, Sequence[AsyncRun]]]:
+) -> Callable[Concatenate[StoreProxy, P], Coroutine[Any, Any, Sequence[AsyncRun]]]:
     @functools.wraps(method)
-    async def claim(self: StoreFace, /, *given: P.args, **named: P.kwargs) -> Sequence[AsyncRun]:
-        runs = await self._pools.change(lambda: method(self.sync, *given, **named), undo=hand_back_all)
+    async def claim(self: StoreProxy, /, *args: P.args, **kwargs: P.kwargs) -> Sequence[AsyncRun]:
+        runs = await self._pools.write(lambda: method(self.sync, *args, **kwargs), undo=release_all)
         claimed = self._shared.claimed
         claimed.difference_update([run for run in claimed if run.settled])
         claimed.update(runs)
@@ -124,10 +123,10 @@ def _claiming(
 
 def _working(
     method: Callable[Concatenate[JobStore, P], Worker],
-) -> Callable[Concatenate[StoreFace, P], AsyncWorker]:
+) -> Callable[Concatenate[StoreProxy, P], AsyncWorker]:
     @functools.wraps(method)
-    def worker(self: StoreFace, /, *given: P.args, **named: P.kwargs) -> AsyncWorker:
-        return AsyncWorker(method(self.sync, *given, **named), self._pools, self._shared.rests)
+    def worker(self: StoreProxy, /, *args: P.args, **kwargs: P.kwargs) -> AsyncWorker:
+        return AsyncWorker(method(self.sync, *args, **kwargs), self._pools, self._shared.waiter)
 
     return worker
 
@@ -135,68 +134,68 @@ def _working(
 def _pages(
     method: Callable[Concatenate[JobStore, P], Iterator[Job]],
 ) -> Callable[Concatenate[JobStore, P], Iterator[Sequence[Job]]]:
-    def pages(store: JobStore, /, *given: P.args, **named: P.kwargs) -> Iterator[Sequence[Job]]:
-        jobs = method(store, *given, **named)
-        while page := list(islice(jobs, _AT_ONCE)):
+    def pages(store: JobStore, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[Sequence[Job]]:
+        jobs = method(store, *args, **kwargs)
+        while page := list(islice(jobs, _PAGE)):
             yield page
 
     return pages
 
 
-class AsyncJobStore(StoreFace):
-    """The truth about jobs, in one store, for the tasks of one event loop; see `jobstate.JobStore`.
+class AsyncJobStore(StoreProxy):
+    """A store of jobs, for the tasks of one event loop; see `jobstate.JobStore`.
 
     The methods are those of a `JobStore`, with the same parameters, results and errors, and are awaited; `watch`,
-    `follow_logs` and `iterate` are read with `async for`. They run on threads, so that the loop never waits for the
-    store. A call that is cancelled before a thread has begun it is not made; one that has begun is carried through
-    before the cancellation goes on, and waits for no other writer any more; `prune`, `audit` and `backup` go no
-    further. What a cancelled claim took is handed back.
+    `follow_logs` and `iterate` are read with `async for`. They run on threads, so the loop never waits for the store. A
+    call that is cancelled before a thread has started it is not made. One that has started is completed before the
+    cancellation propagates, and waits for no other writer any more; `prune`, `audit` and `backup` stop early. A
+    cancelled claim hands its jobs back.
     """
 
-    submit = changing(JobStore.submit)
-    submit_many = changing(JobStore.submit_many)
-    schedule = changing(JobStore.schedule)
+    submit = writes(JobStore.submit)
+    submit_many = writes(JobStore.submit_many)
+    schedule = writes(JobStore.schedule)
 
-    get = looking(JobStore.get)
-    list = looking(JobStore.list)
-    ordered = looking(JobStore.ordered)
-    iterate = _streaming(JobStore.iterate, _pages(JobStore.iterate), lambda lanes: lanes.look)
-    counts = looking(JobStore.counts)
-    events = looking(JobStore.events)
-    event = looking(JobStore.event)
-    workers = looking(JobStore.workers)
-    worker_info = looking(JobStore.worker_info)
-    newest_event = looking(JobStore.newest_event)
+    get = reads(JobStore.get)
+    list = reads(JobStore.list)
+    ordered = reads(JobStore.ordered)
+    iterate = _streaming(JobStore.iterate, _pages(JobStore.iterate), ThreadPools.read)
+    counts = reads(JobStore.counts)
+    events = reads(JobStore.events)
+    event = reads(JobStore.event)
+    workers = reads(JobStore.workers)
+    worker_info = reads(JobStore.worker_info)
+    newest_event = reads(JobStore.newest_event)
 
-    progress = looking(JobStore.progress)
-    checkpoints = looking(JobStore.checkpoints)
-    checkpoint_slice = looking(JobStore.checkpoint_slice)
-    checkpoint = looking(JobStore.checkpoint)
-    metrics = looking(JobStore.metrics)
-    operator_metrics = looking(JobStore.operator_metrics)
-    logs = looking(JobStore.logs)
-    errors = looking(JobStore.errors)
-    output = looking(JobStore.output)
+    progress = reads(JobStore.progress)
+    checkpoints = reads(JobStore.checkpoints)
+    checkpoint_slice = reads(JobStore.checkpoint_slice)
+    checkpoint = reads(JobStore.checkpoint)
+    metrics = reads(JobStore.metrics)
+    operator_metrics = reads(JobStore.operator_metrics)
+    logs = reads(JobStore.logs)
+    errors = reads(JobStore.errors)
+    output = reads(JobStore.output)
 
-    stop = changing(JobStore.stop)
-    rescale = changing(JobStore.rescale)
-    fail = changing(JobStore.fail)
-    restart = changing(JobStore.restart)
-    delete = changing(JobStore.delete)
-    prune = changing(giving_up(JobStore.prune))
+    stop = writes(JobStore.stop)
+    rescale = writes(JobStore.rescale)
+    fail = writes(JobStore.fail)
+    restart = writes(JobStore.restart)
+    delete = writes(JobStore.delete)
+    prune = writes(interruptible(JobStore.prune))
 
     claim = _claiming(JobStore.claim)
     worker = _working(JobStore.worker)
 
     wait = _waiting(JobStore.wait, _steps(JobStore.wait, performers.wait_steps))
-    watch = _streaming(JobStore.watch, _steps(JobStore.watch, performers.watch_steps), lambda lanes: lanes.look)
+    watch = _streaming(JobStore.watch, _steps(JobStore.watch, performers.watch_steps), ThreadPools.read)
     follow_logs = _streaming(
-        JobStore.follow_logs, _steps(JobStore.follow_logs, performers.log_steps), lambda lanes: lanes.change
+        JobStore.follow_logs, _steps(JobStore.follow_logs, performers.log_steps), ThreadPools.write
     )
 
-    sweep = changing(JobStore.sweep)
-    audit = looking(giving_up(JobStore.audit))
-    backup = looking(giving_up(JobStore.backup))
+    sweep = writes(JobStore.sweep)
+    audit = reads(interruptible(JobStore.audit))
+    backup = reads(interruptible(JobStore.backup))
 
     @property
     def path(self) -> str:
@@ -205,7 +204,7 @@ class AsyncJobStore(StoreFace):
 
     async def schema_version(self) -> int:
         """The version of the schema in the store."""
-        return await self._pools.look(lambda: self.sync.schema_version)
+        return await self._pools.read(lambda: self.sync.schema_version)
 
     async def __aenter__(self) -> AsyncJobStore:
         return self
@@ -224,42 +223,42 @@ class AsyncJobStore(StoreFace):
         Returns:
             Those whose lease was lost: they were not completed.
         """
-        lost = await self._pools.change(lambda: self.sync.complete_many([run.sync for run in runs]))
+        lost = await self._pools.write(lambda: self.sync.complete_many([run.sync for run in runs]))
         return [run for run in runs if run.sync in lost]
 
     def acting(self, actor: str, reason: str | None = None) -> AsyncJobStore:
-        """This store, with another default for who acts and why."""
+        """This store with another default actor and reason."""
         return AsyncJobStore(self.sync.acting(actor, reason), self._shared)
 
     def batch(self) -> AbstractAsyncContextManager[None]:
         """Many awaited calls, one commit: an error or a cancellation that leaves the block undoes all of them.
 
-        It holds the write lock from beginning to end, so keep it short. What the tasks that are made within call, while
-        it lasts, is part of it; other tasks neither see nor join it.
+        It holds the write lock from beginning to end, so keep it short. Calls of tasks that start within, while it
+        lasts, are part of it; other tasks neither see nor join it.
         """
         return Batch(self._pools, self.sync.batch())
 
-    async def call(self, function: Callable[Concatenate[JobStore, P], T], /, *given: P.args, **named: P.kwargs) -> T:
-        """Call a function with the `JobStore` itself, on a thread for changes, or that of the batch."""
-        return await self._pools.change(lambda: function(self.sync, *given, **named))
+    async def call(self, function: Callable[Concatenate[JobStore, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function with the `JobStore` itself, on a thread for writes or that of the batch."""
+        return await self._pools.write(lambda: function(self.sync, *args, **kwargs))
 
     async def close(self) -> None:
-        """Hand back what was claimed and not settled, end the threads and close the store.
+        """Hand back claimed jobs that are not settled, end the threads and close the store.
 
-        Later calls raise `StoreClosed`. A store that others opened stays open.
+        Later calls raise `StoreClosed`. The store of `jobstate.aio.over` stays open.
         """
         shared = self._shared
-        if shared.lanes.is_closed:
+        if shared.pools.is_closed:
             return
         held = [run for run in shared.claimed if not run.settled]
         try:
             if held:
-                await shared.lanes.change(partial(hand_back_all, held), sure=True)
+                await shared.pools.write(partial(release_all, held), shielded=True)
         finally:
-            await shared.lanes.close(self.path, partial(_last, shared, self.sync))
+            await shared.pools.close(self.path, partial(_close, shared, self.sync))
 
 
-def _last(shared: Shared, store: JobStore) -> None:
-    shared.rests.end()
+def _close(shared: Shared, store: JobStore) -> None:
+    shared.waiter.stop()
     if shared.owned:
         store.close()

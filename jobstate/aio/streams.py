@@ -1,4 +1,4 @@
-"""What is read with `async for`: what happens, what a job says, many jobs."""
+"""`Stream`: what `watch`, `follow_logs` and `iterate` return, read with `async for`."""
 
 from __future__ import annotations
 
@@ -7,62 +7,62 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Generic, Protocol, TypeVar
 
-from jobstate.aio.polling import Mark, Waiter
+from jobstate.aio.waiter import Change, Waiter
 from jobstate.core.watch import Idle
 from jobstate.domain.errors import InvalidRequest
 
 T = TypeVar("T")
 
 
-class Steps(Protocol):
-    """Where the steps are made: one of the ways of `Lanes`."""
+class RunStep(Protocol):
+    """`ThreadPools.read` or `ThreadPools.write`."""
 
     async def __call__(self, work: Callable[[], None], /) -> None:
-        """Make a step on a thread."""
+        """Run a step on a thread."""
 
 
 class Stream(Generic[T]):
-    """One thing after the other, for one task at a time. It holds nothing while nobody waits for the next.
+    """Items one by one, for one task at a time. It holds no thread while no task waits for the next item.
 
-    A step that is cancelled loses nothing: what was read is there at the next one. What it is to begin behind is found
-    out at the first step, or at the beginning of an `async with` block around the loop.
+    A cancelled step loses nothing: what was read is there at the next one. Where the stream begins is decided at its
+    first step, or at the start of an `async with` block around the loop.
 
     Args:
-        begin: What finds them, made on a thread.
-        steps: Where it is called.
-        rests: How the time between two looks passes.
+        begin: Makes the steps; called on a thread.
+        run_step: Runs each of them.
+        waiter: Waits between them.
     """
 
-    def __init__(self, begin: Callable[[], Iterator[Sequence[T] | Idle]], steps: Steps, rests: Waiter) -> None:
+    def __init__(self, begin: Callable[[], Iterator[Sequence[T] | Idle]], run_step: RunStep, waiter: Waiter) -> None:
         self._begin = begin
-        self._steps = steps
-        self._rests = rests
-        self._finding: Iterator[Sequence[T] | Idle] | None = None
+        self._run_step = run_step
+        self._waiter = waiter
+        self._steps: Iterator[Sequence[T] | Idle] | None = None
         self._found: deque[T] = deque()
-        self._mark: Mark = 0
-        self._rest: Idle | None = None
-        self._over = False
-        self._taken = False
+        self._change: Change = 0
+        self._idle: Idle | None = None
+        self._exhausted = False
+        self._being_read = False
 
     def __aiter__(self) -> Stream[T]:
         return self
 
     async def __anext__(self) -> T:
-        if self._taken:
+        if self._being_read:
             raise InvalidRequest("stream", "is read by another task at this moment; open one for each")
-        self._taken = True
+        self._being_read = True
         try:
-            while not self._found and not self._over:
-                await self._look()
+            while not self._found and not self._exhausted:
+                await self._next_step()
         finally:
-            self._taken = False
+            self._being_read = False
         if not self._found:
             raise StopAsyncIteration
         return self._found.popleft()
 
     async def __aenter__(self) -> Stream[T]:
-        if self._finding is None:
-            await self._look()
+        if self._steps is None:
+            await self._next_step()
         return self
 
     async def __aexit__(
@@ -71,25 +71,25 @@ class Stream(Generic[T]):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Read no more."""
-        self._over = True
+        """End the stream; items that were read ahead are dropped."""
+        self._exhausted = True
         self._found.clear()
 
-    async def _look(self) -> None:
-        if self._rest is not None:
-            await self._rests.rest(self._mark, self._rest)
-            self._rest = None
-        self._mark = await self._rests.mark()
-        await self._steps(self._step)
+    async def _next_step(self) -> None:
+        if self._idle is not None:
+            await self._waiter.wait(self._change, self._idle)
+            self._idle = None
+        self._change = await self._waiter.next_change()
+        await self._run_step(self._step)
 
     def _step(self) -> None:
-        """On a thread; what is found is kept here, as the task may be cancelled meanwhile."""
-        if self._finding is None:
-            self._finding = self._begin()
-        found = next(self._finding, None)
+        """On a thread; keeps what it found here, because the task may be cancelled meanwhile."""
+        if self._steps is None:
+            self._steps = self._begin()
+        found = next(self._steps, None)
         if found is None:
-            self._over = True
+            self._exhausted = True
         elif isinstance(found, Idle):
-            self._rest = found
+            self._idle = found
         else:
             self._found.extend(found)

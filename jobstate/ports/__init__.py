@@ -1,1 +1,1 @@
-"""The port: what jobstate asks of a store, and how a store that a caller brings is checked."""
+"""The port: the protocols that a store implements, and the check of a store that a caller brings."""

@@ -1,4 +1,4 @@
-"""Whether an object that a caller brings is a store: it has all that `jobstate.ports.repository.Repository` names."""
+"""Checks that an object which a caller brings has every method of `jobstate.ports.repository.Repository`."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from jobstate.ports.repository import Repository
 
 @cache
 def parts() -> dict[str, type]:
-    """The parts of a store, and the protocol of each."""
+    """The parts of a store by name, with the protocol of each."""
     properties = {name: member for name, member in vars(Repository).items() if isinstance(member, property)}
     return {name: get_type_hints(member.fget)["return"] for name, member in properties.items() if name != "path"}
 
 
 def methods_of(protocol: type) -> list[str]:
-    """The methods that a protocol names."""
+    """The names of the methods of a protocol."""
     return [name for name, member in vars(protocol).items() if callable(member) and not name.startswith("_")]
 
 
-def is_meant_as_one(target: object) -> bool:
-    """Whether this has any part of a store, as nothing else that jobs can be kept in has."""
+def looks_like_repository(target: object) -> bool:
+    """Whether the object has any part of a store; a path or a peewee database has none."""
     return any(hasattr(target, part) for part in parts())
 
 
 def checked(target: Any) -> Repository:
-    """The store that was given; InvalidRequest names what it lacks of the port."""
-    lacks = list(_lacking(target))
-    if lacks:
-        named = ", ".join(lacks)
+    """The object itself; InvalidRequest names the methods that it lacks."""
+    missing = list(_missing(target))
+    if missing:
+        named = ", ".join(missing)
         raise InvalidRequest(
             "target", f"is a store without {named}; jobstate.ports.repository.Repository says what they do"
         )
@@ -39,7 +39,7 @@ def checked(target: Any) -> Repository:
     return found
 
 
-def _lacking(target: object) -> Iterator[str]:
+def _missing(target: object) -> Iterator[str]:
     if not hasattr(target, "path"):
         yield "path"
     yield from (name for name in methods_of(Repository) if not callable(getattr(target, name, None)))

@@ -1,4 +1,4 @@
-"""What is asked of a list, of jobs or of what they report, and what is answered."""
+"""Filters, orders and pages of lists: of jobs, and of what jobs report."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which jobs a list holds; what is None or empty does not filter."""
+    """Which jobs a list has; a field that is None or empty does not filter."""
 
     states: frozenset[State] = field(default_factory=lambda: frozenset(State))
     kind: str | None = None
     node_id: str | None = None
-    """Jobs that this worker holds or that are pinned to it."""
+    """Jobs that this worker runs or that are pinned to it."""
     pipeline_id: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -36,7 +36,7 @@ class Page:
 
 
 class SortKey(StrEnum):
-    """What jobs can be sorted by."""
+    """The columns that jobs can be sorted by."""
 
     ID = "id"
     CREATED_AT = "created_at"
@@ -47,17 +47,17 @@ class SortKey(StrEnum):
 
 
 class Order(NamedTuple):
-    """How jobs are sorted: by one thing, ties by id in the same direction. What a job does not have comes last."""
+    """How jobs are sorted: by one column, ties by id in the same direction. Jobs without a value come last."""
 
     by: SortKey
     falling: bool
     ranks: tuple[int, ...] = ()
-    """Where states are sorted by: the place of each of them, in the order of `State`."""
+    """When sorting by state: the rank of each state, in the order of `State`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slice(Generic[Row]):
-    """Part of a longer list. It can be walked like one; `has_more` says whether there is more behind it."""
+    """Part of a longer list, and iterable. `has_more`: more rows follow."""
 
     rows: list[Row]
     has_more: bool
@@ -71,10 +71,10 @@ class Slice(Generic[Row]):
 
 @dataclass(frozen=True, slots=True)
 class LogPage:
-    """Entries of a log. It can be walked like a list.
+    """Entries of a log; iterable.
 
-    `has_more`: there are further ones beyond this page. `total`: how many the job has written in all, whatever the
-    filter; `retained`: how many of those are kept.
+    `has_more`: more entries follow this page. `total`: how many the job has written in all, whatever the filter;
+    `retained`: how many of those are kept.
     """
 
     entries: list[LogEntry]
@@ -91,10 +91,10 @@ class LogPage:
 
 @dataclass(frozen=True, slots=True)
 class OutputPage:
-    """Rows of output. It can be walked like a list.
+    """Rows of output; iterable.
 
-    `has_more`: there are further ones beyond this page. `total`: how many were emitted in all, by the operator where
-    one was asked for; `retained`: how many of those are kept.
+    `has_more`: more rows follow this page. `total`: how many were emitted in all, or by the operator if one was given;
+    `retained`: how many of those are kept.
     """
 
     rows: list[OutputRow]
@@ -110,7 +110,7 @@ class OutputPage:
 
 
 class LogRange(NamedTuple):
-    """Which part of a log: the newest `limit` entries, or those next to the entry of that number."""
+    """Which part of a log: the newest `limit` entries, or those just before or after the entry with that number."""
 
     limit: int
     before: int | None = None
@@ -118,7 +118,7 @@ class LogRange(NamedTuple):
 
 
 class Retention(NamedTuple):
-    """How many were written in all, and how many of them are still there."""
+    """How many were written in all, and how many of them are still kept."""
 
     total: int
     retained: int

@@ -1,8 +1,8 @@
-"""The port: what the rest of jobstate asks of a store, in words of the domain.
+"""The protocols that a store implements, in terms of the domain.
 
-Every instant is microseconds since 1970 UTC and passed in, as are chance and the name of who acts. A store decides
-nothing about jobs: it hands the job to a decision of `jobstate.domain` inside a write transaction, and writes what
-that returns. Every method raises the `StoreError` that says what kept it from its work; then nothing was changed.
+Every instant is in microseconds since 1970 UTC. Instants, chance and the actor are passed in. A store decides nothing
+about jobs: inside a write transaction it passes the job to a decision of `jobstate.domain`, and writes the result. A
+method that fails raises the `StoreError` that names the cause, and has changed nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Decide = Callable[[JobRow], Decision]
 
 
 class Claimed(NamedTuple):
-    """A job whose lease was just taken, and what it starts from."""
+    """A job that was just claimed, with the checkpoint, progress and metrics that it starts from."""
 
     job: JobRow
     restored: Checkpoint | None
@@ -41,10 +41,10 @@ class Claimed(NamedTuple):
 
 
 class ExpiryPolicy(NamedTuple):
-    """How overdue jobs that a call meets are settled.
+    """How a call settles the overdue jobs that it finds.
 
-    `by` acts, `chance` chooses the jitter of retries, at most `limit` jobs are settled. While `in_grace`, holders are
-    left alone: the clock of this process just jumped.
+    `by` is the actor, `chance` gives the jitter of retries, and at most `limit` jobs are settled. While `in_grace`
+    leases do not expire, because the clock of this process just jumped.
     """
 
     by: Actor
@@ -55,7 +55,7 @@ class ExpiryPolicy(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """A worker that said it is there. Instants are microseconds since 1970 UTC."""
+    """A registered worker. Instants are in microseconds since 1970 UTC."""
 
     node_id: str
     started_us: int
@@ -68,7 +68,7 @@ class WorkerInfo:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Bytes on disk; zero for a store in memory. `log_bytes` is what waits to be moved into the file."""
+    """Bytes on disk; zero for a store in memory. `log_bytes`: the write-ahead log, not yet moved into the file."""
 
     file_bytes: int
     log_bytes: int
@@ -78,28 +78,28 @@ class Jobs(Protocol):
     """The rows of jobs."""
 
     def submit(self, new: Sequence[NewJob], now: int, by: Actor) -> list[JobRow]:
-        """Add all of them or none, in order; a live job that holds a key stands in for its equal submission."""
+        """Add all of them or none, in order; an equal submission with the key of a live job returns that job."""
 
     def find(self, job_id: int) -> JobRow | None:
-        """The job as it stands, or None."""
+        """The job, or None."""
 
     def page(self, wanted: Filter, limit: int, before: int | None) -> list[JobRow]:
         """At most `limit` jobs with ids below `before`, newest first."""
 
     def ordered(self, wanted: Filter, order: Order, limit: int, offset: int, before: int | None) -> list[JobRow]:
-        """At most `limit` jobs with ids below `before`, sorted, from place `offset` on."""
+        """At most `limit` jobs with ids below `before`, sorted, after skipping `offset` of them."""
 
     def counts(self) -> dict[State, int]:
-        """How many jobs are in each state; every state is there."""
+        """The number of jobs in each state; every state is a key."""
 
     def change(self, job_id: int, decide: Decide) -> Decision:
-        """Let `decide` judge the job under the write lock and write what it decided; JobNotFound without a row."""
+        """Call `decide` with the job under the write lock, and write its decision; JobNotFound without a row."""
 
     def restart(self, job_id: int, wish: RestartRequest, now: int, expiry: ExpiryPolicy, by: Actor) -> JobRow:
-        """Settle the job, then add the one that restarts it, with a copy of the checkpoint that it restores."""
+        """Settle the job, then add the job that restarts it, with a copy of the checkpoint that it restores."""
 
     def delete(self, job_id: int, now: int, by: Actor) -> bool:
-        """Remove a job that has ended; False when there is none, JobNotTerminal when it is live."""
+        """Remove a job that has ended; False without such a job, JobNotTerminal when it is live."""
 
     def prune(
         self,
@@ -110,47 +110,47 @@ class Jobs(Protocol):
         by: Actor,
         entries: int | None = None,
     ) -> int:
-        """Remove up to `limit` jobs in these terminal states in one transaction; how many.
+        """Remove up to `limit` jobs in these terminal states in one transaction, and return how many.
 
-        With `entries`, no more jobs than have so many log entries together, but one.
+        With `entries`, remove only as many jobs as have at most so many log entries together, but at least one.
         """
 
     def prunable(self, states: frozenset[State], finished_before: int | None) -> int:
-        """How many jobs such a prune would remove in all."""
+        """How many jobs `prune` would remove in all."""
 
     def forget_deletions(self, before: int) -> int:
-        """Drop the records of deletions made before that instant; how many."""
+        """Drop the records of deletions made before that instant, and return how many."""
 
 
 class Leases(Protocol):
-    """What workers hold."""
+    """The leases of workers."""
 
     def claim(
         self, node_id: str, kinds: Sequence[str] | None, lease: int, limit: int, now: int, expiry: ExpiryPolicy
     ) -> list[Claimed]:
-        """Settle what is overdue, then lease up to `limit` due jobs for `lease` microseconds, in claim order."""
+        """Settle overdue jobs, then lease up to `limit` due jobs for `lease` microseconds, in claim order."""
 
     def renew(self, leases: Sequence[Lease], lease: int, now: int, expiry: ExpiryPolicy) -> list[Renewal]:
-        """Prolong these leases by one statement and settle what is overdue; one answer a lease, in their order."""
+        """Renew these leases in one statement and settle overdue jobs; one result per lease, in their order."""
 
     def look(self, leases: Sequence[Lease]) -> list[Renewal]:
-        """What `renew` would answer, without writing."""
+        """What `renew` would return, without writing."""
 
     def change(self, lease: Lease, decide: Decide, report: Report = NOTHING) -> Decision:
-        """As `Jobs.change`, for the holder: the report is written first, if the lease still stands; else LeaseLost."""
+        """As `Jobs.change`, for the holder of the lease: write the report first; LeaseLost for a stale lease."""
 
     def complete(self, leases: Sequence[Lease], now: int, by: Actor) -> list[Lease]:
-        """Complete these runs in one transaction; those that could not be, which `change` can say more about."""
+        """Complete these runs in one transaction; returns those that it could not, for which `change` has the cause."""
 
     def settle(self, now: int, expiry: ExpiryPolicy) -> list[JobRow]:
-        """Settle up to `expiry.limit` overdue jobs; the jobs that were, as they are now."""
+        """Settle up to `expiry.limit` overdue jobs, and return them as they are now."""
 
 
 class Reports(Protocol):
-    """What a worker writes beside its job."""
+    """What a worker reports about its job: progress, metrics, logs, output and checkpoints."""
 
     def record(self, lease: Lease, report: Report) -> None:
-        """Write what is reported, all or nothing; LeaseLost for a stale lease."""
+        """Write the report, all or nothing; LeaseLost for a stale lease."""
 
     def progress(self, job_id: int) -> dict[str, TableProgress]:
         """The progress of a job, by table name, in the order of names."""
@@ -159,7 +159,7 @@ class Reports(Protocol):
         """Begin and complete a checkpoint in one transaction."""
 
     def begin_checkpoint(self, lease: Lease, report: Report, details: CheckpointDetails, now: int) -> Checkpoint:
-        """Write the report and a checkpoint in progress that stands for it."""
+        """Write the report, and begin a checkpoint of the state that it leads to."""
 
     def complete_checkpoint(
         self, lease: Lease, report: Report, number: int, details: CheckpointDetails, keep: int, now: int
@@ -173,14 +173,14 @@ class Reports(Protocol):
         """A checkpoint of a job, or None."""
 
     def checkpoints(self, job_id: int, limit: int, offset: int = 0, completed: bool | None = None) -> list[Checkpoint]:
-        """The checkpoints of a job, newest epoch first: all, those that were completed, or exactly the others."""
+        """The checkpoints of a job, newest epoch first: all of them, the completed ones, or only the others."""
 
 
 class Telemetry(Protocol):
-    """What jobs say and count while they run."""
+    """Metrics, logs and output of jobs."""
 
     def metrics(self, job_id: int) -> list[SubtaskMetrics]:
-        """What the subtasks of a job have counted, by operator, then index."""
+        """The metrics of the subtasks of a job, by operator, then index."""
 
     def logs(self, job_id: int, wanted: LogFilter, place: LogRange) -> list[LogEntry]:
         """At most `place.limit` entries of a job, newest first; oldest first where `place.after` is given."""
@@ -189,52 +189,52 @@ class Telemetry(Protocol):
         """The number of the newest entry of a job; 0 before any."""
 
     def log_extent(self, job_id: int) -> Retention:
-        """How many entries a job has written, and how many of them are there."""
+        """How many entries a job has written, and how many of them are kept."""
 
     def output(self, job_id: int, operator_id: str | None, limit: int, offset: int) -> list[OutputRow]:
-        """What an operator emitted, or all of them, oldest first."""
+        """Output rows of one operator, or of all, oldest first."""
 
     def output_extent(self, job_id: int, operator_id: str | None) -> Retention:
-        """How many rows were emitted, and how many of them are there."""
+        """How many rows were emitted, and how many of them are kept."""
 
     def emitted(self, job_id: int) -> dict[str, int]:
         """How many rows each operator has emitted."""
 
 
 class History(Protocol):
-    """What happened."""
+    """The history of jobs."""
 
     def events(self, job_id: int) -> list[Event]:
         """The whole history of a job, oldest first."""
 
     def after(self, event_id: int, limit: int, job_id: int | None = None) -> list[Event]:
-        """What was recorded after that entry, in the whole store or about one job, oldest first."""
+        """Entries with ids above `event_id`, of the whole store or of one job, oldest first."""
 
     def newest(self) -> int:
         """The id of the newest entry; 0 before any."""
 
     def audit(self, report: Callable[[int, int], None] | None = None) -> AuditReport:
-        """Hold every row against its history, and the whole file against its invariants."""
+        """Compare every row with its history, and check the invariants of the whole file."""
 
     def check_file(self) -> list[Finding]:
-        """What about the file or its schema is not as it should be, apart from the histories of jobs."""
+        """What is wrong with the file or its schema, apart from the histories of jobs."""
 
 
 class Workers(Protocol):
-    """Who works."""
+    """Registered workers."""
 
     def register(self, worker: WorkerInfo) -> None:
-        """Say that a worker is there, or still there."""
+        """Register a worker, or refresh its entry."""
 
     def leave(self, node_id: str, started: int) -> None:
-        """Say that the worker which started then has gone."""
+        """Remove the worker that started at that instant."""
 
     def listed(self) -> list[WorkerInfo]:
-        """Every worker that is there, by name."""
+        """Every registered worker, by name."""
 
 
 class Repository(Protocol):
-    """A store."""
+    """A store, in parts."""
 
     @property
     def jobs(self) -> Jobs:
@@ -242,36 +242,36 @@ class Repository(Protocol):
 
     @property
     def leases(self) -> Leases:
-        """What workers hold."""
+        """The leases of workers."""
 
     @property
     def reports(self) -> Reports:
-        """What workers write beside their jobs."""
+        """What workers report about their jobs."""
 
     @property
     def telemetry(self) -> Telemetry:
-        """What jobs say and count while they run."""
+        """Metrics, logs and output of jobs."""
 
     @property
     def history(self) -> History:
-        """What happened."""
+        """The history of jobs."""
 
     @property
     def workers(self) -> Workers:
-        """Who works."""
+        """Registered workers."""
 
     @property
     def path(self) -> str:
-        """How the store is named in messages."""
+        """The name of the store in messages."""
 
     def transaction(self) -> AbstractContextManager[Any]:
-        """Everything within is one transaction; an error undoes all of it."""
+        """One transaction around the block; an error rolls all of it back."""
 
     def in_transaction(self) -> bool:
-        """Whether the calling thread is inside a transaction, its own or its caller's, that may yet be undone."""
+        """Whether the calling thread is inside a transaction, its own or its caller's, that may still be undone."""
 
     def version(self) -> int:
-        """A number that differs from the last one when another connection may have changed the store; cheap."""
+        """A number that changes whenever another connection may have changed the store; cheap."""
 
     def schema_version(self) -> int:
         """The version of the schema in the store."""
@@ -280,13 +280,13 @@ class Repository(Protocol):
         """How large the store is on disk."""
 
     def relaxed(self) -> None:
-        """Let the calling thread's later writes reach the disk with those of others instead of at once."""
+        """Let later writes of the calling thread reach the disk together with others instead of at once."""
 
     def close_thread(self) -> None:
-        """Give back what the calling thread used."""
+        """Close the connection of the calling thread."""
 
     def backup(self, target: str, report: Callable[[int, int], None] | None = None) -> None:
-        """Copy the store to a new file, while it is in use; InvalidRequest inside a transaction."""
+        """Copy the store to a new file while it is in use; InvalidRequest inside a transaction."""
 
     def close(self) -> None:
-        """Give back everything; later calls raise StoreClosed."""
+        """Close all connections; later calls raise StoreClosed."""

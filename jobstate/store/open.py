@@ -105,7 +105,7 @@ def open(  # noqa: A001  (it is `jobstate.open`)
             now=used.now(),
             dispatcher=dispatcher,
         )
-    elif conformance.is_meant_as_one(target):
+    elif conformance.looks_like_repository(target):
         repository = conformance.checked(target)
         for option, given, default in (
             ("durability", durability, "full"),

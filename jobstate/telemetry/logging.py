@@ -1,7 +1,7 @@
-"""Records of `logging` that say which run they are about: `job_id`, `kind`, `attempt`, `node` and `token`.
+"""Adds the run to log records: `job_id`, `kind`, `attempt`, `node` and `token`.
 
-Records are about the run whose `with` block their thread is in. What jobstate itself logs about a run, and what a
-handler says through `run.log`, carries these attributes in any case, from every thread.
+A record belongs to the run whose `with` block its thread is in. Records that jobstate logs about a run, and those of
+`run.log`, have these attributes in any case, from every thread.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from jobstate.worker.run_log import BOUND, bound, current
 
 
 class RunContext(logging.Filter):
-    """Binds records to the run that they are about; add it to a handler: `handler.addFilter(RunContext())`.
+    """Adds the run to each record; add it to a handler: `handler.addFilter(RunContext())`.
 
-    It lets every record pass. A filter of a handler sees the records of all loggers, one of a logger only its own.
+    It lets every record pass. A filter on a handler sees the records of all loggers, one on a logger only its own.
 
     Args:
-        default: What stands for each attribute outside of a run, so that a format such as `%(job_id)s` always works.
+        default: The value of each attribute outside a run, so that a format such as `%(job_id)s` always works.
     """
 
     def __init__(self, default: object = "-") -> None:
@@ -28,7 +28,7 @@ class RunContext(logging.Filter):
         self._default = default
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Set what the record does not have yet."""
+        """Set the attributes that the record does not have yet."""
         run = current()
         fields = {} if run is None else bound(row_of(run.job))
         for name in BOUND:
@@ -38,9 +38,9 @@ class RunContext(logging.Filter):
 
 
 def run_context(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The same for structlog, as one of its processors: `structlog.configure(processors=[run_context, …])`.
+    """The same as a processor for structlog: `structlog.configure(processors=[run_context, …])`.
 
-    Outside of a run it adds nothing; what an event names itself stays as it is.
+    Outside a run it adds nothing. Keys that an event has already keep their values.
     """
     run = current()
     if run is not None:

@@ -1,8 +1,8 @@
 """Traces for OpenTelemetry: a span for each run, linked to where its job was submitted.
 
-A run's span is of kind CONSUMER, a trace of its own, from the claim to the end of the lease. Changes of state are its
-events, and what the handler starts are its children. It links to the submitter's context, which `carry` has put into
-the descriptor as a carrier of W3C Trace Context: `descriptor["otel"] = {"traceparent": "00-…"}`.
+The span of a run is of kind CONSUMER, in a trace of its own, from the claim to the end of the lease. Changes of state
+are its events, spans that the handler starts are its children. It links to the context of the submitter, which `carry`
+puts into the descriptor as W3C Trace Context: `descriptor["otel"] = {"traceparent": "00-…"}`.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ except ModuleNotFoundError as error:
     ) from error
 
 _W3C: Final = TraceContextTextMapPropagator()
-_GONE_WRONG: Final = frozenset({StopOutcome.TIMED_OUT, StopOutcome.WORKER_FAILED, StopOutcome.WORKER_LOST})
-"""Stops that did not end as they were meant to."""
+_FAILED_STOPS: Final = frozenset({StopOutcome.TIMED_OUT, StopOutcome.WORKER_FAILED, StopOutcome.WORKER_LOST})
+"""Stops that ended in another way than was requested."""
 _LEASE_LOST: Final = ("LeaseLost", "the lease is gone")
 _CHARGED: Final = frozenset({Trigger.FAIL.value, Trigger.RECOVER.value})
 
 
 def carry(descriptor: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The descriptor with the current context in it, for `submit`; as it is, where no span is current.
+    """The descriptor with the current context added, for `submit`; unchanged where no span is current.
 
-    The runs of the job, and of those that restart it, link there. Two submissions with one key that differ in nothing
-    else are still equal.
+    The runs of the job, and of jobs that restart it, link to that context. Two submissions with the same key that
+    differ only in it are still equal.
     """
     carrier: dict[str, str] = {}
     _W3C.inject(carrier)
@@ -51,13 +51,13 @@ def carry(descriptor: Mapping[str, Any] | None = None) -> dict[str, Any]:
 
 
 class OpenTelemetryObserver(Observer):
-    """A span for each run of this process. Give it to `jobstate.open(…, observers=[OpenTelemetryObserver()])`.
+    """A span for each run of this process. Pass it to `jobstate.open(…, observers=[OpenTelemetryObserver()])`.
 
-    Within `with run:`, and so in every handler of `serve`, the span is current. A span whose run is still open when the
-    store is closed is ended then, so that none is lost with a process that closes its store.
+    The span is current inside `with run:`, so in every handler of `serve`. When the store is closed, the spans of runs
+    that are still open are ended, so that none is lost.
 
     Args:
-        tracer_provider: Where spans go; None: to the global one.
+        tracer_provider: The provider of the spans; None: the global one.
     """
 
     def __init__(self, tracer_provider: TracerProvider | None = None) -> None:
@@ -66,7 +66,7 @@ class OpenTelemetryObserver(Observer):
         self._newest_us = 0
 
     def claimed(self, claim: Claim) -> None:
-        """Begin a span."""
+        """Start a span."""
         event, job = claim.event, claim.job
         self._end(job.id, event.at_us, *_LEASE_LOST)
         span = self._tracer.start_span(
@@ -89,10 +89,10 @@ class OpenTelemetryObserver(Observer):
             return
         _add(span, event)
         if ends_the_lease(event):
-            self._end(event.job_id, event.at_us, *_went_wrong(event, transition.job))
+            self._end(event.job_id, event.at_us, *_error_of(event, transition.job))
 
     def lease_lost(self, loss: LeaseLoss) -> None:
-        """End the span of a run whose end another process has written."""
+        """End the span of a run that lost its lease."""
         if self._open.of(loss.job.lease) is not None:
             self._end(loss.job.id, loss.at_us, *_LEASE_LOST)
 
@@ -112,7 +112,7 @@ class OpenTelemetryObserver(Observer):
                 raise
 
     def closed(self) -> None:
-        """End the spans of runs that were left open."""
+        """End the spans of runs that are still open."""
         for job_id in self._open.jobs():
             self._end(job_id, self._newest_us, "unfinished", "the store was closed before the run ended")
 
@@ -127,7 +127,7 @@ class OpenTelemetryObserver(Observer):
 
 
 def _attributes(event: Event, job: Job) -> dict[str, str | int]:
-    """As the semantic conventions for messaging name them, as far as they go."""
+    """Named by the semantic conventions for messaging where they have a name."""
     found: dict[str, str | int] = {
         "messaging.system": "jobstate",
         "messaging.operation.name": "process",
@@ -144,7 +144,7 @@ def _attributes(event: Event, job: Job) -> dict[str, str | int]:
 
 
 def _links(job: Job) -> list[Link]:
-    """To the context of the submitter; none, where the descriptor carries nothing that can be understood."""
+    """A link to the context of the submitter; none if the descriptor has no valid one."""
     carrier = job.descriptor.get(TRACE_CONTEXT_KEY)
     if not isinstance(carrier, dict):
         return []
@@ -154,22 +154,22 @@ def _links(job: Job) -> list[Link]:
 
 
 def _add(span: Span, event: Event) -> None:
-    said = {
+    attributes = {
         "jobstate.from_state": event.from_state,
         "jobstate.to_state": event.to_state.value,
         "jobstate.actor": event.actor,
         "jobstate.reason": event.reason,
     }
-    known = {name: str(value) for name, value in said.items() if value is not None}
+    known = {name: str(value) for name, value in attributes.items() if value is not None}
     span.add_event(f"jobstate.{event.trigger}", known, event.at_us * 1000)
 
 
-def _went_wrong(event: Event, job: Job) -> tuple[str, str] | tuple[()]:
-    """What sort of error ended the run, and its message; nothing when none did."""
+def _error_of(event: Event, job: Job) -> tuple[str, str] | tuple[()]:
+    """The type and message of the error that ended the run; empty without one."""
     outcome = event.detail.get("outcome")
     if event.trigger in _CHARGED or outcome == StopOutcome.WORKER_FAILED:
         failure = job.failure
         return (failure.domain or failure.kind.value, failure.summary) if failure is not None else ("error", "failed")
-    if outcome in _GONE_WRONG:
+    if outcome in _FAILED_STOPS:
         return outcome, f"the stop ended as {outcome}"
     return ()

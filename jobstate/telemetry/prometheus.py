@@ -1,8 +1,8 @@
 """Metrics for Prometheus: what this process does to jobs, and how many jobs there are.
 
 `jobstate serve` shows them at `/metrics` under the same names, with the same labels: it feeds a `PrometheusObserver`
-from the history. A server counts what every process does, an observer what its own process does, so a sum over both
-counts twice: sum over either, by the label `job` or `instance` that Prometheus gives its targets.
+from the history. A server counts the changes of all processes, an observer those of its own, so a sum over both
+counts twice: sum over one of them, by the label `job` or `instance` that Prometheus gives its targets.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ except ModuleNotFoundError as error:
     ) from error
 
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
-"""The bounds of the buckets."""
+"""The upper bounds of the buckets."""
 MOST_KINDS: Final = 100
 OTHER: Final = "other"
-"""Stands for the kinds beyond the first `most_kinds`."""
+"""The label of kinds beyond the first `most_kinds`."""
 LEASE_LOST: Final = "lease_lost"
 
 
@@ -43,11 +43,11 @@ class _Run(NamedTuple):
 
 
 class PrometheusObserver(Observer):
-    """Counts and measures. Give one to `jobstate.open(…, observers=[PrometheusObserver()])`, for each store its own.
+    """Counts and measures. Pass one to `jobstate.open(…, observers=[PrometheusObserver()])`; each store needs its own.
 
     Args:
-        registry: Where the metrics are registered; the one of the process unless another is given.
-        most_kinds: How many kinds of jobs have a label of their own, >= 1, those that come first; others are `other`.
+        registry: Where the metrics are registered; by default the registry of the process.
+        most_kinds: How many kinds get a label of their own, >= 1: the first ones; all others share `other`.
         heartbeats: Whether to count heartbeats. A server has none: it reads the history, which does not record them.
     """
 
@@ -73,7 +73,7 @@ class PrometheusObserver(Observer):
         self._swept = self._counter("swept_jobs", "Overdue jobs that were settled.")
 
     def transition(self, transition: Transition) -> None:
-        """Count it, and measure the run that it ends."""
+        """Count it, and measure the run if this ends it."""
         event, kind = transition.event, self._label(transition.job.kind)
         came_from = "" if event.from_state is None else event.from_state.value
         self._transitions.labels(kind, came_from, event.to_state.value, event.trigger).inc()
@@ -85,7 +85,7 @@ class PrometheusObserver(Observer):
             self._end(event.job_id, event.at_us, event.trigger)
 
     def claimed(self, claim: Claim) -> None:
-        """Measure how long the job waited; the run is in progress."""
+        """Measure how long the job waited, and count the run as in progress."""
         event, job = claim.event, claim.job
         kind = self._label(job.kind)
         self._claim_latency.labels(kind).observe(max(0, event.at_us - row_of(job).available_us) / 1_000_000)
@@ -103,7 +103,7 @@ class PrometheusObserver(Observer):
 
     def forget(self, job_id: int) -> None:
         """Drop a run without measuring it: its job was removed, and its end with it."""
-        self._over(job_id)
+        self._remove(job_id)
 
     def heartbeat(self, heartbeat: Heartbeat) -> None:
         """Count it."""
@@ -111,34 +111,34 @@ class PrometheusObserver(Observer):
             self._heartbeats.inc()
 
     def lease_lost(self, loss: LeaseLoss) -> None:
-        """The run is over, whoever ended it."""
+        """Measure the run, which ended here."""
         if self._runs.of(loss.job.lease) is not None:
             self._end(loss.job.id, loss.at_us, LEASE_LOST)
 
     def swept(self, sweep: Sweep) -> None:
-        """Count it, and the jobs."""
+        """Count the sweep and its jobs."""
         self._sweeps.inc()
         self._swept.inc(len(sweep.job_ids))
 
     def closed(self) -> None:
-        """No run is in progress any more."""
+        """Count the open runs as no longer in progress."""
         for job_id in self._runs.jobs():
-            self._over(job_id)
+            self._remove(job_id)
 
     def _begin(self, lease: Lease, run: _Run) -> None:
-        if self._runs.of(lease) is None:  # else it was resumed, and its claim comes behind
+        if self._runs.of(lease) is None:  # else it was resumed before its claim was read
             self._end(lease.job_id, run.began_us, LEASE_LOST)
             self._runs.begin(lease, run)
             self._in_progress.labels(run.kind).inc()
 
-    def _over(self, job_id: int) -> _Run | None:
+    def _remove(self, job_id: int) -> _Run | None:
         run = self._runs.end(job_id)
         if run is not None:
             self._in_progress.labels(run.kind).dec()
         return run
 
     def _end(self, job_id: int, at_us: int, end: str) -> None:
-        run = self._over(job_id)
+        run = self._remove(job_id)
         if run is not None:
             self._run_seconds.labels(run.kind, end).observe(max(0, at_us - run.began_us) / 1_000_000)
 
@@ -149,25 +149,25 @@ class PrometheusObserver(Observer):
             self._kinds.add(kind)
         return kind
 
-    def _counter(self, name: str, told: str, *labels: str) -> Counter:
-        return Counter(f"jobstate_{name}", told, labels, registry=self._registry)
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"jobstate_{name}", text, labels, registry=self._registry)
 
-    def _histogram(self, name: str, told: str, *labels: str) -> Histogram:
-        return Histogram(f"jobstate_{name}", told, labels, registry=self._registry, buckets=SECONDS)
+    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(f"jobstate_{name}", text, labels, registry=self._registry, buckets=SECONDS)
 
 
 class JobsByState(Collector):
-    """How many jobs are in each state, asked at each scrape: `REGISTRY.register(JobsByState(jobs.counts))`."""
+    """The number of jobs in each state, counted at each scrape: `REGISTRY.register(JobsByState(jobs.counts))`."""
 
     def __init__(self, counts: Callable[[], Mapping[State, int]]) -> None:
         self._counts = counts
 
     def describe(self) -> list[GaugeMetricFamily]:
-        """What `collect` gives, without asking the store."""
+        """The gauge without values, so that registering does not read the store."""
         return [self._family()]
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The gauge."""
+        """The gauge with one value per state."""
         family = self._family()
         for state, count in self._counts().items():
             family.add_metric([state.value], count)
@@ -178,7 +178,7 @@ class JobsByState(Collector):
 
 
 def is_lease_loss(event: Event) -> bool:
-    """Whether somebody settled a lease that had run out."""
+    """Whether this entry settled an expired lease."""
     if not event.actor.startswith(SWEEPER):
         return False
     lost = event.detail.get("outcome") == StopOutcome.WORKER_LOST

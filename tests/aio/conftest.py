@@ -1,4 +1,4 @@
-"""The event loops that `jobstate.aio` runs on, and what must be left of it: nothing."""
+"""The event loops that `jobstate.aio` runs on, and a check that each test leaves no thread and no connection."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RunMain(Protocol):
     """Runs the main coroutine function of a program."""
 
     def __call__(self, main: Callable[[], Coroutine[Any, Any, T]], /) -> T:
-        """What it returns."""
+        """Its result."""
 
 
 def with_asyncio(main: Callable[[], Coroutine[Any, Any, T]], /) -> T:
@@ -51,19 +51,19 @@ def run(request: pytest.FixtureRequest) -> RunMain:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a store may be."""
+    """The path of a store."""
     return tmp_path / "jobs.db"
 
 
 @pytest.fixture
 def store(path: Path) -> Iterator[JobStore]:
-    """A store in a file, by the clock of the machine, for whoever stands beside the tasks."""
+    """A store in a file, by the clock of the machine, for code outside the tasks."""
     with jobstate.open(path, durability="normal", actor="test:suite") as opened:
         yield opened
 
 
 def threads() -> set[str]:
-    """The threads of jobstate that are there."""
+    """The names of the threads of jobstate."""
     return {thread.name for thread in threading.enumerate() if thread.name.startswith("jobstate")}
 
 

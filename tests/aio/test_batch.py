@@ -1,4 +1,4 @@
-"""Many awaited calls, one commit; nobody else gets into it, and it gets in nobody's way."""
+"""Many awaited calls, one commit; other tasks neither join it nor are held up by it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.aio.conftest import RunMain
 
 
 class Refused(Exception):
-    """An error of the caller's."""
+    """An error of the caller."""
 
 
 def kinds(store: JobStore) -> set[str]:
     return {job.kind for job in store.iterate("all")}
 
 
-def test_what_is_called_within_is_kept_together(path: Path, store: JobStore, run: RunMain) -> None:
+def test_calls_within_are_committed_together(path: Path, store: JobStore, run: RunMain) -> None:
     async def main() -> None:
         async with aio.open(path) as jobs:
             async with jobs.batch():
@@ -35,7 +35,7 @@ def test_what_is_called_within_is_kept_together(path: Path, store: JobStore, run
     run(main)
 
 
-def test_an_error_undoes_all_of_it(path: Path, store: JobStore, run: RunMain) -> None:
+def test_an_error_undoes_the_whole_batch(path: Path, store: JobStore, run: RunMain) -> None:
     async def main() -> None:
         async with aio.open(path) as jobs:
             with pytest.raises(Refused):
@@ -48,7 +48,7 @@ def test_an_error_undoes_all_of_it(path: Path, store: JobStore, run: RunMain) ->
     assert kinds(store) == {"later"}
 
 
-def test_a_cancellation_undoes_all_of_it(path: Path, store: JobStore, run: RunMain) -> None:
+def test_a_cancellation_undoes_the_whole_batch(path: Path, store: JobStore, run: RunMain) -> None:
     async def main() -> None:
         async with aio.open(path) as jobs:
             with pytest.raises(TimeoutError):
@@ -88,7 +88,7 @@ def test_other_tasks_neither_see_nor_join_it(path: Path, store: JobStore) -> Non
     assert kinds(store) == {"other"}
 
 
-def test_a_writer_beside_it_is_refused_when_its_patience_ends(path: Path) -> None:
+def test_a_writer_outside_the_batch_is_refused_after_its_timeout(path: Path) -> None:
     async def main() -> None:
         async with aio.open(path, timeout=0.05) as jobs:
             beside = asyncio.Event()
@@ -106,7 +106,7 @@ def test_a_writer_beside_it_is_refused_when_its_patience_ends(path: Path) -> Non
     asyncio.run(main())
 
 
-def test_tasks_that_are_made_within_belong_to_it_until_it_is_over(path: Path, store: JobStore) -> None:
+def test_tasks_that_start_within_belong_to_the_batch_until_it_ends(path: Path, store: JobStore) -> None:
     over = asyncio.Event()
 
     async def main() -> None:
@@ -145,7 +145,7 @@ def test_a_batch_within_a_batch_is_undone_alone(path: Path, store: JobStore) -> 
     assert kinds(store) == {"outer", "other inner", "outer again"}
 
 
-def test_batches_within_by_several_tasks_come_one_after_the_other(path: Path, store: JobStore) -> None:
+def test_batches_of_several_tasks_within_a_batch_come_one_by_one(path: Path, store: JobStore) -> None:
     async def main() -> None:
         async with aio.open(path) as jobs:
 
@@ -182,7 +182,7 @@ def test_batches_of_several_tasks_take_turns(path: Path, store: JobStore) -> Non
     assert len(kinds(store)) == 24
 
 
-def test_batches_of_two_stores_are_apart(path: Path, store: JobStore, tmp_path: Path) -> None:
+def test_batches_of_two_stores_are_independent(path: Path, store: JobStore, tmp_path: Path) -> None:
     async def main() -> None:
         async with aio.open(path) as jobs, aio.open(tmp_path / "other.db") as others:
             with pytest.raises(Refused):
@@ -221,7 +221,7 @@ def test_a_run_that_ended_within_a_batch_that_is_undone_is_handed_back(path: Pat
     assert store.audit().findings == ()
 
 
-def test_a_store_is_not_closed_within(path: Path) -> None:
+def test_a_store_cannot_be_closed_within_a_batch(path: Path) -> None:
     async def main() -> None:
         async with aio.open(path) as jobs, jobs.batch():
             with pytest.raises(InvalidRequest, match="batch: is open"):
@@ -230,7 +230,7 @@ def test_a_store_is_not_closed_within(path: Path) -> None:
     asyncio.run(main())
 
 
-def test_in_a_database_of_the_callers_own_his_statements_are_part_of_it(path: Path) -> None:
+def test_statements_of_the_caller_in_his_own_database_are_part_of_the_batch(path: Path) -> None:
     database = peewee.SqliteDatabase(str(path), pragmas={"journal_mode": "wal"})
     database.execute_sql("CREATE TABLE orders (number INTEGER)")
 

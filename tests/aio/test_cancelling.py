@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from jobstate import Job, JobStore, State, StoreReadOnly, aio
-from jobstate.aio.thread_pools import CHANGES
+from jobstate.aio.thread_pools import WRITE_THREADS
 from jobstate.worker.reporting import Reporting
 from jobstate.worker.run import control_of
 from tests.aio.cancelling import WAYS, Suspended, cancelled_everywhere
@@ -70,7 +70,7 @@ async def claimed_before_a_batch(jobs: aio.AsyncJobStore) -> None:
 
 
 def check_after(store: JobStore, *, cancelled: bool) -> None:
-    """No job is held, none was charged; where nobody was cancelled, all is done."""
+    """No job is held, and no attempt was charged; without a cancellation, all jobs are completed."""
     jobs: list[Job] = list(store.iterate("all"))
     assert jobs
     for job in jobs:
@@ -106,7 +106,7 @@ def test_a_task_that_is_cancelled_anywhere_hands_its_job_back(
 
 
 @pytest.mark.parametrize("kind", ["uvloop", "anyio"])
-def test_so_does_a_task_on_other_loops(path: Path, store: JobStore, kind: str) -> None:
+def test_a_cancelled_task_on_other_loops_hands_its_job_back(path: Path, store: JobStore, kind: str) -> None:
     async def attempt() -> None:
         async with aio.open(path, durability="normal") as jobs:
             await by_iteration(jobs)
@@ -124,7 +124,7 @@ def test_so_does_a_task_on_other_loops(path: Path, store: JobStore, kind: str) -
     assert LOOPS[kind](main) >= 6
 
 
-def test_a_scope_of_anyio_that_cancels_again_and_again_does_so_too(path: Path, store: JobStore) -> None:
+def test_a_task_that_a_scope_of_anyio_cancels_again_and_again_hands_its_job_back(path: Path, store: JobStore) -> None:
     """From before the first await to beyond the last one; the scope swallows its cancellation, and the task goes on."""
     store.submit("extract")
 
@@ -169,10 +169,10 @@ def test_a_nursery_of_anyio_that_fails_hands_back(path: Path, store: JobStore) -
 
 
 @pytest.mark.parametrize("verb", ["complete", "fail", "checkpoint"])
-def test_a_verb_that_is_cancelled_midway_has_been_done(
+def test_a_verb_that_is_cancelled_midway_is_completed(
     path: Path, store: JobStore, monkeypatch: pytest.MonkeyPatch, run: RunMain, verb: str
 ) -> None:
-    """What it did is known, and the block does not undo it."""
+    """Its result is known, and the block does not undo it."""
     store.submit("extract", max_attempts=1)
     midway, go_on = threading.Event(), threading.Event()
 
@@ -224,7 +224,7 @@ def test_the_end_of_a_block_is_written_also_when_its_task_is_cancelled_before_th
     async def main() -> None:
         async with aio.open(path) as jobs:
             (claimed,) = await jobs.claim("w1")
-            busy = [asyncio.create_task(jobs.call(lambda _: go_on.wait(30))) for _ in range(CHANGES)]
+            busy = [asyncio.create_task(jobs.call(lambda _: go_on.wait(30))) for _ in range(WRITE_THREADS)]
 
             async def work() -> None:
                 async with claimed:
@@ -267,9 +267,9 @@ def _full(_delay_us: int = 0) -> None:
 
 
 @pytest.mark.parametrize("verb", ["audit", "backup"])
-def test_what_takes_long_goes_no_further(path: Path, store: JobStore, verb: str) -> None:
+def test_a_cancelled_long_call_stops_early(path: Path, store: JobStore, verb: str) -> None:
     store.submit_many({"kind": "extract", "descriptor": {"text": "x" * 5000}} for _ in range(3000))
-    told: list[int] = []
+    reports: list[int] = []
 
     async def main() -> None:
         async with aio.open(path) as jobs:
@@ -277,7 +277,7 @@ def test_what_takes_long_goes_no_further(path: Path, store: JobStore, verb: str)
             loop = asyncio.get_running_loop()
 
             def progress(done: int, total: int) -> None:
-                told.append(total - done)
+                reports.append(total - done)
                 loop.call_soon_threadsafe(begun.set)
                 threading.Event().wait(0.02)
 
@@ -292,5 +292,5 @@ def test_what_takes_long_goes_no_further(path: Path, store: JobStore, verb: str)
             assert task.cancelled()
 
     asyncio.run(main())
-    assert told[-1] > 0
+    assert reports[-1] > 0
     assert not path.with_name("copy.db").exists()

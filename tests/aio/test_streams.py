@@ -1,4 +1,4 @@
-"""What is read with `async for`, and waiting for a job: they hold no thread, and a cancelled step loses nothing."""
+"""Streams and `wait`: they hold no thread, and a cancelled step loses nothing."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from pathlib import Path
 import pytest
 
 from jobstate import InvalidRequest, JobNotFound, JobStore, State, WaitTimeout, aio
-from jobstate.aio import polling
+from jobstate.aio import waiter
 from jobstate.testing.clock import ManualClock
 from tests.aio.conftest import RunMain, threads
 
 
-def test_a_watch_tells_what_was_and_what_comes(path: Path, store: JobStore, run: RunMain) -> None:
+def test_a_watch_yields_past_events_and_new_ones(path: Path, store: JobStore, run: RunMain) -> None:
     store.submit("extract")
 
     async def main() -> None:
         async with aio.open(path) as jobs:
-            told = []
+            seen = []
             async for event in jobs.watch():
-                told.append(str(event.to_state))
-                if len(told) == 1:
+                seen.append(str(event.to_state))
+                if len(seen) == 1:
                     store.submit("extract")
-                elif len(told) == 2:
+                elif len(seen) == 2:
                     await jobs.stop(2, mode="force")
                 else:
                     break
-            assert told == ["Scheduled", "Scheduled", "Stopped"]
+            assert seen == ["Scheduled", "Scheduled", "Stopped"]
 
     run(main)
 
 
-def test_a_watch_ends_when_nothing_happened_for_so_long(path: Path, store: JobStore) -> None:
+def test_a_watch_ends_after_its_timeout_without_an_event(path: Path, store: JobStore) -> None:
     store.submit("extract")
 
     async def main() -> None:
@@ -45,7 +45,7 @@ def test_a_watch_ends_when_nothing_happened_for_so_long(path: Path, store: JobSt
     asyncio.run(main())
 
 
-def test_a_watch_from_now_on_begins_with_its_block(path: Path, store: JobStore) -> None:
+def test_a_watch_of_new_events_begins_with_its_block(path: Path, store: JobStore) -> None:
     store.submit("before")
 
     async def main() -> None:
@@ -62,18 +62,18 @@ def test_a_step_that_is_cancelled_loses_nothing(path: Path, store: JobStore) -> 
 
     async def main() -> list[int]:
         async with aio.open(path) as jobs:
-            told: list[int] = []
+            seen: list[int] = []
             events = jobs.watch()
             for delay in itertools.cycle((0, 0.0001, 0.0005, 0.001, 0.002)):
                 try:
                     async with asyncio.timeout(delay):
-                        told.append((await anext(events)).id)
+                        seen.append((await anext(events)).id)
                 except TimeoutError:
                     pass
-                if len(told) < 30:
+                if len(seen) < 30:
                     store.submit("extract")
                 else:
-                    return told
+                    return seen
         raise AssertionError
 
     assert asyncio.run(main()) == list(range(1, 31))
@@ -141,9 +141,9 @@ def test_logs_are_followed_until_the_job_has_ended(path: Path, store: JobStore, 
                         await claimed.flush()
 
             working = asyncio.create_task(work())
-            told = [entry.message async for entry in jobs.follow_logs(1)]
+            seen = [entry.message async for entry in jobs.follow_logs(1)]
             await working
-            return told
+            return seen
 
     assert run(main) == ["block 0", "block 1", "block 2"]
 
@@ -177,7 +177,7 @@ def test_a_wait_ends_with_its_job(path: Path, store: JobStore, run: RunMain) -> 
 
 
 def test_a_wait_settles_its_job_when_it_is_due(path: Path, store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(polling, "_AT_MOST", 3600.0)
+    monkeypatch.setattr(waiter, "_LONGEST_WAIT", 3600.0)
     job = store.submit("extract", max_attempts=1)
     store.claim("w1", lease=0.2)
 
@@ -189,7 +189,7 @@ def test_a_wait_settles_its_job_when_it_is_due(path: Path, store: JobStore, monk
 
 
 @pytest.mark.parametrize("target", [":memory:", "jobs.db"])
-def test_with_a_clock_that_is_turned_by_hand_waiting_turns_it(tmp_path: Path, target: str) -> None:
+def test_a_wait_turns_a_manual_clock(tmp_path: Path, target: str) -> None:
     clock = ManualClock()
 
     async def main() -> None:
@@ -210,7 +210,7 @@ def test_with_a_clock_that_is_turned_by_hand_waiting_turns_it(tmp_path: Path, ta
     asyncio.run(main())
 
 
-def test_a_hundred_who_wait_starve_nobody_and_need_one_thread(path: Path, store: JobStore, run: RunMain) -> None:
+def test_a_hundred_waiting_tasks_need_one_thread_and_starve_no_other(path: Path, store: JobStore, run: RunMain) -> None:
     job = store.submit("extract")
 
     async def main() -> None:
@@ -229,7 +229,7 @@ def test_a_hundred_who_wait_starve_nobody_and_need_one_thread(path: Path, store:
     run(main)
 
 
-def test_nobody_looks_at_the_store_while_nobody_waits(path: Path, store: JobStore) -> None:
+def test_the_store_is_not_polled_while_no_task_waits(path: Path, store: JobStore) -> None:
     looks = 0
     repository = store.repository
     version = repository.version
@@ -253,7 +253,7 @@ def test_nobody_looks_at_the_store_while_nobody_waits(path: Path, store: JobStor
     asyncio.run(main())
 
 
-def test_a_store_is_waited_on_on_one_loop(store: JobStore) -> None:
+def test_only_one_loop_may_wait_on_a_store(store: JobStore) -> None:
     jobs = aio.over(store)
 
     async def waits() -> None:

@@ -49,14 +49,14 @@ def test_jobs_are_claimed_one_after_the_other(path: Path, store: JobStore, run: 
     store.submit_many({"kind": "extract"} for _ in range(3))
 
     async def main() -> list[int]:
-        told = []
+        seen = []
         async with aio.open(path) as jobs, jobs.worker("w1", until_idle=True) as worker:
             assert [info.node_id for info in await jobs.workers()] == ["w1"]
             async for claimed in worker:
                 async with claimed:
                     assert claimed.job.worker_id == "w1"
-                    told.append(claimed.id)
-        return told
+                    seen.append(claimed.id)
+        return seen
 
     assert run(main) == [1, 2, 3]
     assert {job.state for job in store.iterate("all")} == {State.COMPLETED}
@@ -102,7 +102,7 @@ def test_handlers_that_are_awaited_run_side_by_side_on_the_loop(path: Path, stor
 
 def test_plain_handlers_run_on_threads_with_the_context_of_the_task(path: Path, store: JobStore) -> None:
     store.submit_many({"kind": "extract"} for _ in range(3))
-    told = contextvars.ContextVar("told", default="")
+    seen = contextvars.ContextVar("seen", default="")
 
     async def main() -> None:
         together = threading.Barrier(3)
@@ -110,12 +110,12 @@ def test_plain_handlers_run_on_threads_with_the_context_of_the_task(path: Path, 
         def extract(claimed: Run) -> None:
             assert threading.current_thread() is not threading.main_thread()
             assert isinstance(claimed, Run)
-            assert told.get() == "here"
+            assert seen.get() == "here"
             together.wait(30)
             claimed.add_range("blocks", 1, 2)
 
         async with aio.open(path) as jobs:
-            told.set("here")
+            seen.set("here")
             await jobs.worker("w1", until_idle=True).serve({"extract": extract}, concurrency=3)
 
     asyncio.run(main())

@@ -1,1 +1,1 @@
-"""What observers are told, and what the ready ones make of it with the real SDKs."""
+"""The calls of observers, and what those for Prometheus and OpenTelemetry make of them, with the real SDKs."""

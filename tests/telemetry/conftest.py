@@ -1,4 +1,4 @@
-"""Stores that are observed, of each kind that the contract knows."""
+"""Stores with an observer, of each kind that the contract knows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract import StoreKind
 from jobstate.testing.contract.kinds import OpenStore
 from tests.contract.conftest import blanks, store_kind
-from tests.telemetry.remembering import Remembering
+from tests.telemetry.recording import RecordingObserver
 
 __all__ = ["blanks", "store_kind"]
 
@@ -38,12 +38,12 @@ def open_store(store_kind: StoreKind, clock: ManualClock) -> Iterator[OpenStore]
 
 
 @pytest.fixture
-def seen() -> Remembering:
-    """What the store of the test told."""
-    return Remembering()
+def seen() -> RecordingObserver:
+    """The calls of the store of the test."""
+    return RecordingObserver()
 
 
 @pytest.fixture
-def store(open_store: OpenStore, seen: Remembering) -> JobStore:
-    """One empty store that is observed."""
+def store(open_store: OpenStore, seen: RecordingObserver) -> JobStore:
+    """One empty store with that observer."""
     return open_store(observers=[seen])

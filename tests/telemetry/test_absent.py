@@ -1,4 +1,4 @@
-"""Who observes nothing pays nothing: none of it is loaded."""
+"""Without observers, none of their modules is loaded."""
 
 from __future__ import annotations
 

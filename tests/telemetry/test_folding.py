@@ -1,4 +1,4 @@
-"""What observers are told of random lives is what the history holds, exactly."""
+"""The calls of observers over random lives are exactly the entries of the history."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis.stateful import invariant, precondition, rule, run_state_machine
 
 from jobstate import TERMINAL, Event, JobNotFound, Observer, State
 from tests.stateful.test_store_machine import INDEX, LONG, StoreMachine
-from tests.telemetry.remembering import Remembering
+from tests.telemetry.recording import RecordingObserver
 
 SETTINGS: Final = settings(
     max_examples=300 if LONG else 20,
@@ -35,10 +35,10 @@ class Observed(StoreMachine):
 
     reached: ClassVar[Counter[str]] = Counter()
     edges: ClassVar[set[tuple[str, str, str]]] = set()
-    told: ClassVar[set[str]] = set()
+    triggers: ClassVar[set[str]] = set()
 
     def observers(self) -> Sequence[Observer]:
-        self.seen = Remembering()
+        self.seen = RecordingObserver()
         return [self.seen]
 
     @rule(index=INDEX, actions=st.lists(st.sampled_from(["submit", "stop", "claim", "sweep", "delete"]), max_size=4))
@@ -59,30 +59,30 @@ class Observed(StoreMachine):
         self.met("a batch undone")
 
     @invariant()
-    def what_was_told_is_the_history(self) -> None:
+    def the_transitions_are_the_history(self) -> None:
         if not hasattr(self, "seen"):
             return
-        told: dict[int, list[Event]] = defaultdict(list)
+        reported: dict[int, list[Event]] = defaultdict(list)
         for one in self.seen.transitions:
-            told[one.event.job_id].append(one.event)
-            self.told.add(one.event.trigger)
+            reported[one.event.job_id].append(one.event)
+            self.triggers.add(one.event.trigger)
         for job in self.store.iterate("all"):
             events = [event for event in self.store.events(job) if not event.is_note]
-            assert told.pop(job.id) == events
-        for removed in told.values():
+            assert reported.pop(job.id) == events
+        for removed in reported.values():
             assert removed[-1].to_state in TERMINAL
         ids = [one.event.id for one in self.seen.transitions]
         assert ids == sorted(set(ids))
 
     @invariant()
-    def each_claim_is_told_behind_its_transition(self) -> None:
+    def each_claim_comes_after_its_transition(self) -> None:
         if hasattr(self, "seen"):
             claims = [one.event for one in self.seen.transitions if one.event.to_state is State.RUNNING]
             taken = [event for event in claims if event.trigger == "claim"]
             assert [claim.event for claim in self.seen.claims] == taken
 
     @invariant()
-    def each_loss_is_told_once(self) -> None:
+    def each_loss_is_reported_once(self) -> None:
         if hasattr(self, "seen"):
             lost = [loss.job.lease for loss in self.seen.losses]
             assert len(lost) == len(set(lost))
@@ -92,17 +92,17 @@ class ObservedInAFewLives(Observed):
     """Fewer of them."""
 
     reached: ClassVar[Counter[str]] = Counter()
-    told: ClassVar[set[str]] = set()
+    triggers: ClassVar[set[str]] = set()
 
 
-def test_what_is_told_folds_to_the_history_of_a_few_random_lives() -> None:
+def test_the_transitions_fold_to_the_history_of_a_few_random_lives() -> None:
     run_state_machine_as_test(ObservedInAFewLives, settings=settings(SETTINGS, max_examples=8))
-    assert ObservedInAFewLives.told >= {"submit", "claim", "complete", "recover", "rescale"}
+    assert ObservedInAFewLives.triggers >= {"submit", "claim", "complete", "recover", "rescale"}
     assert ObservedInAFewLives.reached["a batch undone"] > 5
 
 
 @pytest.mark.slow
-def test_what_is_told_folds_to_the_history_of_random_lives() -> None:
+def test_the_transitions_fold_to_the_history_of_random_lives() -> None:
     run_state_machine_as_test(Observed, settings=SETTINGS)
-    assert Observed.told >= {"submit", "claim", "complete", "recover", "halt", "finish_stop", "release", "rescale"}
+    assert Observed.triggers >= {"submit", "claim", "complete", "recover", "halt", "finish_stop", "release", "rescale"}
     assert Observed.reached["a batch undone"] > 20

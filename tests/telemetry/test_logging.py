@@ -1,4 +1,4 @@
-"""Records say which run they are about."""
+"""Log records name the run that they belong to."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_records_within_the_block_of_a_run_carry_it_and_others_the_default(store
     ]
 
 
-def test_what_jobstate_itself_says_of_a_run_carries_it_also_behind_its_block(store: JobStore, written: Lines) -> None:
+def test_records_of_jobstate_about_a_run_name_it_also_after_its_block(store: JobStore, written: Lines) -> None:
     run = running(store, kind="extract")
     with run:
         raise ConnectionError("node went away")
@@ -69,7 +69,7 @@ def test_what_jobstate_itself_says_of_a_run_carries_it_also_behind_its_block(sto
     assert line.startswith("jobstate.worker job=1 kind=extract attempt=1 node=worker-01 token=1 job 1 failed")
 
 
-def test_what_a_worker_says_of_a_run_from_elsewhere_carries_it(store: JobStore, written: Lines) -> None:
+def test_records_of_a_worker_about_a_run_name_it_from_other_threads(store: JobStore, written: Lines) -> None:
     submitted(store, kind="extract")
     with store.worker("w", until_idle=True) as worker:
         for run in worker:

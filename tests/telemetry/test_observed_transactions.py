@@ -1,4 +1,4 @@
-"""Observers are told of what was committed, when it is, in its order; never of what was undone."""
+"""Observers are called after each commit, in order, and never for what was rolled back."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from jobstate.storage.repository import SqliteRepository
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.kinds import OpenStore
 from jobstate.testing.contract.situations import running, submitted
-from tests.telemetry.remembering import Remembering
+from tests.telemetry.recording import RecordingObserver
 
 
 class Rollback(Exception):
     """Raised by a test to leave a block by an error."""
 
 
-def test_a_batch_tells_at_its_commit_all_of_it_in_order(store: JobStore, seen: Remembering) -> None:
+def test_the_calls_of_a_batch_come_at_its_commit_in_order(store: JobStore, seen: RecordingObserver) -> None:
     run = running(store)
     seen.take()
     with store.batch():
@@ -35,7 +35,7 @@ def test_a_batch_tells_at_its_commit_all_of_it_in_order(store: JobStore, seen: R
     assert seen.take() == ["1: Running complete Completed", "2: None submit Scheduled", "heartbeat of worker-01 [1]"]
 
 
-def test_a_batch_that_is_undone_tells_nothing(store: JobStore, seen: Remembering) -> None:
+def test_a_batch_that_is_undone_causes_no_call(store: JobStore, seen: RecordingObserver) -> None:
     run = running(store)
     seen.take()
     with pytest.raises(Rollback), store.batch():
@@ -48,7 +48,7 @@ def test_a_batch_that_is_undone_tells_nothing(store: JobStore, seen: Remembering
     assert seen.take() == ["sweep:test:suite []"]
 
 
-def test_what_an_inner_batch_undid_is_left_out(store: JobStore, seen: Remembering) -> None:
+def test_what_an_inner_batch_undid_is_left_out(store: JobStore, seen: RecordingObserver) -> None:
     run = running(store)
     seen.take()
     with store.batch():
@@ -67,7 +67,7 @@ def test_what_an_inner_batch_undid_is_left_out(store: JobStore, seen: Rememberin
     ]
 
 
-def test_what_is_removed_in_the_batch_that_made_it_is_not_told(store: JobStore, seen: Remembering) -> None:
+def test_what_is_removed_in_the_batch_that_made_it_is_not_reported(store: JobStore, seen: RecordingObserver) -> None:
     with store.batch():
         job = submitted(store)
         store.stop(job, mode="force")
@@ -75,7 +75,7 @@ def test_what_is_removed_in_the_batch_that_made_it_is_not_told(store: JobStore, 
     assert seen.take() == []
 
 
-def test_a_batch_after_an_undone_one_tells_only_itself(store: JobStore, seen: Remembering) -> None:
+def test_a_batch_after_an_undone_one_reports_only_itself(store: JobStore, seen: RecordingObserver) -> None:
     with pytest.raises(Rollback), store.batch():
         submitted(store)
         raise Rollback
@@ -84,8 +84,8 @@ def test_a_batch_after_an_undone_one_tells_only_itself(store: JobStore, seen: Re
     assert seen.take() == ["1: None submit Scheduled"]
 
 
-def test_what_another_process_did_is_not_told(
-    open_store: OpenStore, tmp_path: Path, clock: ManualClock, seen: Remembering
+def test_what_another_process_did_is_not_reported(
+    open_store: OpenStore, tmp_path: Path, clock: ManualClock, seen: RecordingObserver
 ) -> None:
     path = tmp_path / "shared.db"
     with (
@@ -100,7 +100,7 @@ def test_what_another_process_did_is_not_told(
 
 
 def test_an_observed_store_is_another_one_only_where_somebody_observes(
-    open_store: OpenStore, seen: Remembering
+    open_store: OpenStore, seen: RecordingObserver
 ) -> None:
     """Zero cost when absent: without observers nothing of it is there."""
     plain, observed = open_store(observers=()), open_store(observers=[seen])
@@ -111,12 +111,12 @@ def test_an_observed_store_is_another_one_only_where_somebody_observes(
     assert type(observed.repository._engine) is ObservedEngine
 
 
-def test_threads_are_told_of_one_after_the_other_in_the_order_of_their_commits(
-    open_store: OpenStore, seen: Remembering
+def test_threads_are_reported_one_by_one_in_the_order_of_their_commits(
+    open_store: OpenStore, seen: RecordingObserver
 ) -> None:
     speaking = threading.Lock()
 
-    class Alone(Remembering):
+    class Alone(RecordingObserver):
         def transition(self, transition: jobstate.Transition) -> None:
             assert speaking.acquire(blocking=False)
             super().transition(transition)
@@ -135,7 +135,7 @@ def test_threads_are_told_of_one_after_the_other_in_the_order_of_their_commits(
         thread.start()
     for thread in threads:
         thread.join()
-    assert [told.event.id for told in alone.transitions] == list(range(1, 201))
+    assert [transition.event.id for transition in alone.transitions] == list(range(1, 201))
 
 
 # A database of the caller's own.
@@ -150,13 +150,13 @@ def database(tmp_path: Path) -> Iterator[peewee.SqliteDatabase]:
 
 
 @pytest.fixture
-def embedded(database: peewee.SqliteDatabase, clock: ManualClock, seen: Remembering) -> Iterator[JobStore]:
+def embedded(database: peewee.SqliteDatabase, clock: ManualClock, seen: RecordingObserver) -> Iterator[JobStore]:
     with jobstate.open(database, clock=clock, actor="test:suite", observers=[seen]) as store:
         yield store
 
 
-def test_in_a_transaction_of_the_caller_all_is_told_when_the_caller_commits(
-    database: peewee.SqliteDatabase, embedded: JobStore, seen: Remembering
+def test_in_a_transaction_of_the_caller_all_is_reported_when_the_caller_commits(
+    database: peewee.SqliteDatabase, embedded: JobStore, seen: RecordingObserver
 ) -> None:
     with database.atomic("IMMEDIATE"):
         run = running(embedded)
@@ -175,8 +175,8 @@ def test_in_a_transaction_of_the_caller_all_is_told_when_the_caller_commits(
     assert seen.take() == ["2: None submit Scheduled"]
 
 
-def test_the_rollback_of_the_caller_leaves_nothing_to_tell(
-    database: peewee.SqliteDatabase, embedded: JobStore, seen: Remembering
+def test_the_rollback_of_the_caller_causes_no_call(
+    database: peewee.SqliteDatabase, embedded: JobStore, seen: RecordingObserver
 ) -> None:
     run = running(embedded)
     seen.take()
@@ -189,8 +189,8 @@ def test_the_rollback_of_the_caller_leaves_nothing_to_tell(
     assert seen.take() == []
 
 
-def test_what_a_savepoint_of_the_caller_undid_is_not_told(
-    database: peewee.SqliteDatabase, embedded: JobStore, seen: Remembering
+def test_what_a_savepoint_of_the_caller_undid_is_not_reported(
+    database: peewee.SqliteDatabase, embedded: JobStore, seen: RecordingObserver
 ) -> None:
     with database.atomic("IMMEDIATE"):
         kept = submitted(embedded)
@@ -203,8 +203,8 @@ def test_what_a_savepoint_of_the_caller_undid_is_not_told(
     assert seen.transitions[-1].job.kind == again.kind
 
 
-def test_what_a_savepoint_of_the_caller_undid_last_is_not_told_either(
-    database: peewee.SqliteDatabase, embedded: JobStore, seen: Remembering
+def test_what_a_savepoint_of_the_caller_undid_last_is_not_reported_either(
+    database: peewee.SqliteDatabase, embedded: JobStore, seen: RecordingObserver
 ) -> None:
     with database.atomic("IMMEDIATE"):
         submitted(embedded)
@@ -215,7 +215,7 @@ def test_what_a_savepoint_of_the_caller_undid_last_is_not_told_either(
 
 
 def test_a_store_that_was_closed_before_the_caller_commits_fails_nobody(
-    database: peewee.SqliteDatabase, clock: ManualClock, seen: Remembering, caplog: pytest.LogCaptureFixture
+    database: peewee.SqliteDatabase, clock: ManualClock, seen: RecordingObserver, caplog: pytest.LogCaptureFixture
 ) -> None:
     with database.atomic("IMMEDIATE"), jobstate.open(database, clock=clock, observers=[seen]) as store:
         job = submitted(store)
@@ -225,8 +225,8 @@ def test_a_store_that_was_closed_before_the_caller_commits_fails_nobody(
     assert [(record.name, record.levelno) for record in caplog.records] == [("jobstate.observers", logging.ERROR)]
 
 
-def test_an_old_peewee_which_does_not_tell_of_commits_is_refused_in_words(
-    database: peewee.SqliteDatabase, seen: Remembering, monkeypatch: pytest.MonkeyPatch
+def test_an_old_peewee_without_commit_hooks_is_refused_in_words(
+    database: peewee.SqliteDatabase, seen: RecordingObserver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(peewee.Database, "after_commit")
     with pytest.raises(InvalidRequest, match=r"observers: .* need peewee 4\.5 or newer"):

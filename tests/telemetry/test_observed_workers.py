@@ -1,4 +1,4 @@
-"""Real workers, with threads and in several processes: together they are told what the history holds, each its part."""
+"""Real workers, with threads and in several processes: together their observers see the whole history."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from jobstate.telemetry.prometheus import PrometheusObserver
 from jobstate.testing import staged
 from jobstate.testing.contract.situations import AT_ONCE
 from jobstate.testing.runner import drain
-from tests.telemetry.remembering import Remembering
+from tests.telemetry.recording import RecordingObserver
 
 JOBS: Final = 60
 
 
-def test_handlers_on_threads_and_an_operator_are_told_in_the_order_of_the_history(tmp_path: Path) -> None:
-    seen, spans, registry = Remembering(), InMemorySpanExporter(), CollectorRegistry()
+def test_handlers_on_threads_and_an_operator_are_reported_in_the_order_of_the_history(tmp_path: Path) -> None:
+    seen, spans, registry = RecordingObserver(), InMemorySpanExporter(), CollectorRegistry()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
     observers = [seen, OpenTelemetryObserver(provider), PrometheusObserver(registry)]
@@ -54,7 +54,7 @@ def test_handlers_on_threads_and_an_operator_are_told_in_the_order_of_the_histor
         operator.join()
         store.sweep()
         history = [event for event in store.watch(timeout=0) if not event.is_note]
-        assert [told.event for told in seen.transitions] == history
+        assert [transition.event for transition in seen.transitions] == history
         runs = [event for event in history if event.trigger == "claim"]
         assert [claim.event for claim in seen.claims] == runs
         assert len(spans.get_finished_spans()) == len(runs)
@@ -69,15 +69,15 @@ WORK: Final = """
 import json, sys
 import jobstate
 
-class Told(jobstate.Observer):
+class Reported(jobstate.Observer):
     ids = []
     def transition(self, transition):
         self.ids.append(transition.event.id)
 
-with jobstate.open(sys.argv[1], durability="normal", observers=[Told()]) as jobs:
+with jobstate.open(sys.argv[1], durability="normal", observers=[Reported()]) as jobs:
     jobs.submit_many([{"kind": "extract"}] * 50)
     jobs.worker(sys.argv[2], until_idle=True).serve({"extract": lambda run: None}, concurrency=2)
-print(json.dumps(Told.ids))
+print(json.dumps(Reported.ids))
 """
 
 
@@ -88,15 +88,15 @@ def test_processes_share_the_history_out_among_their_observers(tmp_path: Path) -
             subprocess.Popen([sys.executable, "-c", WORK, path, name], stdout=subprocess.PIPE, text=True)
             for name in ("a", "b")
         ]
-        told = [json.loads(worker.communicate(timeout=60)[0]) for worker in workers]
-        assert sorted(told[0] + told[1]) == [event.id for event in store.watch(timeout=0)]
-        assert all(part == sorted(part) for part in told)
+        reported = [json.loads(worker.communicate(timeout=60)[0]) for worker in workers]
+        assert sorted(reported[0] + reported[1]) == [event.id for event in store.watch(timeout=0)]
+        assert all(part == sorted(part) for part in reported)
 
 
 def test_a_staged_store_is_observed_like_any_other() -> None:
-    seen = Remembering()
+    seen = RecordingObserver()
     with staged(observers=[seen]) as stage:
         stage.store.submit("extract")
         drain({"extract": lambda run: None})
-    assert [told.event.trigger for told in seen.transitions] == ["submit", "claim", "complete"]
-    assert seen.told[-3:] == ["1: block ends", "1: Running complete Completed", "closed"]
+    assert [transition.event.trigger for transition in seen.transitions] == ["submit", "claim", "complete"]
+    assert seen.calls[-3:] == ["1: block ends", "1: Running complete Completed", "closed"]

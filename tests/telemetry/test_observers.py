@@ -1,4 +1,4 @@
-"""Each verb tells what it committed: transitions, claims, heartbeats, sweeps."""
+"""Each verb causes the calls for what it committed: transitions, claims, heartbeats, sweeps."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from jobstate import InvalidRequest, Job, JobStore, LeaseLost, Observer, Run, St
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.kinds import OpenStore
 from jobstate.testing.contract.situations import LEASE, claimed, running, submitted
-from tests.telemetry.remembering import Remembering
+from tests.telemetry.recording import RecordingObserver
 
 
-def test_a_life_is_told_step_by_step(store: JobStore, seen: Remembering) -> None:
+def test_a_life_is_reported_step_by_step(store: JobStore, seen: RecordingObserver) -> None:
     job = store.submit("extract", hold=True)
     assert seen.take() == ["1: None submit Created"]
     store.schedule(job)
@@ -35,12 +35,12 @@ def test_a_life_is_told_step_by_step(store: JobStore, seen: Remembering) -> None
     ]
 
 
-def test_a_call_has_all_that_the_history_and_the_job_have(store: JobStore, seen: Remembering) -> None:
+def test_a_call_has_the_history_entry_and_the_job(store: JobStore, seen: RecordingObserver) -> None:
     job = store.submit("extract", {"dataset": "eth"}, labels={"team": "data"}, actor="ana", reason="new data")
     (run,) = store.claim("worker-01")
     run.fail(ConnectionError("node went away"), retryable=False)
-    assert [told.event for told in seen.transitions] == list(store.events(job))
-    assert [told.job.state for told in seen.transitions] == [State.SCHEDULED, State.RUNNING, State.FAILED]
+    assert [transition.event for transition in seen.transitions] == list(store.events(job))
+    assert [transition.job.state for transition in seen.transitions] == [State.SCHEDULED, State.RUNNING, State.FAILED]
     assert seen.transitions[0].job == job
     assert seen.claims[0].job == run.job
     assert (seen.claims[0].event.node, seen.claims[0].event.attempt, seen.claims[0].event.token) == ("worker-01", 1, 1)
@@ -50,8 +50,8 @@ def test_a_call_has_all_that_the_history_and_the_job_have(store: JobStore, seen:
 
 
 @pytest.mark.parametrize("notices", [Run.heartbeat, Run.flush], ids=["by a heartbeat", "by a write"])
-def test_a_lease_that_is_lost_after_an_end_was_undone_is_told_once(
-    store: JobStore, seen: Remembering, notices: Callable[[Run], object]
+def test_a_lease_that_is_lost_after_an_end_was_undone_is_reported_once(
+    store: JobStore, seen: RecordingObserver, notices: Callable[[Run], object]
 ) -> None:
     run = running(store)
     with pytest.raises(ZeroDivisionError), store.batch():
@@ -68,7 +68,7 @@ def test_a_lease_that_is_lost_after_an_end_was_undone_is_told_once(
     assert f"{run.id}: lost" not in seen.take()
 
 
-def test_a_claim_that_was_undone_is_not_told_to_be_lost(store: JobStore, seen: Remembering) -> None:
+def test_a_claim_that_was_undone_is_not_reported_as_lost(store: JobStore, seen: RecordingObserver) -> None:
     job = submitted(store)
     with pytest.raises(ZeroDivisionError), store.batch():
         run = claimed(store, job)
@@ -80,7 +80,7 @@ def test_a_claim_that_was_undone_is_not_told_to_be_lost(store: JobStore, seen: R
 
 
 def test_a_heartbeat_has_its_worker_its_leases_and_its_time(
-    store: JobStore, seen: Remembering, clock: ManualClock
+    store: JobStore, seen: RecordingObserver, clock: ManualClock
 ) -> None:
     run = running(store)
     clock.advance("5s")
@@ -90,7 +90,7 @@ def test_a_heartbeat_has_its_worker_its_leases_and_its_time(
     assert (beat.at_us, beat.until_us) == (clock.now(), clock.now() + LEASE * 1_000_000)
 
 
-def test_what_repeats_without_an_event_is_not_told(store: JobStore, seen: Remembering) -> None:
+def test_what_repeats_without_an_event_is_not_reported(store: JobStore, seen: RecordingObserver) -> None:
     job = submitted(store, kind="extract", key="k")
     run = claimed(store, job)
     store.stop(run)
@@ -104,14 +104,14 @@ def test_what_repeats_without_an_event_is_not_told(store: JobStore, seen: Rememb
     assert seen.take() == []
 
 
-def test_a_submission_that_meets_its_equal_is_not_told(store: JobStore, seen: Remembering) -> None:
+def test_a_submission_that_meets_its_equal_is_not_reported(store: JobStore, seen: RecordingObserver) -> None:
     store.submit("extract", key="k")
     seen.take()
     assert store.submit("extract", key="k").deduplicated
     assert seen.take() == []
 
 
-def test_notes_are_no_transitions(store: JobStore, seen: Remembering) -> None:
+def test_notes_are_no_transitions(store: JobStore, seen: RecordingObserver) -> None:
     job = submitted(store)
     seen.take()
     store.rescale(job, 4)
@@ -119,7 +119,7 @@ def test_notes_are_no_transitions(store: JobStore, seen: Remembering) -> None:
     assert seen.take() == []
 
 
-def test_what_is_refused_is_not_told(store: JobStore, seen: Remembering) -> None:
+def test_a_refused_change_is_not_reported(store: JobStore, seen: RecordingObserver) -> None:
     job = submitted(store, hold=True)
     seen.take()
     with pytest.raises(TransitionNotAllowed):
@@ -129,7 +129,7 @@ def test_what_is_refused_is_not_told(store: JobStore, seen: Remembering) -> None
     assert seen.take() == []
 
 
-def test_a_restart_tells_the_first_entry_of_the_new_job(store: JobStore, seen: Remembering) -> None:
+def test_a_restart_reports_the_first_entry_of_the_new_job(store: JobStore, seen: RecordingObserver) -> None:
     run = running(store)
     run.fail("bad input", retryable=False)
     seen.take()
@@ -137,12 +137,14 @@ def test_a_restart_tells_the_first_entry_of_the_new_job(store: JobStore, seen: R
     assert seen.take() == ["2: None submit Scheduled"]
 
 
-def test_many_jobs_are_told_in_the_order_of_their_submission(store: JobStore, seen: Remembering) -> None:
+def test_many_jobs_are_reported_in_the_order_of_their_submission(store: JobStore, seen: RecordingObserver) -> None:
     jobs = store.submit_many([{"kind": "extract"}] * 3)
     runs = store.claim("worker-01", limit=3)
     store.complete_many(runs)
-    assert [told.event.job_id for told in seen.transitions] == [job.id for job in jobs] * 3
-    assert [told.event.id for told in seen.transitions] == sorted(told.event.id for told in seen.transitions)
+    assert [transition.event.job_id for transition in seen.transitions] == [job.id for job in jobs] * 3
+    assert [transition.event.id for transition in seen.transitions] == sorted(
+        transition.event.id for transition in seen.transitions
+    )
 
 
 SWEEPS: dict[str, tuple[Callable[[JobStore, Run, Run], object], str]] = {
@@ -157,8 +159,8 @@ SWEEPS: dict[str, tuple[Callable[[JobStore, Run, Run], object], str]] = {
 
 
 @pytest.mark.parametrize("how", SWEEPS)
-def test_whoever_settles_tells_the_transition_and_the_sweep(
-    store: JobStore, seen: Remembering, clock: ManualClock, how: str
+def test_each_call_that_settles_reports_the_transition_and_the_sweep(
+    store: JobStore, seen: RecordingObserver, clock: ManualClock, how: str
 ) -> None:
     run, other = running(store), claimed(store, submitted(store), "worker-02", lease=3600)
     settle, actor = SWEEPS[how]
@@ -166,14 +168,14 @@ def test_whoever_settles_tells_the_transition_and_the_sweep(
     seen.take()
     before = len(seen.transitions)
     settle(store, run, other)
-    told = seen.take()
-    assert told[0] == "1: Running recover Recovering"
+    calls = seen.take()
+    assert calls[0] == "1: Running recover Recovering"
     assert seen.transitions[before].event.actor == actor
-    assert told.count(f"{actor} [1]") == 1
+    assert calls.count(f"{actor} [1]") == 1
     assert len(seen.sweeps) == 1
 
 
-def test_a_restart_settles_and_tells_it(store: JobStore, seen: Remembering, clock: ManualClock) -> None:
+def test_a_restart_reports_what_it_settles(store: JobStore, seen: RecordingObserver, clock: ManualClock) -> None:
     run = running(store, max_attempts=1)
     clock.advance("31s")
     seen.take()
@@ -182,7 +184,7 @@ def test_a_restart_settles_and_tells_it(store: JobStore, seen: Remembering, cloc
 
 
 def test_a_stop_that_waits_for_nobody_is_one_job_of_a_sweep_and_two_transitions(
-    store: JobStore, seen: Remembering
+    store: JobStore, seen: RecordingObserver
 ) -> None:
     store.stop(submitted(store))
     seen.take()
@@ -194,8 +196,8 @@ def test_a_stop_that_waits_for_nobody_is_one_job_of_a_sweep_and_two_transitions(
     ]
 
 
-def test_a_sweep_that_finds_nothing_is_told_but_not_a_claim_that_finds_nothing(
-    store: JobStore, seen: Remembering
+def test_a_sweep_that_finds_nothing_is_reported_but_not_a_claim_that_finds_nothing(
+    store: JobStore, seen: RecordingObserver
 ) -> None:
     store.sweep(actor="cron")
     assert seen.take() == ["sweep:cron []"]
@@ -203,7 +205,7 @@ def test_a_sweep_that_finds_nothing_is_told_but_not_a_claim_that_finds_nothing(
     assert seen.take() == []
 
 
-def test_closing_the_store_is_told_last(open_store: OpenStore, seen: Remembering) -> None:
+def test_closing_the_store_is_reported_last(open_store: OpenStore, seen: RecordingObserver) -> None:
     store = open_store(observers=[seen])
     store.submit("extract")
     store.close()
@@ -212,7 +214,7 @@ def test_closing_the_store_is_told_last(open_store: OpenStore, seen: Remembering
 
 
 class Failing(Observer):
-    """Fails at everything."""
+    """Raises in every method."""
 
     def __getattribute__(self, name: str) -> object:
         if name in ("transition", "claimed", "heartbeat", "lease_lost", "swept", "within", "closed"):
@@ -221,7 +223,7 @@ class Failing(Observer):
 
 
 def test_an_observer_that_fails_harms_nobody_and_is_logged(
-    open_store: OpenStore, seen: Remembering, caplog: pytest.LogCaptureFixture
+    open_store: OpenStore, seen: RecordingObserver, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = open_store(observers=[Failing(), seen])
     store.submit("extract")
@@ -231,7 +233,7 @@ def test_an_observer_that_fails_harms_nobody_and_is_logged(
                 run.heartbeat()
     store.sweep()
     store.close()
-    assert [told.event.trigger for told in seen.transitions] == ["submit", "claim", "complete"]
+    assert [transition.event.trigger for transition in seen.transitions] == ["submit", "claim", "complete"]
     assert {record.getMessage() for record in caplog.records} >= {
         f"the observer Failing failed in {call}"
         for call in ("claimed", "heartbeat", "within", "transition", "swept", "closed")
@@ -240,7 +242,7 @@ def test_an_observer_that_fails_harms_nobody_and_is_logged(
 
 
 class Stumbling(Observer):
-    """What it puts around a block fails at its end."""
+    """Its context manager raises at the end of a block."""
 
     @contextmanager
     def within(self, job: Job) -> Iterator[None]:
@@ -250,22 +252,22 @@ class Stumbling(Observer):
             raise RuntimeError("no end")
 
 
-def test_what_observers_put_around_a_block_is_left_whatever_fails(
-    open_store: OpenStore, seen: Remembering, caplog: pytest.LogCaptureFixture
+def test_the_context_managers_of_observers_are_left_whatever_fails(
+    open_store: OpenStore, seen: RecordingObserver, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = open_store(observers=[seen, Stumbling()])
     with running(store):
         pass
     with running(store):
         raise ConnectionError
-    assert [told.event.to_state for told in seen.transitions][2::3] == [State.COMPLETED, State.RECOVERING]
-    assert sum("block ends" in told for told in seen.told) == 2
+    assert [transition.event.to_state for transition in seen.transitions][2::3] == [State.COMPLETED, State.RECOVERING]
+    assert sum("block ends" in call for call in seen.calls) == 2
     failures = [record.getMessage() for record in caplog.records if record.name == "jobstate.observers"]
     assert failures == ["the observer Stumbling failed in within"] * 2
 
 
-@pytest.mark.parametrize("given", [Remembering, print])
-def test_what_is_no_observer_is_refused(open_store: OpenStore, given: object) -> None:
+@pytest.mark.parametrize("given", [RecordingObserver, print])
+def test_an_object_that_is_not_an_observer_is_refused(open_store: OpenStore, given: object) -> None:
     with pytest.raises(InvalidRequest, match=r"observers\[0\]: must be an instance of Observer"):
         open_store(observers=[given])
 
@@ -287,7 +289,7 @@ class Curious(Observer):
             self.store.stop(transition.job, mode="force")
 
 
-def test_an_observer_may_read_and_write_the_store(open_store: OpenStore, seen: Remembering) -> None:
+def test_an_observer_may_read_and_write_the_store(open_store: OpenStore, seen: RecordingObserver) -> None:
     curious = Curious()
     store = curious.store = open_store(observers=[curious, seen])
     running(store)

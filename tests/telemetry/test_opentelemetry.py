@@ -43,7 +43,7 @@ def store(open_store: OpenStore, traced: Traced) -> JobStore:
 
 @pytest.fixture
 def tracer(traced: Traced) -> trace.Tracer:
-    """That of the code of a user."""
+    """The tracer of a user's code."""
     return traced[0].get_tracer("app")
 
 
@@ -80,7 +80,7 @@ def test_a_run_is_a_span_from_its_claim_to_its_end(store: JobStore, traced: Trac
     assert events_of(span) == ["jobstate.claim", "jobstate.complete"]
 
 
-def test_changes_of_state_are_events_with_who_and_why(store: JobStore, traced: Traced, clock: ManualClock) -> None:
+def test_changes_of_state_are_events_with_actor_and_reason(store: JobStore, traced: Traced, clock: ManualClock) -> None:
     run = running(store)
     clock.advance("1s")
     store.stop(run, actor="ana", reason="wrong input")
@@ -196,7 +196,7 @@ def test_the_exception_of_a_handler_is_recorded_and_a_stop_is_not(store: JobStor
     assert "exception" not in events_of(the_span(traced))
 
 
-def test_a_run_that_another_process_ended_is_in_error_once_it_notices(
+def test_a_run_that_another_process_ended_is_in_error_once_this_process_notices(
     tmp_path: Path, traced: Traced, clock: ManualClock
 ) -> None:
     path = tmp_path / "jobs.db"

@@ -136,7 +136,7 @@ def test_what_an_operator_gives_up_between_runs_is_no_failed_attempt(
     assert found["failed_attempts_total", ("load",)] == 1
 
 
-def test_a_run_that_another_process_ended_is_over_once_it_notices(
+def test_a_run_that_another_process_ended_ends_once_this_process_notices(
     registry: CollectorRegistry, clock: ManualClock, tmp_path: Path
 ) -> None:
     path = tmp_path / "jobs.db"
@@ -212,7 +212,7 @@ def test_no_more_kinds_than_allowed_have_a_label(open_store: OpenStore, registry
         PrometheusObserver(CollectorRegistry(), most_kinds=0)
 
 
-def test_jobs_by_state_are_asked_at_each_scrape(store: JobStore) -> None:
+def test_jobs_by_state_are_counted_at_each_scrape(store: JobStore) -> None:
     registry = CollectorRegistry()
     registry.register(JobsByState(store.counts))
     assert scraped(registry)["jobs", ("Scheduled",)] == 0

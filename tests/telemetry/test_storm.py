@@ -1,4 +1,4 @@
-"""Signals in the middle of anything: who is interrupted holds nobody up; nothing is told twice or out of order."""
+"""Signals at any moment: an interrupted thread holds up no other; no call comes twice or out of order."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ STORM: Final = """
 import json, os, random, signal, sys, threading, time
 import jobstate
 
-class Told(jobstate.Observer):
+class Reported(jobstate.Observer):
     def __init__(self):
         self.ids = []
     def transition(self, transition):
         self.ids.append(transition.event.id)
 
-told, beside, interrupted, over, ready = Told(), [], 0, False, threading.Event()
-jobs = jobstate.open(sys.argv[1], durability="normal", timeout=5, observers=[told])
+reported, beside, interrupted, over, ready = Reported(), [], 0, False, threading.Event()
+jobs = jobstate.open(sys.argv[1], durability="normal", timeout=5, observers=[reported])
 
 def storm():
     global over
@@ -55,22 +55,22 @@ signal.signal(signal.SIGINT, signal.SIG_IGN)
 for thread in threads:
     thread.join()
 last = jobs.submit("last").id
-print(json.dumps({"told": told.ids, "beside": beside, "last": last, "interrupted": interrupted}))
+print(json.dumps({"reported": reported.ids, "beside": beside, "last": last, "interrupted": interrupted}))
 """
 
 
 @pytest.mark.alone
 @pytest.mark.slow
-def test_in_a_storm_of_interrupts_nobody_is_held_up_and_the_order_stays(tmp_path: Path) -> None:
+def test_a_storm_of_interrupts_blocks_no_thread_and_keeps_the_order(tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
     result = subprocess.run([sys.executable, "-c", STORM, str(path)], capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
-    told: list[int] = found["told"]
+    reported: list[int] = found["reported"]
     assert found["interrupted"] > 100
-    assert told == sorted(set(told))
+    assert reported == sorted(set(reported))
     with jobstate.open(path) as jobs:
         entries = {event.job_id: event.id for event in jobs.watch(timeout=0)}
-        assert set(told) <= set(entries.values())
-        assert {entries[job] for job in (*found["beside"], found["last"])} <= set(told)
-        print(f"{len(entries)} committed, {len(told)} told, {found['interrupted']} interrupts")
+        assert set(reported) <= set(entries.values())
+        assert {entries[job] for job in (*found["beside"], found["last"])} <= set(reported)
+        print(f"{len(entries)} committed, {len(reported)} reported, {found['interrupted']} interrupts")

@@ -1,4 +1,4 @@
-"""The loop never waits for the store, looks never wait for writers, and nothing is left behind."""
+"""The loop never waits for the store, a read never waits for a writer, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 
 import jobstate
 from jobstate import InvalidRequest, JobStore, State, StoreBusy, StoreClosed, StoreForked, StoreUnavailable, aio
-from jobstate.aio.thread_pools import CHANGES, LOOKS
+from jobstate.aio.thread_pools import READ_THREADS, WRITE_THREADS
 from tests.aio.conftest import RunMain, connections, threads
 
 
@@ -80,28 +80,26 @@ def test_the_awaited_side_of_an_open_store_leaves_it_open(tmp_path: Path, target
 
 
 def locked(path: Path) -> Any:
-    """Another process has the write lock, as far as the store can see."""
+    """Another connection holds the write lock."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
     return closing(connection)
 
 
-def test_the_loop_goes_on_and_looks_are_answered_while_the_store_is_locked(
-    path: Path, store: JobStore, run: RunMain
-) -> None:
+def test_the_loop_runs_and_reads_return_while_the_store_is_locked(path: Path, store: JobStore, run: RunMain) -> None:
     job = store.submit("extract")
 
     async def main() -> None:
         async with aio.open(path, timeout=60) as jobs:
             with locked(path):
-                changes = [asyncio.create_task(jobs.submit("extract")) for _ in range(2 * CHANGES)]
+                changes = [asyncio.create_task(jobs.submit("extract")) for _ in range(2 * WRITE_THREADS)]
                 for _ in range(20):
                     await asyncio.sleep(0.005)
                     assert (await jobs.get(job)).state is State.SCHEDULED
                 assert len((await jobs.list()).jobs) == 1
                 assert not any(change.done() for change in changes)
             await asyncio.gather(*changes)
-            assert len((await jobs.list()).jobs) == 1 + 2 * CHANGES
+            assert len((await jobs.list()).jobs) == 1 + 2 * WRITE_THREADS
 
     run(main)
 
@@ -115,11 +113,11 @@ def test_a_store_that_stays_locked_is_busy(path: Path, store: JobStore) -> None:
     asyncio.run(main())
 
 
-def test_a_call_that_is_cancelled_before_it_began_is_not_made(path: Path, store: JobStore) -> None:
+def test_a_call_that_is_cancelled_before_a_thread_started_it_is_not_made(path: Path, store: JobStore) -> None:
     async def main() -> None:
         async with aio.open(path) as jobs:
             with locked(path):
-                first = [asyncio.create_task(jobs.submit("extract")) for _ in range(CHANGES)]
+                first = [asyncio.create_task(jobs.submit("extract")) for _ in range(WRITE_THREADS)]
                 await asyncio.sleep(0.05)
                 waits = asyncio.create_task(jobs.submit("never"))
                 await asyncio.sleep(0.05)
@@ -132,7 +130,7 @@ def test_a_call_that_is_cancelled_before_it_began_is_not_made(path: Path, store:
     asyncio.run(main())
 
 
-def test_a_call_that_is_cancelled_waits_for_no_writer_any_more_and_changes_nothing(
+def test_a_cancelled_call_waits_for_no_other_writer_and_changes_nothing(
     path: Path, store: JobStore, run: RunMain
 ) -> None:
     async def main() -> None:
@@ -151,8 +149,8 @@ def test_a_call_that_is_cancelled_waits_for_no_writer_any_more_and_changes_nothi
     run(main)
 
 
-def test_a_call_that_began_is_carried_through_and_its_outcome_known(path: Path) -> None:
-    """The task is cancelled while the thread is in the middle; it hears of it when the thread is done."""
+def test_a_call_that_has_started_is_completed_and_its_result_known(path: Path) -> None:
+    """The task is cancelled while the thread runs the call; the cancellation is raised when the thread is done."""
     in_the_middle, go_on = threading.Event(), threading.Event()
 
     def slow(store: JobStore) -> int:
@@ -198,28 +196,28 @@ def test_an_error_of_a_cancelled_call_is_the_cause_of_the_cancellation(path: Pat
     asyncio.run(main())
 
 
-def test_there_are_no_more_threads_than_that(path: Path) -> None:
+def test_each_pool_has_at_most_its_number_of_threads(path: Path) -> None:
     async def main() -> None:
         async with aio.open(path) as jobs:
             await asyncio.gather(*(jobs.submit("extract") for _ in range(50)), *(jobs.counts() for _ in range(50)))
-            assert 2 <= len(threads()) <= LOOKS + CHANGES
+            assert 2 <= len(threads()) <= READ_THREADS + WRITE_THREADS
             assert len((await jobs.list()).jobs) == 50
 
     asyncio.run(main())
 
 
-def test_one_call_after_the_other_needs_one_thread_of_each_sort(path: Path) -> None:
+def test_calls_one_by_one_need_one_thread_of_each_pool(path: Path) -> None:
     async def main() -> None:
         async with aio.open(path) as jobs:
             for _ in range(20):
                 await jobs.submit("extract")
                 await jobs.counts()
-            assert threads() == {"jobstate-aio-change-1", "jobstate-aio-look-1"}
+            assert threads() == {"jobstate-aio-write-1", "jobstate-aio-read-1"}
 
     asyncio.run(main())
 
 
-def test_closing_hands_back_what_was_claimed_and_forgotten(path: Path, store: JobStore) -> None:
+def test_closing_hands_back_claimed_jobs_that_are_not_settled(path: Path, store: JobStore) -> None:
     for _ in range(3):
         store.submit("extract")
 
@@ -233,10 +231,10 @@ def test_closing_hands_back_what_was_claimed_and_forgotten(path: Path, store: Jo
     assert {job.failures for job in store.iterate("all")} == {0}
 
 
-def test_a_loop_that_ends_before_a_claim_is_answered_leaves_no_job_held(
+def test_a_loop_that_is_closed_before_a_claim_returns_leaves_no_job_held(
     store: JobStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever closes a loop over pending tasks; `asyncio.run` cancels them first."""
+    """A program that closes a loop with pending tasks; `asyncio.run` cancels them first."""
     began, go_on = threading.Event(), threading.Event()
     store.submit("extract")
     jobs = aio.over(store)
@@ -265,7 +263,7 @@ def test_a_loop_that_ends_before_a_claim_is_answered_leaves_no_job_held(
 
 
 def test_without_a_loop_of_asyncio_the_error_says_what_to_use(store: JobStore) -> None:
-    """trio drives a coroutine in its own way; so does this."""
+    """Drives a coroutine without asyncio, as trio does."""
     jobs = aio.over(store)
     attempts: list[Coroutine[Any, Any, object]] = [
         jobs.get(1),
@@ -283,27 +281,27 @@ def test_without_a_loop_of_asyncio_the_error_says_what_to_use(store: JobStore) -
     asyncio.run(jobs.close())
 
 
-def _in_a_child(jobs: aio.AsyncJobStore, told: Any) -> None:
+def _in_a_child(jobs: aio.AsyncJobStore, answer: Any) -> None:
     async def main() -> None:
         try:
             await jobs.counts()
         except StoreForked as error:
-            told.put(str(error))
+            answer.put(str(error))
 
     asyncio.run(main())
 
 
-def test_a_forked_child_is_told_to_open_its_own(store: JobStore) -> None:
+def test_a_forked_child_gets_an_error_that_says_to_open_the_store_again(store: JobStore) -> None:
     forking = multiprocessing.get_context("fork")
-    told = forking.SimpleQueue()
+    answer = forking.SimpleQueue()
     jobs = aio.over(store)
     asyncio.run(jobs.counts())
-    child = forking.Process(target=_in_a_child, args=(jobs, told))
+    child = forking.Process(target=_in_a_child, args=(jobs, answer))
     child.start()
     child.join(10)
     child.kill()
     assert child.exitcode == 0
-    assert "open the store in the child process" in told.get()
+    assert "open the store in the child process" in answer.get()
     asyncio.run(jobs.close())
 
 

@@ -1,4 +1,4 @@
-"""The awaited names are those of the store, a run and a worker; nobody forgets one."""
+"""Every public name of a store, a run and a worker has an awaited side."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import pytest
 import jobstate
 from jobstate import JobStore, Run, Worker, aio
 
-FACES: Final = {JobStore: aio.AsyncJobStore, Run: aio.AsyncRun, Worker: aio.AsyncWorker}
+ASYNC_TYPES: Final = {JobStore: aio.AsyncJobStore, Run: aio.AsyncRun, Worker: aio.AsyncWorker}
 WITHOUT: Final[dict[type, dict[str, str]]] = {
     JobStore: {},
     Run: {},
     Worker: {},
 }
-"""What has no awaited side, and why."""
+"""Names without an awaited side, and why."""
 MORE: Final[dict[type, dict[str, str]]] = {
     JobStore: {"call": "several calls on one thread", "sync": "the other side"},
     Run: {"until_stopping": "what asyncio adds", "unless_stopping": "what asyncio adds", "sync": "the other side"},
@@ -46,7 +46,7 @@ PLAIN: Final[dict[type, set[str]]] = {
     },
     Worker: {"shut_down"},
 }
-"""What only touches memory, or begins what is then awaited step by step."""
+"""Names that only touch memory, or begin what is then awaited step by step."""
 PROGRAM: Final = """
 import asyncio
 from collections.abc import Sequence
@@ -95,18 +95,18 @@ def public(kind: type) -> set[str]:
     return {name for name, _ in inspect.getmembers(kind) if not name.startswith("_")}
 
 
-@pytest.mark.parametrize("kind", FACES)
+@pytest.mark.parametrize("kind", ASYNC_TYPES)
 def test_every_public_name_has_its_awaited_side_or_a_reason_why_not(kind: type) -> None:
-    here = public(FACES[kind]) | ({"sync"} if "sync" in MORE[kind] else set())
+    here = public(ASYNC_TYPES[kind]) | ({"sync"} if "sync" in MORE[kind] else set())
     attributes = {"restored"} if kind is Run else {"node_id"} if kind is Worker else set()
     assert here == (public(kind) | attributes) - set(WITHOUT[kind]) | set(MORE[kind])
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [(kind, name) for kind in FACES for name in sorted(public(kind) - set(WITHOUT[kind]))]
+    ("kind", "name"), [(kind, name) for kind in ASYNC_TYPES for name in sorted(public(kind) - set(WITHOUT[kind]))]
 )
-def test_what_touches_the_store_is_awaited_and_only_that(kind: type, name: str) -> None:
-    there = inspect.getattr_static(FACES[kind], name)
+def test_a_name_is_awaited_exactly_if_it_touches_the_store(kind: type, name: str) -> None:
+    there = inspect.getattr_static(ASYNC_TYPES[kind], name)
     assert inspect.iscoroutinefunction(there) == (name not in PLAIN[kind])
 
 
@@ -114,20 +114,20 @@ def test_what_touches_the_store_is_awaited_and_only_that(kind: type, name: str) 
     ("kind", "name"),
     [
         (kind, name)
-        for kind in FACES
-        for name in sorted(public(kind) & public(FACES[kind]))
+        for kind in ASYNC_TYPES
+        for name in sorted(public(kind) & public(ASYNC_TYPES[kind]))
         if inspect.isfunction(getattr(kind, name)) and name not in {"complete_many", "serve"}
     ],
 )
-def test_parameters_and_docstrings_are_those_of_the_other_side(kind: type, name: str) -> None:
-    there, here = getattr(kind, name), getattr(FACES[kind], name)
+def test_parameters_and_docstrings_are_those_of_the_sync_side(kind: type, name: str) -> None:
+    there, here = getattr(kind, name), getattr(ASYNC_TYPES[kind], name)
     assert inspect.signature(here).parameters == inspect.signature(there).parameters
     assert inspect.getdoc(here)
     if hasattr(here, "__wrapped__"):
         assert inspect.getdoc(here) == inspect.getdoc(there)
 
 
-def test_opening_takes_the_options_of_the_other_side() -> None:
+def test_opening_takes_the_options_of_jobstate_open() -> None:
     assert inspect.signature(aio.open).parameters == inspect.signature(jobstate.open).parameters
 
 
@@ -141,7 +141,7 @@ def test_parameters_and_results_come_through_to_a_strict_type_checker(tmp_path: 
     assert result.returncode == 0, result.stdout
 
 
-def test_nothing_of_jobstate_loads_asyncio_unless_it_is_asked_for() -> None:
+def test_only_jobstate_aio_loads_asyncio() -> None:
     check = "import sys, jobstate; jobstate.open; jobstate.Worker; sys.exit('asyncio' in sys.modules)"
     assert (
         subprocess.run([sys.executable, "-S", "-c", f"import sys; sys.path[:] = {sys.path!r}; {check}"]).returncode == 0

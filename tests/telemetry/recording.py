@@ -1,4 +1,4 @@
-"""An observer that remembers what it was told, in words."""
+"""An observer that records its calls, in words."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from jobstate import Claim, Heartbeat, Job, LeaseLoss, Observer, Sweep, Transition
 
 
-class Remembering(Observer):
-    """What was told, in order; `take` forgets it."""
+class RecordingObserver(Observer):
+    """Its calls in order; `take` returns and clears them."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.calls: list[str] = []
         self.transitions: list[Transition] = []
         self.claims: list[Claim] = []
         self.heartbeats: list[Heartbeat] = []
@@ -20,37 +20,37 @@ class Remembering(Observer):
         self.sweeps: list[Sweep] = []
 
     def take(self) -> list[str]:
-        told, self.told = self.told, []
-        return told
+        calls, self.calls = self.calls, []
+        return calls
 
     def transition(self, transition: Transition) -> None:
         event = transition.event
         self.transitions.append(transition)
-        self.told.append(f"{event.job_id}: {event.from_state} {event.trigger} {event.to_state}")
+        self.calls.append(f"{event.job_id}: {event.from_state} {event.trigger} {event.to_state}")
 
     def claimed(self, claim: Claim) -> None:
         self.claims.append(claim)
-        self.told.append(f"{claim.job.id}: claimed by {claim.event.node}")
+        self.calls.append(f"{claim.job.id}: claimed by {claim.event.node}")
 
     def heartbeat(self, heartbeat: Heartbeat) -> None:
         self.heartbeats.append(heartbeat)
-        self.told.append(f"heartbeat of {heartbeat.node_id} {[lease.job_id for lease in heartbeat.leases]}")
+        self.calls.append(f"heartbeat of {heartbeat.node_id} {[lease.job_id for lease in heartbeat.leases]}")
 
     def lease_lost(self, loss: LeaseLoss) -> None:
         self.losses.append(loss)
-        self.told.append(f"{loss.job.id}: lost")
+        self.calls.append(f"{loss.job.id}: lost")
 
     def swept(self, sweep: Sweep) -> None:
         self.sweeps.append(sweep)
-        self.told.append(f"{sweep.actor} {[*sweep.job_ids]}")
+        self.calls.append(f"{sweep.actor} {[*sweep.job_ids]}")
 
     @contextmanager
     def within(self, job: Job) -> Iterator[None]:
-        self.told.append(f"{job.id}: block begins")
+        self.calls.append(f"{job.id}: block begins")
         try:
             yield
         finally:
-            self.told.append(f"{job.id}: block ends")
+            self.calls.append(f"{job.id}: block ends")
 
     def closed(self) -> None:
-        self.told.append("closed")
+        self.calls.append("closed")
