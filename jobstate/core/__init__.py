@@ -1,1 +1,1 @@
-"""What stores, workers and clients share: the context of a store, its arguments, and waiting for changes."""
+"""Shared by stores, workers and clients: context, arguments, waiting and watching, cancellation."""

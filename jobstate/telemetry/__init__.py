@@ -1,1 +1,1 @@
-"""Ready observers, for Prometheus and OpenTelemetry, and what binds records of `logging` to the run they are about."""
+"""Observers for Prometheus and OpenTelemetry, and a filter that adds the run to log records."""
