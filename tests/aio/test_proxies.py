@@ -44,7 +44,7 @@ PLAIN: Final[dict[type, set[str]]] = {
             "settled",
         ),
     },
-    Worker: {"shut_down"},
+    Worker: {"node_id", "shut_down"},
 }
 """Names that only touch memory, or begin what is then awaited step by step."""
 PROGRAM: Final = """
