@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from jobstate.client import urls
 from jobstate.client.long_poll import wait
 from jobstate.client.urls import RECORD, job_path, run_path
-from jobstate.domain import validation
 from jobstate.domain.checkpoints import Checkpoint
 from jobstate.domain.event import Actor, Event
 from jobstate.domain.job import Job
@@ -52,20 +50,7 @@ def _change(connection: Connection, method: str, path: str, by: Actor, body: Map
 @performs(requests.SubmitCommand)
 def _submit(connection: Connection, command: requests.SubmitCommand) -> Job:
     job = command.job
-    body = {
-        "kind": job.kind,
-        "descriptor": json.loads(job.descriptor_json),
-        "node_id": job.node_id,
-        "key": job.key,
-        "pipeline_id": job.pipeline_id,
-        "labels": json.loads(job.labels_json),
-        "priority": job.priority,
-        "available_at": None if job.available_us is None else validation.instant(job.available_us).isoformat(),
-        "hold": bool(job.hold),
-        "parallelism": job.parallelism,
-        "max_attempts": job.max_attempts,
-        "retry": None if job.retry_json is None else json.loads(job.retry_json),
-    }
+    body = records.submission_record(job)
     answer = connection.ask("POST", "/jobs", RECORD, by=command.by, body=body, safe=job.key is not None)
     return connection.read(answer, records.job_of)
 

@@ -13,6 +13,10 @@ from jobstate.domain.submission import NewJob
 RESTARTABLE: Final = frozenset({State.FAILED, State.STOPPED})
 """A completed job has nothing left to do."""
 
+_OF_THE_MOMENT: Final = frozenset({"available_us", "hold"})
+"""Fields of a submission that a restart does not take along: it is due at once, in the queue."""
+_CARRIED: Final = tuple(field for field in NewJob._fields if field not in _OF_THE_MOMENT)
+
 
 class RestartRequest(NamedTuple):
     """The options of a restart."""
@@ -44,15 +48,5 @@ def check_restorable(job: JobRow, checkpoint: Checkpoint) -> None:
 
 def successor(job: JobRow, request: RestartRequest) -> NewJob:
     """The submission that continues the job: the same request, due at once."""
-    return NewJob(
-        kind=job.kind,
-        descriptor_json=job.descriptor_json,
-        node_id=job.node_id,
-        key=job.key,
-        pipeline_id=job.pipeline_id,
-        labels_json=job.labels_json,
-        priority=job.priority,
-        parallelism=job.parallelism if request.parallelism is None else request.parallelism,
-        max_attempts=job.max_attempts,
-        retry_json=job.retry_json,
-    )
+    carried = NewJob(**{field: getattr(job, field) for field in _CARRIED})
+    return carried if request.parallelism is None else carried._replace(parallelism=request.parallelism)

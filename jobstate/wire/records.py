@@ -29,6 +29,7 @@ from jobstate.domain.output import OutputRow
 from jobstate.domain.progress import TableProgress
 from jobstate.domain.stop import StopMode, StopOutcome
 from jobstate.domain.stop_requests import StopResult
+from jobstate.domain.submission import NewJob
 from jobstate.ports.queries import LogPage, OutputPage, Slice
 from jobstate.ports.repository import WorkerInfo
 from jobstate.wire.text import parse_instant
@@ -40,6 +41,20 @@ Value = TypeVar("Value")
 def job_record(job: Job) -> Record:
     """Every field of a job by name, instants in microseconds since 1970 UTC."""
     return row_of(job)._asdict()
+
+
+def submission_record(new: NewJob) -> Record:
+    """The body of a submission: every field of it by its name outside, JSON as values and instants as text."""
+    body: Record = {}
+    stored: Mapping[str, Any] = new._asdict()
+    for field, value in stored.items():
+        if field.endswith("_json"):
+            body[field.removesuffix("_json")] = None if value is None else json.loads(value)
+        elif field.endswith("_us"):
+            body[field.removesuffix("_us") + "_at"] = None if value is None else validation.instant(value).isoformat()
+        else:
+            body[field] = value
+    return body
 
 
 def job_of(record: Mapping[str, Any]) -> Job:
