@@ -189,7 +189,6 @@ def test_a_verb_that_is_cancelled_midway_is_completed(
             async def work() -> None:
                 async with claimed:
                     claimed.add_range("blocks", 1, 2)  # a run without reports has no `Reporting`
-                    claimed.add_files("blocks")  # the verb writes it, and notes that afterwards
                     monkeypatch.setattr(Reporting, "written", slow)
                     verbs: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
                         "complete": claimed.complete,

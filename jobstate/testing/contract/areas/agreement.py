@@ -61,7 +61,7 @@ def assert_written(store: JobStore, before: JobRow, decision: Decision) -> None:
     """The row is the last version of the decision, the history its steps, and everything else untouched."""
     assert row_of(store.get(before)) == decision.job
     events = [event for event in store.events(before.id) if event.seq > before.seq]
-    assert [_told(event) for event in events] == [
+    assert [_recorded(event) for event in events] == [
         (
             step.seq,
             step.updated_us,
@@ -77,7 +77,7 @@ def assert_written(store: JobStore, before: JobRow, decision: Decision) -> None:
     ]
 
 
-def _told(event: Event) -> tuple[object, ...]:
+def _recorded(event: Event) -> tuple[object, ...]:
     return (
         event.seq,
         event.at_us,

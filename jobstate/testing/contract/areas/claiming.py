@@ -134,7 +134,7 @@ def test_a_kind_that_is_named_twice_counts_once(store: JobStore) -> None:
     assert [run.id for run in runs] == [job.id for job in jobs]
 
 
-def test_kinds_are_told_apart_by_every_letter(store: JobStore) -> None:
+def test_kinds_differ_by_every_letter(store: JobStore) -> None:
     store.submit("Extract")
     store.submit("extract ")
     assert store.claim("worker-01", kinds=["extract"]) == []

@@ -233,7 +233,7 @@ def _prune_in(
     assert [job.id for job in store.iterate("all")] == [kept]
 
 
-def test_a_batch_of_a_large_prune_is_smaller_where_jobs_said_much(
+def test_a_batch_of_a_large_prune_is_smaller_where_jobs_logged_much(
     store: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import jobstate.store.prune as module

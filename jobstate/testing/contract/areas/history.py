@@ -59,7 +59,7 @@ def test_every_call_may_name_its_actor_and_reason(store: JobStore) -> None:
         assert (event.actor, event.reason) == ("cli:ana", "because")
 
 
-def test_who_acts_is_that_of_the_store_unless_said_otherwise(open_store: OpenStore) -> None:
+def test_the_actor_is_that_of_the_store_unless_a_call_names_one(open_store: OpenStore) -> None:
     store = open_store(actor="python:suite")
     nightly = store.acting("cron:nightly", reason="retention")
     first, second = store.submit("extract"), nightly.submit("extract")
@@ -81,7 +81,7 @@ def test_an_actor_does_not_leak_into_the_next_entry(store: JobStore) -> None:
     assert reported == [("worker:worker-01", None, {}), ("worker:worker-01", None, {})]
 
 
-def test_two_runs_of_one_job_are_told_apart_by_attempt_and_token(store: JobStore) -> None:
+def test_two_runs_of_one_job_differ_by_attempt_and_token(store: JobStore) -> None:
     job = submitted(store, retry=AT_ONCE)
     for _ in range(2):
         claimed(store, job).fail("disk gone")

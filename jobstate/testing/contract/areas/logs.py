@@ -25,7 +25,7 @@ def messages(run: Run, store: JobStore, **wanted: Any) -> list[str]:
     return [entry.message for entry in store.logs(run, **wanted)]
 
 
-def test_an_entry_holds_all_that_was_said(store: JobStore, clock: ManualClock) -> None:
+def test_an_entry_holds_all_that_was_given(store: JobStore, clock: ManualClock) -> None:
     run = running(store)
     clock.advance(5)
     run.log.info(
@@ -42,7 +42,7 @@ def test_an_entry_holds_all_that_was_said(store: JobStore, clock: ManualClock) -
 def test_levels_are_three_and_debugging_is_not_kept(store: JobStore) -> None:
     run = running(store)
     for say in (run.log.debug, run.log.info, run.log.warning, run.log.error, run.log.critical):
-        say("said")
+        say("slow")
     run.flush()
     levels = [entry.level.value for entry in store.logs(run)]
     assert levels == ["error", "error", "warn", "info"]
@@ -144,9 +144,9 @@ def test_an_exception_that_was_logged_keeps_its_traceback(store: JobStore) -> No
         ({"nul": "a\0b"}, "{'nul': 'a\\x00b'}"),
     ],
 )
-def test_details_that_json_cannot_say_are_told_in_words(store: JobStore, details: Any, kept: Any) -> None:
+def test_details_that_json_cannot_hold_become_text(store: JobStore, details: Any, kept: Any) -> None:
     run = running(store)
-    run.log.info("said", details=details)
+    run.log.info("slow", details=details)
     run.flush()
     assert [entry.details for entry in store.logs(run)] == [kept]
 
@@ -454,12 +454,12 @@ def test_following_ends_with_the_job_and_misses_nothing(store: JobStore) -> None
 
 def test_following_some_entries_of_a_long_log_misses_none_and_shows_none_twice(store: JobStore) -> None:
     run = running(store)
-    said = 2_101
-    for number in range(said):
+    written = 2_101
+    for number in range(written):
         run.log.info("%d", number, operator_id="a" if number % 2 else "b", task_index=number % 7)
     run.complete()
-    assert [entry.message for entry in store.follow_logs(run, operator_id="a")] == [*map(str, range(1, said, 2))]
-    assert [entry.message for entry in store.follow_logs(run, task_index=3)] == [*map(str, range(3, said, 7))]
+    assert [entry.message for entry in store.follow_logs(run, operator_id="a")] == [*map(str, range(1, written, 2))]
+    assert [entry.message for entry in store.follow_logs(run, task_index=3)] == [*map(str, range(3, written, 7))]
     assert [entry.message for entry in store.follow_logs(run, operator_id="c")] == []
 
 

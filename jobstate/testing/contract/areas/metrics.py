@@ -92,7 +92,7 @@ def test_a_job_that_is_no_pipeline_has_totals_all_the_same(store: JobStore) -> N
     assert reported(run, store).totals == Counters(7, 6, errors=2)
 
 
-def test_kind_and_name_are_those_said_last_for_every_subtask(store: JobStore) -> None:
+def test_kind_and_name_are_the_newest_for_every_subtask(store: JobStore) -> None:
     run = running(store)
     run.metrics("a", subtask=0, records_in=1)
     run.flush()

@@ -26,7 +26,7 @@ REQUIRED: Final[dict[str, object]] = {
     "kind": "extract",
     "last": 0,
     "level": "info",
-    "message": "said",
+    "message": "slow",
     "node_id": "worker-01",
     "operator_id": "in",
     "parallelism": 2,
@@ -81,7 +81,7 @@ def taken_or_refused(call: Callable[..., object], arguments: dict[str, object]) 
 @pytest.mark.parametrize("name", methods(JobStore))
 def test_a_store_takes_or_refuses_any_argument(store: JobStore, name: str) -> None:
     run = running(store)
-    run.log.info("said")
+    run.log.info("slow")
     run.metrics("in", records_in=1)
     run.complete()
     method = getattr(store, name)
@@ -127,7 +127,7 @@ def test_a_run_takes_or_refuses_any_argument(store: JobStore, name: str) -> None
         ("checkpoint", lambda store, run: run.complete_checkpoint(7)),
         ("checkpoint", lambda store, run: run.fail_checkpoint("chk_1", "no space")),
         ("domain", lambda store, run: run.fail("disk gone", domain=7)),
-        ("level", lambda store, run: run.note("loud", "said")),
+        ("level", lambda store, run: run.note("loud", "slow")),
         ("level", lambda store, run: store.logs(run, level=7)),
         ("level", lambda store, run: store.errors(run, level=7)),
         ("level", lambda store, run: store.follow_logs(run, level=7)),

@@ -40,7 +40,7 @@ def test_any_json_may_be_a_row(store: JobStore, record: Any) -> None:
     assert row.record == record
 
 
-def test_a_row_that_is_too_large_is_told_by_its_beginning(store: JobStore) -> None:
+def test_a_row_that_is_too_large_keeps_its_beginning(store: JobStore) -> None:
     run = running(store)
     run.emit("sink", {"text": "x" * 70_000})
     run.flush()

@@ -164,7 +164,7 @@ def test_a_checkpoint_of_another_lineage_is_not_found(store: JobStore) -> None:
     assert everything(store) == before
 
 
-def test_a_key_that_another_job_took_since_is_told(store: JobStore) -> None:
+def test_a_key_that_another_job_took_since_is_refused(store: JobStore) -> None:
     old = running(store, key="eth:0")
     old.fail("bad input", retryable=False)
     holder = submitted(store, key="eth:0")

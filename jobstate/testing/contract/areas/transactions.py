@@ -110,7 +110,7 @@ def test_a_lease_that_is_lost_after_an_end_was_undone_is_noticed(
         run.raise_if_stopping()
 
 
-def test_a_lease_that_is_lost_after_an_end_was_undone_is_told_at_the_end_of_the_block(
+def test_a_lease_that_is_lost_after_an_end_was_undone_is_reported_at_the_end_of_the_block(
     store: JobStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     with running(store) as run:

@@ -541,7 +541,7 @@ def test_a_shutdown_fences_a_handler_that_does_not_end_in_time(ticking: JobStore
     assert ticking.get(job).state is State.SCHEDULED
 
 
-def test_a_worker_that_is_told_to_end_claims_nothing_more(ticking: JobStore) -> None:
+def test_a_worker_that_shuts_down_claims_nothing_more(ticking: JobStore) -> None:
     worker = ticking.worker("worker-01")
     jobs = ticking.submit_many([{"kind": "extract"}, {"kind": "extract"}])
     with worker:
@@ -551,7 +551,7 @@ def test_a_worker_that_is_told_to_end_claims_nothing_more(ticking: JobStore) -> 
     assert [ticking.get(job).state for job in jobs] == [State.COMPLETED, State.SCHEDULED]
 
 
-def test_a_worker_without_work_ends_soon_when_told_to(ticking: JobStore) -> None:
+def test_a_worker_without_work_ends_soon_at_a_shutdown(ticking: JobStore) -> None:
     began = time.monotonic()
     with Serving(ticking.worker("worker-01"), {"extract": lambda run: None}):
         time.sleep(0.02)

@@ -221,7 +221,7 @@ def test_a_heartbeat_renews_in_every_state_with_a_holder(store: JobStore, clock:
     assert row_of(store.get(run)).lease_expires_us == clock.now() + 30_000_000
 
 
-def test_many_runs_are_completed_in_one_go_and_lost_ones_are_told(store: JobStore) -> None:
+def test_many_runs_are_completed_at_once_and_lost_ones_are_returned(store: JobStore) -> None:
     jobs = store.submit_many({"kind": "extract", "retry": AT_ONCE} for _ in range(4))
     runs = list(store.claim("worker-01", limit=4))
     store.stop(jobs[1], mode="force")
@@ -550,7 +550,9 @@ def test_an_interrupt_hands_the_job_back_and_goes_on(store: JobStore) -> None:
     assert triggers(store, run)[-1] == "release"
 
 
-def test_a_lease_that_ran_out_by_the_local_clock_is_told_without_asking(store: JobStore, clock: ManualClock) -> None:
+def test_a_lease_that_ran_out_by_the_local_clock_is_reported_at_once(
+    store: JobStore, clock: ManualClock
+) -> None:
     run = running(store)
     run.raise_if_stopping()
     clock.advance(LEASE)
