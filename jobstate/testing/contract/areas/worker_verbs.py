@@ -550,9 +550,7 @@ def test_an_interrupt_hands_the_job_back_and_goes_on(store: JobStore) -> None:
     assert triggers(store, run)[-1] == "release"
 
 
-def test_a_lease_that_ran_out_by_the_local_clock_is_reported_at_once(
-    store: JobStore, clock: ManualClock
-) -> None:
+def test_a_lease_that_ran_out_by_the_local_clock_is_reported_at_once(store: JobStore, clock: ManualClock) -> None:
     run = running(store)
     run.raise_if_stopping()
     clock.advance(LEASE)
