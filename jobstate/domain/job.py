@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final, TypeVar, cast, final
 
 from jobstate.domain import validation
@@ -19,10 +20,10 @@ _read_json: Final[Callable[[str], Any]] = json.JSONDecoder().decode
 """As `json.loads`, which first asks for bytes, marks and options."""
 
 
-def _stored(field: T) -> T:
-    """The field of the same name in the row, typed as it is declared there."""
-    read: Any = field  # what a NamedTuple has for each field: a descriptor that reads it
-    return cast("T", property(lambda job: read.__get__(job._row), doc=read.__doc__))  # noqa: SLF001
+def _stored(field: T, doc: str) -> T:
+    """The field of the row, as a property of its type there."""
+    name = next(name for name in JobRow._fields if getattr(JobRow, name) is field)
+    return cast("T", property(attrgetter(f"_row.{name}"), doc=doc))
 
 
 @final
@@ -38,52 +39,31 @@ class Job:
     def __init__(self, row: JobRow) -> None:
         self._row = row
 
-    id = _stored(JobRow.id)
-    """Its number in the store, never given twice."""
-    state = _stored(JobRow.state)
-    """Its state in the lifecycle."""
-    kind = _stored(JobRow.kind)
-    """What sort of work it is; workers choose by it."""
-    node_id = _stored(JobRow.node_id)
-    """The worker that the job is pinned to; empty: any. Never written by a claim."""
-    priority = _stored(JobRow.priority)
-    """Lower goes first."""
-    key = _stored(JobRow.key)
-    """Unique among live jobs; None: no such key."""
-    parallelism = _stored(JobRow.parallelism)
-    """How many tasks it runs with."""
-    rescale_to = _stored(JobRow.rescale_to)
-    """How many tasks it was asked to run with instead; None: as now."""
-    attempt = _stored(JobRow.attempt)
-    """How often the job was claimed; never falls."""
-    failures = _stored(JobRow.failures)
-    """Charged runs in a row."""
-    lease_token = _stored(JobRow.lease_token)
-    """The fencing token of the newest lease; it only rises."""
-    worker_id = _stored(JobRow.worker_id)
-    """The worker that holds the lease."""
-    clean = _stored(JobRow.clean)
-    """Nothing was written since the newest completed checkpoint of this lease."""
-    seq = _stored(JobRow.seq)
-    """The number of the job's newest history entry."""
-    trigger = _stored(JobRow.trigger)
-    """What caused the newest history entry."""
-    actor = _stored(JobRow.actor)
-    """Who caused it."""
-    reason = _stored(JobRow.reason)
-    """Why."""
-    pipeline_id = _stored(JobRow.pipeline_id)
-    """The pipeline that it is a run of, or None."""
-    run_id = _stored(JobRow.run_id)
-    """Its number among the runs of its pipeline, or None."""
-    root_id = _stored(JobRow.root_id)
-    """The first job of the lineage that restarts made; the job itself where it is the first."""
-    restarted_from = _stored(JobRow.restarted_from)
-    """The job that it restarts, or None."""
-    max_attempts = _stored(JobRow.max_attempts)
-    """How many charged runs it may have."""
-    deduplicated = _stored(JobRow.deduplicated)
-    """The submission met a live job with its key, and this is that job."""
+    id = _stored(JobRow.id, "Its number in the store, never given twice.")
+    state = _stored(JobRow.state, "Its state in the lifecycle.")
+    kind = _stored(JobRow.kind, "What sort of work it is; workers choose by it.")
+    node_id = _stored(JobRow.node_id, "The worker that the job is pinned to; empty: any. Never written by a claim.")
+    priority = _stored(JobRow.priority, "Lower goes first.")
+    key = _stored(JobRow.key, "Unique among live jobs; None: no such key.")
+    parallelism = _stored(JobRow.parallelism, "How many tasks it runs with.")
+    rescale_to = _stored(JobRow.rescale_to, "How many tasks it was asked to run with instead; None: as now.")
+    attempt = _stored(JobRow.attempt, "How often the job was claimed; never falls.")
+    failures = _stored(JobRow.failures, "Charged runs in a row.")
+    lease_token = _stored(JobRow.lease_token, "The fencing token of the newest lease; it only rises.")
+    worker_id = _stored(JobRow.worker_id, "The worker that holds the lease.")
+    clean = _stored(JobRow.clean, "Nothing was written since the newest completed checkpoint of this lease.")
+    seq = _stored(JobRow.seq, "The number of the job's newest history entry.")
+    trigger = _stored(JobRow.trigger, "What caused the newest history entry.")
+    actor = _stored(JobRow.actor, "Who caused it.")
+    reason = _stored(JobRow.reason, "Why.")
+    pipeline_id = _stored(JobRow.pipeline_id, "The pipeline that it is a run of, or None.")
+    run_id = _stored(JobRow.run_id, "Its number among the runs of its pipeline, or None.")
+    root_id = _stored(
+        JobRow.root_id, "The first job of the lineage that restarts made; the job itself where it is the first."
+    )
+    restarted_from = _stored(JobRow.restarted_from, "The job that it restarts, or None.")
+    max_attempts = _stored(JobRow.max_attempts, "How many charged runs it may have.")
+    deduplicated = _stored(JobRow.deduplicated, "The submission met a live job with its key, and this is that job.")
 
     @property
     def descriptor(self) -> dict[str, Any]:
