@@ -94,8 +94,8 @@ if TYPE_CHECKING:
     from jobstate.ports.queries import Page as Page
     from jobstate.ports.queries import Slice as Slice
     from jobstate.ports.repository import WorkerInfo as WorkerInfo
+    from jobstate.store.job_store import JobStore as JobStore
     from jobstate.store.open import open as open
-    from jobstate.store.store import JobStore as JobStore
     from jobstate.system import Clock as Clock
     from jobstate.system import SystemClock as SystemClock
     from jobstate.worker.run import Run as Run
@@ -133,7 +133,7 @@ _HOMES = {
     "jobstate.ports.queries": "LogPage OutputPage Page Slice",
     "jobstate.ports.repository": "WorkerInfo",
     "jobstate.store.open": "open",
-    "jobstate.store.store": "JobStore",
+    "jobstate.store.job_store": "JobStore",
     "jobstate.system": "Clock SystemClock",
     "jobstate.worker.run_log": "RunHandler RunLog",
     "jobstate.worker.run": "Run",

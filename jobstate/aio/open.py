@@ -11,7 +11,7 @@ import jobstate.store.open
 from jobstate.aio.store import AsyncJobStore, Shared
 from jobstate.aio.thread_pools import ThreadPools
 from jobstate.aio.waiter import Waiter
-from jobstate.store.store import JobStore
+from jobstate.store.job_store import JobStore
 
 P = ParamSpec("P")
 

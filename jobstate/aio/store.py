@@ -24,7 +24,7 @@ from jobstate.domain.job import Job
 from jobstate.operations.operations import Operations
 from jobstate.operations.requests import Request
 from jobstate.store import performers
-from jobstate.store.store import JobStore
+from jobstate.store.job_store import JobStore
 from jobstate.worker.run import Run
 from jobstate.worker.worker import Worker
 

@@ -13,7 +13,7 @@ from jobstate.cli.session import DEFAULT_DB, Command
 from jobstate.cli.view.units import now
 from jobstate.core.arguments import MAX_PAGE
 from jobstate.domain.errors import InvalidRequest
-from jobstate.wire.text import DURATION_PATTERN, parse_age, parse_duration, parse_instant
+from jobstate.wire.formats import DURATION_PATTERN, parse_age, parse_duration, parse_instant
 
 _MOST_DIGITS: Final = 20
 _BEYOND: Final = 2**63

@@ -9,8 +9,8 @@ from jobstate.domain import validation
 from jobstate.domain.lifecycle import State
 from jobstate.domain.logs import LogFilter, LogLevel
 from jobstate.ports.queries import Filter
+from jobstate.wire.formats import format_instant, format_labels
 from jobstate.wire.states import Dialect, selected
-from jobstate.wire.text import format_instant, format_labels
 
 RECORD: Final = {"view": "record"}
 """Asks for whole values, as they are stored."""

@@ -25,7 +25,7 @@ from jobstate.http.routes.service import add_service_routes
 from jobstate.http.security import SecurityChecks
 from jobstate.http.settings import Settings
 from jobstate.http.store_provider import StoreProvider
-from jobstate.store.store import JobStore
+from jobstate.store.job_store import JobStore
 
 _DEFAULTS: Final = Settings()
 

@@ -16,7 +16,7 @@ from jobstate.core.change_notifier import ChangeNotifier
 from jobstate.domain.errors import InvalidRequest, StoreBusy
 from jobstate.http.parameters import Actor, Reason
 from jobstate.http.store_provider import StoreProvider
-from jobstate.store.store import JobStore
+from jobstate.store.job_store import JobStore
 
 _MOST_WRITERS: Final = 16
 """Of the forty threads that serve requests: a locked store blocks this many writers, and no reader."""

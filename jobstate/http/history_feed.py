@@ -19,7 +19,7 @@ from jobstate.http.metrics import ServerMetrics
 from jobstate.observers.observer import Claim, Transition
 from jobstate.ports.queries import Filter
 from jobstate.ports.repository import Repository
-from jobstate.store.store import JobStore
+from jobstate.store.job_store import JobStore
 
 T = TypeVar("T")
 _BATCH: Final = 500

@@ -18,10 +18,10 @@ from jobstate.domain.logs import LogLevel
 from jobstate.domain.operator_actions import PRUNE_WORDS
 from jobstate.domain.validation import MAX_ID, MAX_REASON, MAX_TEXT
 from jobstate.wire import pipeline
+from jobstate.wire.formats import AGE_PATTERN, LABELS_PATTERN, parse_instant
 from jobstate.wire.job_fields import JOB_PREFIX
 from jobstate.wire.states import Dialect, filter_words
 from jobstate.wire.telemetry import ERROR_LEVELS, ERROR_PREFIX, LOG_PREFIX
-from jobstate.wire.text import AGE_PATTERN, LABELS_PATTERN, parse_instant
 
 LONGEST_STOP: Final = 10**9
 """Seconds; some thirty years."""

@@ -21,8 +21,8 @@ from jobstate.domain.stop import StopMode
 from jobstate.domain.validation import MAX_LABELS, MAX_TEXT
 from jobstate.http.parameters import LATEST_MS, LONGEST_STOP, WHOLE, CheckpointInBody
 from jobstate.wire import job_fields
+from jobstate.wire.formats import parse_instant
 from jobstate.wire.job_fields import INPUTS
-from jobstate.wire.text import parse_instant
 
 STOP_SECONDS: Final = 30
 """Seconds that a worker may take to stop, unless the request says otherwise."""

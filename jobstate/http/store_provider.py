@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from jobstate.domain.errors import StoreUnavailable
-from jobstate.store.store import JobStore
+from jobstate.store.job_store import JobStore
 
 _IN_MEMORY: Final = ":memory:"
 _WAL: Final = "-wal"

@@ -13,7 +13,7 @@ from jobstate.domain.job import Job, row_of
 from jobstate.domain.leases import is_overdue, lease_lost
 from jobstate.domain.lifecycle import CLAIMABLE, LEASED
 from jobstate.ports.repository import WorkerInfo
-from jobstate.store.store import JobStore
+from jobstate.store.job_store import JobStore
 from jobstate.system import Clock, SystemClock, file_system
 
 LARGE_LOG: Final = 256 * 1024 * 1024

@@ -21,7 +21,7 @@ from jobstate.ports import conformance
 from jobstate.ports.repository import Repository
 from jobstate.storage.connections import Timing
 from jobstate.storage.open import EMBEDDED_PREFIX, open_file, open_within
-from jobstate.store.store import JobStore
+from jobstate.store.job_store import JobStore
 from jobstate.system import Clock, SystemClock, chance, user
 
 _DEFAULT_TIMEOUT: Final = 10.0

@@ -10,7 +10,7 @@ from jobstate.core.arguments import JobRef
 from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest
 from jobstate.domain.job import Job
-from jobstate.store.store import JobStore
+from jobstate.store.job_store import JobStore
 from jobstate.testing.histories import ARROW, history, path_of
 from jobstate.testing.job_states import one_state
 from jobstate.testing.staged_store import stage_of

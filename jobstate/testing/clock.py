@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest
-from jobstate.wire.text import parse_duration
+from jobstate.wire.formats import parse_duration
 
 _START = 1_704_067_200_000_000  # 2024-01-01T00:00:00Z
 

@@ -16,7 +16,7 @@ from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest, StoreBusy, StoreError, StoreFull
 from jobstate.domain.job import row_of
 from jobstate.domain.stop import StopMode
-from jobstate.store.store import JobStore
+from jobstate.store.job_store import JobStore
 from jobstate.testing.fault_points import POINTS, Moment
 from jobstate.testing.staged_store import Stage, stage_of
 

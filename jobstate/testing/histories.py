@@ -7,7 +7,7 @@ from typing import Final
 
 from jobstate.domain.event import Event
 from jobstate.domain.job import Job
-from jobstate.store.store import JobStore
+from jobstate.store.job_store import JobStore
 
 ARROW: Final = " -> "
 _MOST_JOBS: Final = 20

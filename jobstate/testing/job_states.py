@@ -15,7 +15,7 @@ from jobstate.domain.event import Actor
 from jobstate.domain.job import Job
 from jobstate.domain.lifecycle import State
 from jobstate.ports.repository import Claimed
-from jobstate.store.store import JobStore
+from jobstate.store.job_store import JobStore
 from jobstate.testing.paths import NEVER_CLAIMED, ROUTES, lead
 from jobstate.testing.runner import WORKER
 from jobstate.testing.staged_store import Stage, stage_of

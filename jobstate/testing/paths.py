@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from jobstate.domain.lifecycle import State, Trigger
-from jobstate.store.store import JobStore
+from jobstate.store.job_store import JobStore
 
 Route = Sequence[Trigger]
 

@@ -12,7 +12,7 @@ import pytest
 
 if TYPE_CHECKING:
     from jobstate.aio import AsyncJobStore
-    from jobstate.store.store import JobStore
+    from jobstate.store.job_store import JobStore
     from jobstate.system import Clock
     from jobstate.testing.clock import ManualClock
     from jobstate.testing.job_states import JobIn

@@ -15,7 +15,7 @@ from typing import Final
 from jobstate.core.arguments import Duration
 from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest
-from jobstate.store.store import JobStore
+from jobstate.store.job_store import JobStore
 
 PATIENCE: Final = 60.0
 """Seconds that a process may take to begin, or to end."""

@@ -12,7 +12,7 @@ from jobstate.domain import validation
 from jobstate.domain.errors import InvalidRequest, JobStateError
 from jobstate.domain.job import Job, row_of
 from jobstate.domain.lifecycle import CLAIMABLE, LIVE
-from jobstate.store.store import JobStore
+from jobstate.store.job_store import JobStore
 from jobstate.testing.staged_store import Stage, stage_of
 from jobstate.worker.handlers import Handler, call_handler, check_handler
 from jobstate.worker.run import Run

@@ -11,7 +11,7 @@ import pytest
 
 if TYPE_CHECKING:
     from jobstate.aio import AsyncJobStore
-    from jobstate.store.store import JobStore
+    from jobstate.store.job_store import JobStore
     from jobstate.testing.clock import ManualClock
     from jobstate.testing.job_states import JobIn
     from jobstate.testing.processes import StartWorker

@@ -16,7 +16,7 @@ import jobstate
 from jobstate.core.context import Context
 from jobstate.domain.errors import InvalidRequest
 from jobstate.storage import blank
-from jobstate.store.store import JobStore
+from jobstate.store.job_store import JobStore
 from jobstate.system import Clock
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.fault_points import Moment, WatchedRepository

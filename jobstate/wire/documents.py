@@ -15,9 +15,9 @@ from jobstate.domain.job import Job
 from jobstate.domain.progress import TableProgress
 from jobstate.domain.stop_requests import StopResult
 from jobstate.ports.repository import WorkerInfo
+from jobstate.wire.formats import format_instant
 from jobstate.wire.job_fields import AMP, document
 from jobstate.wire.states import Dialect, spelled
-from jobstate.wire.text import format_instant
 
 Document = dict[str, Any]
 

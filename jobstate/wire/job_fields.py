@@ -17,8 +17,8 @@ from jobstate.domain.lifecycle import LIVE, STOP_PENDING, State
 from jobstate.domain.operator_actions import Action, allowed_actions
 from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS, MAX_ATTEMPTS_LIMIT, RetryPolicy
 from jobstate.domain.stop import Stop, StopOutcome
+from jobstate.wire.formats import format_instant, milliseconds
 from jobstate.wire.states import Dialect, spelled
-from jobstate.wire.text import format_instant, milliseconds
 
 JOB_PREFIX: Final = "job_"
 REQUIRED: Final[Any] = ...

@@ -17,9 +17,9 @@ from jobstate.domain.lifecycle import LEASED, STOP_PENDING
 from jobstate.domain.metrics import Counters
 from jobstate.domain.stop_requests import StopResult
 from jobstate.ports.queries import Slice
+from jobstate.wire.formats import milliseconds
 from jobstate.wire.job_fields import PIPELINE_OWN, PIPELINE_PUBLISHED, document, job_name
 from jobstate.wire.states import Dialect, spelled
-from jobstate.wire.text import milliseconds
 
 Document = dict[str, Any]
 

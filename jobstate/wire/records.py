@@ -32,7 +32,7 @@ from jobstate.domain.stop_requests import StopResult
 from jobstate.domain.submission import NewJob
 from jobstate.ports.queries import LogPage, OutputPage, Slice
 from jobstate.ports.repository import WorkerInfo
-from jobstate.wire.text import parse_instant
+from jobstate.wire.formats import parse_instant
 
 Record = dict[str, Any]
 Value = TypeVar("Value")

@@ -24,7 +24,7 @@ from jobstate.domain.metrics import (
 )
 from jobstate.domain.output import OutputRow
 from jobstate.ports.queries import LogPage, OutputPage
-from jobstate.wire.text import milliseconds
+from jobstate.wire.formats import milliseconds
 
 Document = dict[str, Any]
 

@@ -19,7 +19,7 @@ from jobstate.domain.progress import TableProgress
 from jobstate.domain.stop import Stop
 from jobstate.domain.validation import Json
 from jobstate.worker.conclusion import conclude
-from jobstate.worker.requests import SHUTDOWN
+from jobstate.worker.pending_requests import SHUTDOWN
 from jobstate.worker.run_control import RunControl, failure_of
 from jobstate.worker.run_log import RunLog, enter, leave
 

@@ -26,8 +26,8 @@ from jobstate.domain.transitions import Decision
 from jobstate.observers.observer import LeaseLoss
 from jobstate.ports.repository import Claimed
 from jobstate.worker.lease_status import LeaseEvent, LeaseStatus, LeaseTracker
+from jobstate.worker.pending_requests import PendingRequests
 from jobstate.worker.reporting import Reporting
-from jobstate.worker.requests import Requests
 from jobstate.worker.run_log import bound
 
 T = TypeVar("T")
@@ -70,7 +70,7 @@ class RunControl:
         self.lease_seconds = lease_seconds
         self.valid_until = claimed_at + lease_seconds
         self.tracker = LeaseTracker()
-        self.requests = Requests()
+        self.requests = PendingRequests()
         self.writing = threading.RLock()
 
     @property

@@ -7,7 +7,7 @@ from typing import Any
 import schemathesis
 
 from jobstate.domain.retry import DEFAULT_RETRY
-from jobstate.wire.text import parse_labels
+from jobstate.wire.formats import parse_labels
 
 
 def _printable(value: Any) -> bool:

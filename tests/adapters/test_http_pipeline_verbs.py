@@ -9,8 +9,8 @@ import pytest
 from jobstate import Run, State
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.situations import everything
+from jobstate.wire.formats import milliseconds
 from jobstate.wire.states import Dialect
-from jobstate.wire.text import milliseconds
 from tests.adapters.conftest import Api
 from tests.adapters.jobs_in_states import LEASE, brought
 from tests.adapters.refusing import assert_refused

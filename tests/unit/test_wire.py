@@ -15,7 +15,7 @@ from jobstate.domain.job import Job, row_of
 from jobstate.domain.lifecycle import State
 from jobstate.ports.repository import WorkerInfo
 from jobstate.wire import documents, errors, records
-from jobstate.wire.text import (
+from jobstate.wire.formats import (
     LABELS_PATTERN,
     format_instant,
     format_labels,

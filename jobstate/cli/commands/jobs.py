@@ -20,8 +20,8 @@ from jobstate.cli.view.text import terminal_width
 from jobstate.cli.view.units import now
 from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, RetryPolicy
 from jobstate.wire import documents
+from jobstate.wire.formats import parse_duration, parse_instant
 from jobstate.wire.states import Dialect, filter_words, selected
-from jobstate.wire.text import parse_duration, parse_instant
 
 _AMPCTL = Dialect.AMPCTL
 _RETRY_FIELDS: Final = tuple(DEFAULT_RETRY.to_json())

@@ -14,7 +14,7 @@ import click
 from jobstate.cli.options import DURATION
 from jobstate.cli.session import Session, file_command
 from jobstate.core.context import DEFAULT_LEASE
-from jobstate.store.store import JobStore
+from jobstate.store.job_store import JobStore
 from jobstate.system import host, pid
 from jobstate.worker.handlers import is_awaited
 

@@ -32,7 +32,7 @@ from jobstate.http.routes.jobs import job_answer
 from jobstate.http.settings import Settings
 from jobstate.http.store_provider import StoreProvider
 from jobstate.ports.repository import Repository
-from jobstate.store.store import JobStore
+from jobstate.store.job_store import JobStore
 from jobstate.wire import documents
 from jobstate.wire.states import selected
 

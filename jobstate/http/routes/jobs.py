@@ -34,8 +34,8 @@ from jobstate.http.parameters import (
 )
 from jobstate.http.requests import Submission
 from jobstate.wire import documents, records
+from jobstate.wire.formats import parse_age, parse_labels
 from jobstate.wire.states import Dialect, selected
-from jobstate.wire.text import parse_age, parse_labels
 
 DELETION: Final = answers({204: None}, 400, 409, headers={"X-Deleted-Count": "1; 0 where there was no such job."})
 

@@ -27,7 +27,7 @@ from jobstate.http.pipeline_documents import PipelineJob, PipelineJobs, RescaleA
 from jobstate.http.requests import PipelineSubmission, RescaleBody, RestartBody, StopBody
 from jobstate.http.routes.jobs import DELETION, deletion_answer, submitted_status
 from jobstate.ports.queries import Slice
-from jobstate.store.store import JobStore
+from jobstate.store.job_store import JobStore
 from jobstate.wire import pipeline, records
 from jobstate.wire.job_fields import job_name
 from jobstate.wire.states import Dialect, selected, spelling

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import jobstate
-from jobstate.store.store import JobStore
+from jobstate.store.job_store import JobStore
 from jobstate.system import SystemClock
 from jobstate.testing.clock import ManualClock
 from jobstate.testing.contract.kinds import OpenStore, OpenTwice, StoreKind

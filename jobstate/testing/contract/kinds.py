@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from jobstate.store.store import JobStore
+from jobstate.store.job_store import JobStore
 
 Target = Any
 """What `jobstate.open` takes: a store of your own, a path, or a peewee database."""

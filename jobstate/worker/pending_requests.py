@@ -13,7 +13,7 @@ SHUTDOWN: Final = "shutdown"
 """The mode of the `JobStopping` that a shutdown of the worker raises."""
 
 
-class Requests:
+class PendingRequests:
     """The requests that heartbeats brought, and what the handler has read of them.
 
     Attributes:
