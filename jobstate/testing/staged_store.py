@@ -15,7 +15,6 @@ from typing import Any, Final
 import jobstate
 from jobstate.core.context import Context
 from jobstate.domain.errors import InvalidRequest
-from jobstate.storage import blank
 from jobstate.store.job_store import JobStore
 from jobstate.system import Clock
 from jobstate.testing.clock import ManualClock
@@ -98,6 +97,8 @@ def staged(target: Any = ":memory:", *, clock: Clock | None = None, **options: A
     if isinstance(target, str | os.PathLike):
         usual["durability"] = "normal"
         if os.fspath(target) != ":memory:" and options.get("create", True):
+            from jobstate.storage import blank  # collecting tests must not pay for peewee
+
             blank.write(target)
     with jobstate.open(target, clock=chosen, **{**usual, **options}) as opened:
         stage = Stage(opened, chosen)

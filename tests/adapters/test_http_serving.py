@@ -147,7 +147,7 @@ def test_with_a_token_it_serves_others_and_never_says_the_token(path: Path) -> N
         connected(server.port, "GARBAGE", f"Authorization: Bearer {secret}").close()
         _, err = server.end(signal.SIGTERM)
     assert secret not in server.told + err
-    assert "the file is gone" in err
+    assert "the file is missing" in err
 
 
 def test_a_store_that_cannot_be_opened_is_an_error_and_no_server(path: Path) -> None:
