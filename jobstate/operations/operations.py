@@ -90,7 +90,7 @@ class Operations(ABC):
         return other
 
     def _acting(self, actor: str | None, reason: str | None) -> Actor:
-        return self._by.overridden(actor, reason)
+        return self._by if actor is None and reason is None else self._by.overridden(actor, reason)
 
     # Submitting.
 

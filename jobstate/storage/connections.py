@@ -224,7 +224,7 @@ class Connections:
         return give_up
 
     def recheck_schema(self, connection: sqlite3.Connection) -> None:
-        """`schema_check`, unless it ran a moment ago."""
+        """`schema_check`, unless it ran less than `SCHEMA_CHECK_INTERVAL` ago."""
         now = self.timing.monotonic()
         if now >= self._recheck_at:
             try:
@@ -237,6 +237,12 @@ class Connections:
         """Raise SchemaMismatch when another program has upgraded the schema since the store was opened."""
         with self.guarded() as connection:
             self.schema_check(connection)
+
+    def verify_schema_if_due(self) -> None:
+        """`verify_schema`, unless a check ran less than `SCHEMA_CHECK_INTERVAL` ago."""
+        if self.timing.monotonic() >= self._recheck_at:
+            with self.guarded() as connection:
+                self.recheck_schema(connection)
 
     def _explain(self, connection: sqlite3.Connection, error: sqlite3.Error) -> None:
         """Raise SchemaMismatch when that is why a statement failed."""

@@ -73,7 +73,7 @@ class SqlLeases:
             if one not in held:
                 self._settle_own(one, now, expiry)
         self.settle(now, expiry)
-        self._engine.connections.verify_schema()
+        self._engine.connections.verify_schema_if_due()
         return [held.get(one, Renewal(one.job_id, one.token, held=False)) for one in leases]
 
     def look(self, leases: Sequence[Lease]) -> list[Renewal]:
