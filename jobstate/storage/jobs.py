@@ -179,16 +179,16 @@ class SqlJobs:
         available = now if new.available_us is None else new.available_us
         values = given(new, name, available, run_id, 0 if origin is None else origin.token, now, by)
         if new.key is None and by.reason is None:
-            job_id = connection.execute(self._sql.insert_plain_job, inserted_plain(values)).lastrowid
+            job_id = connection.execute(self._sql.insert_plain_job, inserted_plain(*values)).lastrowid
         else:
-            job_id = connection.execute(self._sql.insert_job, inserted(values)).lastrowid
+            job_id = connection.execute(self._sql.insert_job, inserted(*values)).lastrowid
         assert job_id is not None
         root_id, restarted_from = (job_id, None) if origin is None else (origin.root_id, origin.restarted_from)
         values = (*values, job_id, root_id, restarted_from, state)
         if new.pipeline_id is None and origin is None and new.retry_json is None:
-            connection.execute(self._sql.insert_plain_spec, inserted_plain_spec(values))
+            connection.execute(self._sql.insert_plain_spec, inserted_plain_spec(*values))
         else:
-            connection.execute(self._sql.insert_spec, inserted_spec(values))
+            connection.execute(self._sql.insert_spec, inserted_spec(*values))
         return submitted_job(values)
 
     def _next_run(self, connection: sqlite3.Connection, pipeline_id: str) -> int:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from operator import attrgetter, itemgetter
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from jobstate.domain.checkpoints import Checkpoint, CheckpointState
 from jobstate.domain.event import SUBMIT, Actor, Event
@@ -30,8 +30,8 @@ from jobstate.domain.submission import NewJob
 from jobstate.ports.repository import WorkerInfo
 
 Row = tuple[Any, ...]
-Arrange = Callable[[Sequence[Any]], Row]
-"""Picks values out of one tuple into another, in the order that a statement or a value needs."""
+Arrange = Callable[..., Row]
+"""Takes values one by one, and returns them in the order that a statement or a value needs."""
 
 
 def column_of(field: str) -> str:
@@ -45,22 +45,27 @@ def column_of(field: str) -> str:
 
 def arranged(
     what: str, wanted: Iterable[str], given: Sequence[str], constant: Mapping[str, Any] | None = None
-) -> tuple[Arrange, Row]:
-    """What picks the values of the fields `wanted` out of those of `given` and the constants behind them.
+) -> Arrange:
+    """A function of the values of the fields `given` that returns those of `wanted`, some of which are constant.
 
-    Of two values with one name it takes the later.
+    Of two values with one name it takes the later. It is compiled from the places of the fields, as `NamedTuple` is:
+    it runs for every job that is submitted or claimed.
 
-    Returns:
-        The picker, and the constants to append, each once.
+    Args:
+        what: What is arranged, for the TypeError of a wanted field without a value.
+        wanted: The fields of the result, in its order.
+        given: The fields of the arguments, in their order.
+        constant: The values of the fields that are the same in every result.
     """
-    named = constant or {}
-    values = list(dict.fromkeys((type(value), value) for value in named.values()))
-    places = {name: len(given) + values.index((type(value), value)) for name, value in named.items()}
-    places |= {name: place for place, name in enumerate(given)}
-    missing = [name for name in wanted if name not in places]
+    constants = constant or {}
+    sources = {name: f"c{n}" for n, name in enumerate(constants)} | {name: f"v{n}" for n, name in enumerate(given)}
+    missing = [name for name in wanted if name not in sources]
     if missing:
         raise TypeError(f"{what}: nothing gives a value to {', '.join(missing)}")
-    return cast("Arrange", itemgetter(*(places[name] for name in wanted))), tuple(value for _, value in values)
+    fixed = {f"c{n}": value for n, value in enumerate(constants.values())}
+    arguments = ", ".join(f"v{n}" for n in range(len(given)))
+    made: Arrange = eval(f"lambda {arguments}: ({', '.join(sources[name] for name in wanted)},)", fixed)  # noqa: S307
+    return made
 
 
 _STORED: Final = tuple(field for field in JobRow._fields if field != "deduplicated")
@@ -125,11 +130,11 @@ INSERTED_PLAIN_SPEC: Final = tuple(
 """Those of a job of no pipeline that is no restart and is retried as usual."""
 INSERTED_AS_IS: Final = {field: _SUBMITTED[field] for field in HOT_FIELDS if _SUBMITTED.get(field) is not None}
 """The fields of a new row in `jobs` that are the same for all, but for the empty ones."""
-inserted, _ = arranged("an insert into jobs", INSERTED, _GIVEN)
-inserted_plain, _ = arranged("an insert into jobs", INSERTED_PLAIN, _GIVEN)
-inserted_spec, _ = arranged("an insert into job_specs", INSERTED_SPEC, (*_GIVEN, *_COUNTED))
-inserted_plain_spec, _ = arranged("an insert into job_specs", INSERTED_PLAIN_SPEC, (*_GIVEN, *_COUNTED))
-_submitted, _SUBMITTED_VALUES = arranged("a submitted job", JobRow._fields, (*_GIVEN, *_COUNTED), _SUBMITTED)
+inserted = arranged("an insert into jobs", INSERTED, _GIVEN)
+inserted_plain = arranged("an insert into jobs", INSERTED_PLAIN, _GIVEN)
+inserted_spec = arranged("an insert into job_specs", INSERTED_SPEC, (*_GIVEN, *_COUNTED))
+inserted_plain_spec = arranged("an insert into job_specs", INSERTED_PLAIN_SPEC, (*_GIVEN, *_COUNTED))
+_submitted = arranged("a submitted job", JobRow._fields, (*_GIVEN, *_COUNTED), _SUBMITTED)
 
 
 def given(
@@ -141,7 +146,7 @@ def given(
 
 def submitted_job(values: tuple[Any, ...]) -> JobRow:
     """The job whose two rows were just written from `given` and the values of `_COUNTED`."""
-    return _new_row(_submitted((*values, *_SUBMITTED_VALUES)))
+    return _new_row(_submitted(*values))
 
 
 # A claim: the values of `CLAIM_FIELDS`, then what it writes.
@@ -158,7 +163,7 @@ _TAKEN: Final = (
     *("worker_id", "lease_expires_us", "claimed_us", "updated_us", "actor"),
     *("attempt", "lease_token", "seq", "started_us"),
 )
-_claimed, _CLAIMED_VALUES = arranged("a claimed job", JobRow._fields, (*CLAIM_FIELDS, *_TAKEN), _CLAIMED)
+_claimed = arranged("a claimed job", JobRow._fields, (*CLAIM_FIELDS, *_TAKEN), _CLAIMED)
 _risen: Final = itemgetter(*map(CLAIM_FIELDS.index, ("attempt", "lease_token", "seq", "started_us")))
 
 
@@ -168,7 +173,7 @@ def claimed_job(row: Sequence[Any], worker: str, until: int, now: int, actor: st
     if started is None:
         started = now
     taken = (worker, until, now, now, actor, attempt + 1, token + 1, seq + 1, started)
-    return _new_row(_claimed((*row, *taken, *_CLAIMED_VALUES)))
+    return _new_row(_claimed(*row, *taken))
 
 
 # A new version of a job.
