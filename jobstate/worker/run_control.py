@@ -27,7 +27,7 @@ from jobstate.observers.observer import LeaseLoss
 from jobstate.ports.repository import Claimed
 from jobstate.worker.lease_status import LeaseEvent, LeaseStatus, LeaseTracker
 from jobstate.worker.pending_requests import PendingRequests
-from jobstate.worker.reporting import Reporting
+from jobstate.worker.report_buffers import ReportBuffers
 from jobstate.worker.run_log import bound
 
 T = TypeVar("T")
@@ -53,7 +53,7 @@ class RunControl:
 
     # Defaults of the class: most runs end without them, and claims make many runs.
     _job: Job | None = None
-    _reports: Reporting | None = None
+    _reports: ReportBuffers | None = None
     _on_settled: Callable[[RunControl], None] | None = None
     _on_noticed: Callable[[], None] | None = None
     _loss_reported = False
@@ -91,11 +91,11 @@ class RunControl:
         return self._job
 
     @property
-    def reports(self) -> Reporting:
+    def reports(self) -> ReportBuffers:
         """The buffers; made when they are first needed, as many runs report nothing."""
         made = self._reports
         if made is None:  # `setdefault` is atomic: every thread gets the same one
-            made = self.__dict__.setdefault("_reports", Reporting(self.context, self.claimed))
+            made = self.__dict__.setdefault("_reports", ReportBuffers(self.context, self.claimed))
         return made
 
     @property

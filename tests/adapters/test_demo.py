@@ -63,6 +63,7 @@ def test_the_demo_as_json_is_one_document_with_the_same_verdict(folder: Path) ->
     }
 
 
+@pytest.mark.slow
 def test_the_demo_holds_on_a_folder_and_says_so(folder: Path, tmp_path: Path) -> None:
     kept = tmp_path / "kept.db"
     result = subprocess.run(

@@ -313,6 +313,7 @@ def test_readers_that_vanish_or_read_nothing_hold_up_nobody(store: jobstate.JobS
 # At rest
 
 
+@pytest.mark.slow
 def test_a_server_that_is_asked_nothing_and_has_twenty_waiting_rests(tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
     with jobstate.open(path, durability="normal") as store, served(path) as server:

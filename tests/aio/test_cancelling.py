@@ -13,7 +13,7 @@ import pytest
 
 from jobstate import Job, JobStore, State, StoreReadOnly, aio
 from jobstate.aio.thread_pools import WRITE_THREADS
-from jobstate.worker.reporting import Reporting
+from jobstate.worker.report_buffers import ReportBuffers
 from jobstate.worker.run import control_of
 from tests.aio.cancelling import WAYS, Suspended, cancelled_everywhere
 from tests.aio.conftest import LOOPS, RunMain, threads
@@ -179,17 +179,17 @@ def test_a_verb_that_is_cancelled_midway_is_completed(
     async def main() -> None:
         async with aio.over(store) as jobs:
             (claimed,) = await jobs.claim("w1")
-            written = Reporting.written
+            written = ReportBuffers.written
 
-            def slow(reports: Reporting, taken: Any) -> None:
+            def slow(reports: ReportBuffers, taken: Any) -> None:
                 midway.set()
                 go_on.wait(30)
                 written(reports, taken)
 
             async def work() -> None:
                 async with claimed:
-                    claimed.add_range("blocks", 1, 2)  # a run without reports has no `Reporting`
-                    monkeypatch.setattr(Reporting, "written", slow)
+                    claimed.add_range("blocks", 1, 2)  # a run without reports has no `ReportBuffers`
+                    monkeypatch.setattr(ReportBuffers, "written", slow)
                     verbs: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
                         "complete": claimed.complete,
                         "fail": lambda: claimed.fail("no"),

@@ -86,6 +86,7 @@ def test_an_idle_worker_and_watch_leave_the_processor_alone(path: Path, store: J
     assert min(shares) < 0.05
 
 
+@pytest.mark.slow
 def test_an_idle_worker_and_watch_look_at_the_store_no_more_than_thirty_times_a_second(
     path: Path, store: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

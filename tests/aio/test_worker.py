@@ -491,7 +491,11 @@ def test_a_worker_forgets_the_handlers_that_have_ended(path: Path, store: JobSto
         async with aio.open(path) as jobs:
             await jobs.worker("w1", until_idle=True).serve({"extract": extract}, concurrency=5)
 
-    asyncio.run(main())
+    gc.freeze()  # what other tests left need not be searched twenty times
+    try:
+        asyncio.run(main())
+    finally:
+        gc.unfreeze()
     assert len(alive) == 20
     assert max(alive) <= 10
 

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parents[1] / "main_flow.py"
 
 
+@pytest.mark.slow
 def test_the_main_flow_passes_without_a_warning() -> None:
     done = subprocess.run([sys.executable, "-P", "-W", "error", str(SCRIPT)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -14,7 +14,9 @@ import sys
 import termios
 import traceback
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Final
 from unittest import mock
 
@@ -22,20 +24,8 @@ import rich.progress
 from rich.cells import cell_len
 
 import jobstate.store.doctor
-from jobstate.cli import main
-from jobstate.cli.commands import (
-    checkpoints,
-    guide,
-    jobs,
-    logs,
-    maintenance,
-    metrics,
-    output,
-    progress,
-    restart,
-    stop,
-    watch,
-)
+from jobstate.cli import commands, main
+from jobstate.cli.commands import guide
 from jobstate.system import SystemClock
 
 ENVIRONMENT: Final = {"TERM": "xterm-256color", "LANG": "C.UTF-8", "JOBSTATE_ACTOR": "cli:ana", "HOME": "/home/ana"}
@@ -44,18 +34,8 @@ PLACE: Final = "/srv/jobs"
 CRASHED: Final = 99
 GUIDES: Final = Path(__file__).parent / "guides"
 _IMPORTED_BEFORE: Final = (
-    checkpoints,
-    guide,
-    jobs,
-    logs,
-    maintenance,
-    metrics,
-    output,
-    progress,
-    restart,
-    stop,
-    watch,
     rich.progress,
+    *(import_module(f"{commands.__name__}.{found.name}") for found in iter_modules(commands.__path__)),
 )
 """So that not every child has to."""
 WRAPPED: Final = "↩"

@@ -22,7 +22,7 @@ from jobstate.worker.progress_buffer import ProgressBuffer
 _LOG: Final = "log"
 
 
-class Reporting:
+class ReportBuffers:
     """Owns the buffers of one run. Safe to use from several threads; the caller lets one thread at a time write."""
 
     # Each buffer is made when it is first needed: most runs end before.
