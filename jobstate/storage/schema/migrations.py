@@ -2,8 +2,8 @@
 
 Nothing about a version is computed from the tables and guards of today, so that a file made by an old program and a
 new file go through the same statements. To change the schema: change `tables`, `constraints`, `guards` or the
-lifecycle, write the next `NNNN.sql` and add its `Migration`; `tests/guards/test_migrations.py` prints the statements
-and the fingerprint that it needs.
+lifecycle, write the changes of tables and rows into the next `NNNN.sql` and add its `Migration`;
+`python -m tests.guards.migration --write` completes both with the guards, the indexes and the fingerprint.
 """
 
 from __future__ import annotations
@@ -55,7 +55,11 @@ class Migration:
         assert not statement, f"version {self.version} ends within a statement"
 
 
-MIGRATIONS: tuple[Migration, ...] = (Migration(1, None), Migration(2, "de4a482f0611c053"))
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(1, None),
+    Migration(2, "de4a482f0611c053"),
+    Migration(3, "de4a482f0611c053"),
+)
 
 
 class Version(NamedTuple):
