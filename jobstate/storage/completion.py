@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from jobstate.domain.lifecycle import State
+from jobstate.storage.file_uri import file_uri
 
 _PATIENCE: Final = 0.1
 _STEPS: Final = 10_000
@@ -48,8 +49,7 @@ def glance(path: str, begins: str, states: Iterable[State], limit: int) -> list[
 
 def _address(path: str) -> str:
     """Read-only. Without a log beside it no process writes the file, and an ordinary reader would leave one behind."""
-    quoted = os.path.abspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-    return f"file:{quoted}?mode=ro" + ("" if os.path.exists(f"{path}-wal") else "&immutable=1")
+    return file_uri(path, "ro") + ("" if os.path.exists(f"{path}-wal") else "&immutable=1")
 
 
 def _ranges(begins: str) -> Iterator[tuple[int, int]]:

@@ -27,6 +27,7 @@ from jobstate.domain.errors import (
     UnsupportedSQLite,
 )
 from jobstate.storage.errors import driver_error, is_busy, translated
+from jobstate.storage.file_uri import file_uri
 
 SHORTEST_RETRY: Final = 0.00005
 LONGEST_RETRY: Final = 0.002
@@ -40,9 +41,15 @@ class Connection(sqlite3.Connection):
 
 
 class OwnDatabase(peewee.SqliteDatabase):
-    """A peewee database whose connections jobstate sets up, remembers and closes, one per thread."""
+    """A peewee database whose connections jobstate sets up, remembers and closes, one per thread.
+
+    SQLite takes an empty file for a new database and deletes the write-ahead log beside it, with all that was committed
+    there. So no connection creates a file that was there before, and none runs a statement on another file: the
+    server's file may be away for a moment.
+    """
 
     def __init__(self, path: str, pragmas: Sequence[tuple[str, object]], *, in_memory: bool) -> None:
+        self.path = path
         self.identity: tuple[int, int] | None = None
         """Device and inode of the file, once it was opened; connections of later threads go to the same one."""
         self.opened: weakref.WeakSet[sqlite3.Connection] = weakref.WeakSet()
@@ -57,28 +64,34 @@ class OwnDatabase(peewee.SqliteDatabase):
 
     def keep_to_file(self) -> None:
         """Refuse connections to another file that takes this name later."""
+        self.create_none()
         self.identity = self._found()
 
+    def create_none(self) -> None:
+        """Let no connection create the file."""
+        self.database = file_uri(self.path, "rw")
+        self.connect_params["uri"] = True
+
     def _connect(self) -> sqlite3.Connection:
-        self._check_file()  # SQLite would create one that is gone
-        connection: sqlite3.Connection = super()._connect()
         try:
-            self._check_file()
-        except BaseException:
-            connection.close()
+            connection: sqlite3.Connection = super()._connect()
+        except sqlite3.Error:
+            self._check_file()  # its error says more
             raise
         self.opened.add(connection)
         return connection
 
+    def _add_conn_hooks(self, connection: sqlite3.Connection) -> None:
+        self._check_file()  # before the first statement
+        super()._add_conn_hooks(connection)
+
     def _check_file(self) -> None:
         if self.identity is not None and self._found() != self.identity:
-            raise StoreUnavailable(
-                self.database, "the file was moved or replaced; check what is there, and open it again"
-            )
+            raise StoreUnavailable(self.path, "the file was moved or replaced; check what is there, and open it again")
 
     def _found(self) -> tuple[int, int] | None:
         try:
-            found = os.stat(self.database)
+            found = os.stat(self.path)
         except OSError:
             return None
         return found.st_dev, found.st_ino

@@ -55,6 +55,8 @@ def open_file(
     # each guarded write inside a transaction a fifth; else it is one piece of memory, and a file only beyond 64 KiB.
     pragmas = [("synchronous", SYNCHRONOUS[durability]), ("journal_size_limit", _WAL_LIMIT)]
     database = OwnDatabase(name, pragmas, in_memory=in_memory)
+    if not in_memory and not create:
+        database.create_none()
     connections = Connections(database, name, timeout, timing, owned=True)
     engine = _engine(connections, dispatcher)
     try:

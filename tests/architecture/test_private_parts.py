@@ -6,6 +6,7 @@ What to do then is in each test: each names the file that touches the part, and 
 from __future__ import annotations
 
 import inspect
+import sqlite3
 
 import peewee
 from uvicorn import Server
@@ -27,6 +28,22 @@ def test_a_transaction_of_peewee_keeps_how_it_began() -> None:
         assert [*given, *named.values()] == ["IMMEDIATE"]
     database.close()
     assert hasattr(peewee.SqliteDatabase(None, pragmas=()), "_lock_type")
+
+
+def test_a_connection_of_peewee_runs_its_first_statement_in_the_hooks() -> None:
+    """`storage/connections.py` compares the file with the one it knows before that; find that moment anew."""
+    moments: list[str] = []
+
+    class Hooked(peewee.SqliteDatabase):  # type: ignore[misc]
+        def _add_conn_hooks(self, connection: sqlite3.Connection) -> None:
+            connection.set_trace_callback(moments.append)
+            moments.append("hooks")
+            super()._add_conn_hooks(connection)
+
+    database = Hooked(":memory:", pragmas=[("synchronous", "FULL")])
+    database.connect()
+    database.close()
+    assert moments == ["hooks", "PRAGMA synchronous = FULL;"]
 
 
 def test_peewee_builds_the_statement_that_creates_a_table() -> None:

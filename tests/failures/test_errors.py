@@ -533,3 +533,49 @@ def test_a_thread_that_comes_later_is_let_into_no_other_file_and_makes_none(
         filled.with_name("away.db").replace(filled)
         with ThreadPoolExecutor(1) as pool:
             assert pool.submit(jobs.submit, "extract").result().id == 301
+
+
+@pytest.mark.parametrize("meanwhile", ["gone", "gone for a moment", "replaced"])
+def test_a_file_that_is_away_while_a_thread_connects_keeps_its_write_ahead_log(
+    filled: Path, meanwhile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, away, log = filled.with_name("other.db"), filled.with_name("away.db"), filled.with_name(f"{filled.name}-wal")
+    other.touch()
+    connect = sqlite3.connect
+
+    def connect_meanwhile(*args: Any, **options: Any) -> sqlite3.Connection:
+        monkeypatch.undo()
+        filled.rename(away)
+        if meanwhile == "replaced":
+            other.rename(filled)
+        try:
+            connection: sqlite3.Connection = connect(*args, **options)
+            return connection
+        finally:
+            if meanwhile == "gone for a moment":
+                away.replace(filled)
+
+    with jobstate.open(filled) as jobs:
+        acknowledged = jobs.submit("extract")
+        before = log.stat()
+        monkeypatch.setattr(sqlite3, "connect", connect_meanwhile)
+        with ThreadPoolExecutor(1) as pool, refused(jobstate.StoreUnavailable, filled):
+            pool.submit(jobs.get, acknowledged).result()
+        assert filled.exists() is (meanwhile != "gone")
+        if meanwhile != "gone for a moment":
+            away.replace(filled)
+        assert os.path.samestat(log.stat(), before)
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(jobs.get, acknowledged).result() == acknowledged
+    with jobstate.open(filled) as jobs:
+        assert jobs.get(acknowledged) == acknowledged
+
+
+@pytest.mark.parametrize("name", ["a?mode=memory.db", "100%41.db", "half#.db", "two words.db", "ä.db"])
+def test_a_later_connection_opens_the_file_of_that_very_name(name: str, tmp_path: Path) -> None:
+    for path in (f"{tmp_path}/{name}", f"/{tmp_path}/{name}"):
+        with jobstate.open(path) as jobs, ThreadPoolExecutor(1) as pool:
+            assert pool.submit(jobs.submit, "extract").result().id in (1, 2)
+        with jobstate.open(path, create=False) as jobs:
+            assert jobs.get(1).kind == "extract"
+    assert set(os.listdir(tmp_path)) <= {name, f"{name}-wal", f"{name}-shm"}
