@@ -264,8 +264,12 @@ class Repository(Protocol):
     def path(self) -> str:
         """The name of the store in messages."""
 
-    def transaction(self) -> AbstractContextManager[Any]:
-        """One transaction around the block; an error rolls all of it back."""
+    def transaction(self, *, relaxed: bool = False) -> AbstractContextManager[Any]:
+        """One transaction around the block; an error rolls all of it back.
+
+        Args:
+            relaxed: The block writes reports and nothing else: they may reach the disk together with later commits.
+        """
 
     def in_transaction(self) -> bool:
         """Whether the calling thread is inside a transaction, its own or its caller's, that may still be undone."""
@@ -278,9 +282,6 @@ class Repository(Protocol):
 
     def sizes(self) -> Sizes:
         """How large the store is on disk."""
-
-    def relaxed(self) -> None:
-        """Let later writes of the calling thread reach the disk together with others instead of at once."""
 
     def close_thread(self) -> None:
         """Close the connection of the calling thread."""

@@ -135,6 +135,8 @@ class Connections:
         self.timeout = timeout
         self.owned = owned
         self.timing = timing
+        self.syncs = True
+        """Whether each commit reaches the disk before it is acknowledged, as far as jobstate sets that."""
         self.is_shared = not database.thread_safe
         """One connection serves all threads, behind a lock."""
         self.lock: AbstractContextManager[Any] = threading.RLock() if self.is_shared else nullcontext()
@@ -154,6 +156,26 @@ class Connections:
             self._refuse()
         known = self.threads.connection
         return self._new_connection() if known is None else known
+
+    def relax(self) -> bool:
+        """Let the next commit of this thread reach the disk together with later ones, until `end_relaxed`.
+
+        False where nothing was changed: at durability normal, in a caller's own database, inside a transaction, and on
+        the main thread, where a signal's exception could leave the connection so.
+        """
+        if not self.syncs or threading.current_thread() is threading.main_thread():
+            return False
+        connection = self.connection()
+        if connection.in_transaction:
+            return False
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return True
+
+    def end_relaxed(self) -> None:
+        """Let commits of this thread reach the disk at once again."""
+        connection = self.threads.connection
+        if connection is not None:
+            connection.execute("PRAGMA synchronous = FULL")
 
     def inherit(self) -> None:
         """This process is a fork of the one that opened the store, whose connections it must not use."""

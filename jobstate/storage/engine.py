@@ -37,6 +37,15 @@ class Engine:
         """Run one statement, as its own transaction or part of the open one, and return its rows."""
         return self._written(sql, values, sqlite3.Cursor.fetchall)
 
+    def run_relaxed(self, sql: str, values: object) -> list[Row]:
+        """`run`, for a renewal or a registration: it may reach the disk together with later commits."""
+        relaxed = self.connections.relax()
+        try:
+            return self._written(sql, values, sqlite3.Cursor.fetchall)
+        finally:
+            if relaxed:
+                self.connections.end_relaxed()
+
     def count(self, sql: str, values: object = ()) -> int:
         """Run one statement, as its own transaction or part of the open one, and return how many rows it changed."""
         connections = self.connections
@@ -51,9 +60,13 @@ class Engine:
             give_up = connections.wait_after(connection, error)
         return self._repeated(connection, sql, values, _rowcount, give_up)
 
-    def transaction(self) -> Transaction:
-        """A write transaction; inside another one, a savepoint that rolls back alone."""
-        return Transaction(self.connections)
+    def transaction(self, *, relaxed: bool = False) -> Transaction:
+        """A write transaction; inside another one, a savepoint that rolls back alone.
+
+        Args:
+            relaxed: It holds reports and nothing else, and may reach the disk together with later commits.
+        """
+        return Transaction(self.connections, relaxed=relaxed)
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:

@@ -68,7 +68,7 @@ class SqlLeases:
 
     def renew(self, leases: Sequence[Lease], lease: int, now: int, expiry: ExpiryPolicy) -> list[Renewal]:
         values = {"leases": json.dumps(leases), "until": now + lease, "now": now}
-        held = _renewals(self._engine.run(self._sql.renew, values)) if leases else {}
+        held = _renewals(self._engine.run_relaxed(self._sql.renew, values)) if leases else {}
         for one in leases:
             if one not in held:
                 self._settle_own(one, now, expiry)
@@ -205,7 +205,7 @@ class SqlWorkers:
         self._sql = statements
 
     def register(self, worker: WorkerInfo) -> None:
-        self._engine.run(self._sql.register, worker_row(worker))
+        self._engine.run_relaxed(self._sql.register, worker_row(worker))
 
     def leave(self, node_id: str, started: int) -> None:
         self._engine.run(self._sql.leave, {"node_id": node_id, "started_at": started})

@@ -57,8 +57,10 @@ class ObservedEngine(Engine):
         self.statements: ObservingStatements | None = None
         """None until the schema exists."""
 
-    def transaction(self) -> Transaction:
-        return Transaction(self.connections) if self.statements is None else ObservedTransaction(self, self.statements)
+    def transaction(self, *, relaxed: bool = False) -> Transaction:
+        if self.statements is None:
+            return Transaction(self.connections, relaxed=relaxed)
+        return ObservedTransaction(self, self.statements, relaxed=relaxed)
 
     def open_transaction(self) -> ObservedTransaction | None:
         """The outermost transaction of jobstate that the calling thread has open."""
@@ -91,8 +93,8 @@ class ObservedTransaction(Transaction):
 
     __slots__ = ("_after", "_delivery", "_engine", "_outermost", "_rows", "_statements", "_undo_to", "further")
 
-    def __init__(self, engine: ObservedEngine, statements: ObservingStatements) -> None:
-        super().__init__(engine.connections)
+    def __init__(self, engine: ObservedEngine, statements: ObservingStatements, *, relaxed: bool) -> None:
+        super().__init__(engine.connections, relaxed=relaxed)
         self._engine = engine
         self._statements = statements
         self._after = 0

@@ -61,8 +61,8 @@ class SqliteRepository:
     def path(self) -> str:
         return self._engine.connections.path
 
-    def transaction(self) -> Transaction:
-        return self._engine.transaction()
+    def transaction(self, *, relaxed: bool = False) -> Transaction:
+        return self._engine.transaction(relaxed=relaxed)
 
     def in_transaction(self) -> bool:
         return self._engine.connections.connection().in_transaction
@@ -86,10 +86,6 @@ class SqliteRepository:
         return Sizes(
             *(os.path.getsize(part) if os.path.exists(part) else 0 for part in (self.path, f"{self.path}-wal"))
         )
-
-    def relaxed(self) -> None:
-        if self._engine.connections.owned:
-            self._engine.read("PRAGMA synchronous = NORMAL")
 
     def close_thread(self) -> None:
         self._engine.connections.close_thread()

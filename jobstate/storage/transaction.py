@@ -23,10 +23,12 @@ _JOIN: Final = "SAVEPOINT jobstate"
 class Transaction:
     """`with engine.transaction() as connection:` commits at the end, and rolls back when an error leaves the block."""
 
-    __slots__ = ("__weakref__", "_connection", "_connections", "_joined", "_within")
+    __slots__ = ("__weakref__", "_connection", "_connections", "_joined", "_may_relax", "_relaxed", "_within")
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Connections, *, relaxed: bool = False) -> None:
         self._connections = connections
+        self._may_relax = relaxed
+        self._relaxed = False
         self._connection: sqlite3.Connection | None = None
         self._joined = False
         self._within: Any = None
@@ -44,6 +46,7 @@ class Transaction:
                 connections.check_joinable()
             else:
                 connections.threads.outermost = weakref.ref(self)
+            self._relaxed = self._may_relax and connections.relax()
             self._begin(connection)
             if not self._joined:
                 connections.recheck_schema(connection)
@@ -54,6 +57,8 @@ class Transaction:
                     connections.threads.outermost = None
                     self._undo()
             finally:
+                if self._relaxed:
+                    connections.end_relaxed()
                 if connections.is_shared:
                     connections.lock.__exit__(None, None, None)
             raise
@@ -75,6 +80,8 @@ class Transaction:
             finally:
                 if not self._joined:
                     connections.threads.outermost = None
+                if self._relaxed:
+                    connections.end_relaxed()
                 if connections.is_shared:
                     connections.lock.__exit__(None, None, None)
         if isinstance(error, sqlite3.Error):

@@ -68,10 +68,10 @@ class WatchedRepository:
         return _Part(self._repository, name, self._on_write, self._check_alive) if name in _PARTS else found
 
     @contextmanager
-    def transaction(self) -> Iterator[Any]:
+    def transaction(self, *, relaxed: bool = False) -> Iterator[Any]:
         """The transaction of the repository below; a process that crashes inside commits nothing."""
         self._check_alive()
-        with self._repository.transaction() as connection:
+        with self._repository.transaction(relaxed=relaxed) as connection:
             yield connection
             self._check_alive()
 

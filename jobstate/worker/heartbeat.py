@@ -106,7 +106,6 @@ class HeartbeatThread:
     def _run(self) -> None:
         repository = self._context.repository
         try:
-            repository.relaxed()
             self._loop()
         except Exception as error:
             self.healthy, self.error = False, error

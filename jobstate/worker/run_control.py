@@ -250,7 +250,7 @@ class RunControl:
             return
         taken, writing = NOTHING, False
         try:
-            with self.context.repository.transaction():
+            with self.context.repository.transaction(relaxed=True):
                 writing = self.writing.acquire(blocking=False)
                 if writing:
                     taken = self._take(sure=True)

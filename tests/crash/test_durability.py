@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sqlite3
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 import jobstate
-from jobstate import JobStore, Run
+from jobstate import JobStore, Run, State
+from jobstate.storage import connections
 
 SYNCHRONOUS = {"normal": 1, "full": 2}
 
@@ -58,3 +64,79 @@ def test_what_was_asked_does_not_depend_on_who_opened_the_file_first(
     for first in ("full", "normal"):
         with jobstate.open(path, durability=first), jobstate.open(path, durability=durability) as jobs:
             assert synchronous(jobs) == SYNCHRONOUS[durability]
+
+
+# What a heartbeat writes: renewals and reports may wait for the disk, what it settles may not.
+
+
+class Disk:
+    """What of the write-ahead log is on the disk: what was in it at the newest commit that was synced."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.synced = 0
+        self.levels: set[int] = set()
+        """How commits synced."""
+
+    def after_power_cut(self, folder: Path) -> Path:
+        """The store that a power cut at this moment would leave."""
+        cut = folder / "cut.db"
+        shutil.copy(self.path, cut)
+        Path(f"{cut}-wal").write_bytes(Path(f"{self.path}-wal").read_bytes()[: self.synced])
+        return cut
+
+
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
+    """Watches the commits of every connection that this process opens."""
+    watched = Disk(tmp_path / "jobs.db")
+
+    class Watched(connections.Connection):
+        changes = 0
+
+        def execute(self, sql: str, values: Any = (), /) -> sqlite3.Cursor:
+            cursor = super().execute(sql, values)
+            if self.total_changes != self.changes and not self.in_transaction:
+                self.changes = self.total_changes
+                (level,) = super().execute("PRAGMA synchronous").fetchone()
+                if level == SYNCHRONOUS["full"]:
+                    watched.synced = os.path.getsize(f"{watched.path}-wal")
+                watched.levels.add(level)
+            return cursor
+
+    jobstate.open(watched.path).close()
+    monkeypatch.setattr(connections, "Connection", Watched)
+    yield watched
+
+
+def test_a_stop_that_a_heartbeat_settled_survives_a_power_cut_once_anyone_has_seen_it(
+    disk: Disk, tmp_path: Path
+) -> None:
+    seen = threading.Event()
+
+    def handler(run: Run) -> None:
+        run.log.info("waiting for the other job")
+        assert seen.wait(60)
+
+    with jobstate.open(disk.path) as jobs:
+        stopped = jobs.submit("lost", key="k")
+        jobs.claim("gone", lease=60)
+        jobs.stop(stopped, timeout=0.1)
+        jobs.submit("waits")
+        worker = jobs.worker("w1", kinds=["waits"], lease=0.6, until_idle=True)
+        serving = threading.Thread(target=worker.serve, args=({"waits": handler},))
+        serving.start()
+        try:
+            until = time.monotonic() + 60
+            while jobs.get(stopped).state is not State.STOPPED:
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            cut = disk.after_power_cut(tmp_path)
+        finally:
+            seen.set()
+            serving.join()
+    with jobstate.open(cut, create=False) as jobs:
+        assert jobs.get(stopped).state is State.STOPPED
+        assert not jobs.submit("lost", key="k").deduplicated
+        assert jobs.audit().ok
+    assert disk.levels == {*SYNCHRONOUS.values()}  # renewals and reports need not sync
