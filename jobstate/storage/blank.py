@@ -21,9 +21,9 @@ _VERSIONS: Final = slice(18, 20)
 """The bytes of a database header for the journal of writers and readers: 1 a rollback journal, 2 a WAL."""
 
 
-def fill(connection: sqlite3.Connection) -> None:
+def fill(connection: sqlite3.Connection, durability: str) -> None:
     """Copy the blank into an empty database; leave it empty where this SQLite cannot serialize one."""
-    image = _image(migrations.newest())
+    image = _image(migrations.newest(), durability)
     if image is None:
         return
     source = sqlite3.connect(":memory:")
@@ -34,9 +34,12 @@ def fill(connection: sqlite3.Connection) -> None:
         source.close()
 
 
-def write(path: str | os.PathLike[str]) -> None:
-    """Create a file that holds the blank, unless there is one; leave that to `open` where SQLite cannot serialize."""
-    image = _image(migrations.newest())
+def write(path: str | os.PathLike[str], durability: str) -> None:
+    """Create a file of that durability that holds the blank, unless there is one.
+
+    Where SQLite cannot serialize one, `open` creates the file.
+    """
+    image = _image(migrations.newest(), durability)
     if image is None:
         return
     content = bytearray(image)
@@ -49,7 +52,7 @@ def write(path: str | os.PathLike[str]) -> None:
 
 
 @cache
-def _image(version: int) -> bytes | None:
+def _image(version: int, durability: str) -> bytes | None:
     """The bytes of the blank; `version` is that of the schema, for which it is kept."""
     if not hasattr(sqlite3.Connection, "serialize"):
         return None
@@ -57,7 +60,7 @@ def _image(version: int) -> bytes | None:
     engine = Engine(Connections(database, ":memory:", 0, _NO_WAITING, owned=True))
     try:
         engine.read(AUTO_VACUUM)
-        migrations.ensure(engine, statements("").tables, own_file=True, now=0)
+        migrations.ensure(engine, statements("").tables, own_file=True, now=0, durability=durability)
         return engine.connections.connection().serialize()
     finally:
         engine.connections.close()

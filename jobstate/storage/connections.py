@@ -135,7 +135,7 @@ class Connections:
         self.timeout = timeout
         self.owned = owned
         self.timing = timing
-        self.syncs = True
+        self.syncs = False
         """Whether each commit reaches the disk before it is acknowledged, as far as jobstate sets that."""
         self.is_shared = not database.thread_safe
         """One connection serves all threads, behind a lock."""

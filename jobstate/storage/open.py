@@ -12,6 +12,7 @@ import peewee
 from jobstate.domain.errors import InvalidRequest, StoreUnavailable, UnsupportedSQLite
 from jobstate.storage import blank
 from jobstate.storage.connections import Connections, OwnDatabase, Timing
+from jobstate.storage.durability import SYNCHRONOUS, apply_durability, checked_durability
 from jobstate.storage.engine import Engine
 from jobstate.storage.repository import SqliteRepository
 from jobstate.storage.schema import migrations
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from jobstate.observers.dispatcher import Dispatcher
 
 OLDEST_SQLITE: Final = (3, 37, 0)
-SYNCHRONOUS: Final = {"full": "FULL", "normal": "NORMAL"}
 EMBEDDED_PREFIX: Final = "jobstate_"
 _WAL_LIMIT: Final = 64 * 1024 * 1024
 
@@ -44,8 +44,7 @@ def open_file(
         SchemaMismatch: As `jobstate.storage.schema.migrations.ensure` says.
         StoreCorrupt: The file is not a database.
     """
-    if durability not in SYNCHRONOUS:
-        raise InvalidRequest("durability", f"must be one of {', '.join(SYNCHRONOUS)}, not {durability!r}")
+    checked_durability(durability)
     name = os.fspath(path)
     in_memory = name == ":memory:"
     _check_library(name)
@@ -61,7 +60,7 @@ def open_file(
     engine = _engine(connections, dispatcher)
     try:
         if in_memory:
-            blank.fill(connections.connection())
+            blank.fill(connections.connection(), durability)
         if _is_empty(engine):
             # Only a database without pages takes it; which of several processes writes the first page does not matter.
             engine.read(blank.AUTO_VACUUM)
@@ -69,8 +68,12 @@ def open_file(
             migrations.refuse_foreign(engine)
             if engine.run("PRAGMA journal_mode = WAL")[0][0] != "wal":
                 raise StoreUnavailable(name, "its file system cannot share memory between processes; use a local disk")
-        migrations.ensure(engine, statements("").tables, own_file=True, now=now, despite_workers=despite_workers)
+        tables = statements("").tables
+        migrations.ensure(
+            engine, tables, own_file=True, now=now, durability=durability, despite_workers=despite_workers
+        )
         if not in_memory:
+            apply_durability(connections, tables, durability)
             database.keep_to_file()
     except BaseException:
         connections.close()

@@ -10,6 +10,7 @@ from typing import Final
 
 from jobstate.domain.errors import InvalidRequest
 from jobstate.ports.repository import Sizes
+from jobstate.storage.durability import store_durability, stored_durability
 from jobstate.storage.engine import Engine
 from jobstate.storage.history import SqlHistory
 from jobstate.storage.jobs import SqlJobs
@@ -86,6 +87,16 @@ class SqliteRepository:
         return Sizes(
             *(os.path.getsize(part) if os.path.exists(part) else 0 for part in (self.path, f"{self.path}-wal"))
         )
+
+    def durability(self) -> str:
+        """The durability of the file: `full` or `normal`."""
+        with self._engine.connections.guarded() as connection:
+            return stored_durability(connection, self._tables)
+
+    def set_durability(self, durability: str) -> None:
+        """Set the durability of the file; a store that is open keeps the one that it was opened with."""
+        with self._engine.transaction() as connection:
+            store_durability(connection, self._tables, durability)
 
     def close_thread(self) -> None:
         self._engine.connections.close_thread()

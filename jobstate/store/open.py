@@ -20,6 +20,7 @@ from jobstate.observers.observer import Observer
 from jobstate.ports import conformance
 from jobstate.ports.repository import Repository
 from jobstate.storage.connections import Timing
+from jobstate.storage.durability import checked_durability
 from jobstate.storage.open import EMBEDDED_PREFIX, open_file, open_within
 from jobstate.store.job_store import JobStore
 from jobstate.system import Clock, SystemClock, chance, user
@@ -53,8 +54,9 @@ def open(  # noqa: A001  (it is `jobstate.open`)
             `jobstate.ports.repository.Repository` of the caller's own, which is closed with the `JobStore` and takes
             none of `durability`, `create`, `timeout`, `table_prefix` and `observers`.
         durability: `full`: a change is on disk when its call returns, and survives a power cut. `normal`: it
-            survives the death of any process; a power cut may undo the last moments. A caller's own database keeps its
-            own.
+            survives the death of any process; a power cut may undo the last moments. A file has the durability of its
+            creator: opened with `normal`, one of durability `full` is written at `full` all the same, and
+            `migrate` lowers it. A caller's own database keeps its own.
         actor: Who acts, for the history, unless a call names another; default `python:USER`.
         clock: The source of time; default this machine.
         create: Create a missing file.
@@ -124,13 +126,24 @@ def open(  # noqa: A001  (it is `jobstate.open`)
     return JobStore(context, by)
 
 
-def migrate(path: str | os.PathLike[str]) -> None:
+def migrate(path: str | os.PathLike[str], *, durability: Literal["full", "normal"] | None = None) -> str:
     """Create the file or bring its schema up to date, also while workers of an older jobstate use it, which then fail.
 
+    Args:
+        path: The file.
+        durability: Which durability the file has from now on; None leaves it, and creates a file of durability `full`.
+            A store that is open keeps the one that it was opened with.
+
+    Returns:
+        The durability of the file.
+
     Raises:
+        InvalidRequest: `durability` is not as described.
         SchemaMismatch: As `open`, but for those workers.
     """
-    open_file(
+    if durability is not None:
+        checked_durability(durability)
+    repository = open_file(
         path,
         durability="full",
         create=True,
@@ -138,4 +151,10 @@ def migrate(path: str | os.PathLike[str]) -> None:
         timing=Timing(_MACHINE.monotonic, _MACHINE.sleep, chance),
         now=_MACHINE.now(),
         despite_workers=True,
-    ).close()
+    )
+    try:
+        if durability is not None:
+            repository.set_durability(durability)
+        return repository.durability()
+    finally:
+        repository.close()

@@ -99,7 +99,7 @@ def staged(target: Any = ":memory:", *, clock: Clock | None = None, **options: A
         if os.fspath(target) != ":memory:" and options.get("create", True):
             from jobstate.storage import blank  # collecting tests must not pay for peewee
 
-            blank.write(target)
+            blank.write(target, options.get("durability", "normal"))
     with jobstate.open(target, clock=chosen, **{**usual, **options}) as opened:
         stage = Stage(opened, chosen)
         _staged.append(stage)

@@ -16,6 +16,10 @@ import pytest
 import jobstate
 from jobstate import JobStore, Run, State
 from jobstate.storage import connections
+from jobstate.store.open import migrate
+from jobstate.testing.clock import ManualClock
+from tests.guards.ledger import stranger
+from tests.guards.old_files import first_version
 
 SYNCHRONOUS = {"normal": 1, "full": 2}
 
@@ -56,14 +60,58 @@ def test_every_connection_that_acknowledges_a_change_syncs_as_was_asked(
     assert set(found.values()) == {SYNCHRONOUS[durability]}
 
 
-@pytest.mark.parametrize("durability", ["full", "normal"])
-def test_what_was_asked_does_not_depend_on_who_opened_the_file_first(
-    tmp_path: Path, durability: Literal["full", "normal"]
+# The durability of a file is that of its creator, and a floor for everyone.
+
+
+@pytest.mark.parametrize("created", ["full", "normal"])
+@pytest.mark.parametrize("opened", ["full", "normal"])
+def test_a_store_syncs_at_least_as_the_creator_of_its_file_asked(
+    tmp_path: Path,
+    created: Literal["full", "normal"],
+    opened: Literal["full", "normal"],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     path = tmp_path / "jobs.db"
-    for first in ("full", "normal"):
-        with jobstate.open(path, durability=first), jobstate.open(path, durability=durability) as jobs:
-            assert synchronous(jobs) == SYNCHRONOUS[durability]
+    jobstate.open(path, durability=created).close()
+    found = set()
+    for _ in range(2):
+        with jobstate.open(path, durability=opened) as jobs:
+            found.add(synchronous(jobs))
+            other = threading.Thread(target=lambda store=jobs: found.add(synchronous(store)))
+            other.start()
+            other.join()
+    assert found == {max(SYNCHRONOUS[created], SYNCHRONOUS[opened])}
+    assert caplog.text.count("jobstate migrate --durability normal") == (created == "full" and opened == "normal")
+
+
+def test_only_migrate_lowers_the_durability_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    jobstate.open(path).close()
+    with stranger(path) as sql:
+        for statement in (
+            "UPDATE meta SET value = 'normal' WHERE name = 'durability'",
+            "DELETE FROM meta WHERE name = 'durability'",
+            "INSERT OR REPLACE INTO meta VALUES ('durability', 'normal')",
+            "UPDATE meta SET name = 'fingerprint' WHERE name = 'durability'",
+        ):
+            with pytest.raises(sqlite3.IntegrityError, match="part of the program"):
+                sql.execute(statement)
+    assert migrate(path) == "full"
+    assert migrate(path, durability="normal") == "normal"
+    with jobstate.open(path, durability="normal") as jobs:
+        assert synchronous(jobs) == SYNCHRONOUS["normal"]
+        assert jobs.audit().findings == ()
+    with stranger(path) as sql:
+        sql.execute("UPDATE meta SET value = 'full' WHERE name = 'durability'")
+    assert migrate(path) == "full"
+    with pytest.raises(jobstate.InvalidRequest, match="durability: must be one of full, normal, not 'off'"):
+        migrate(path, durability="off")  # type: ignore[arg-type]
+
+
+def test_a_file_of_an_older_version_counts_as_full(tmp_path: Path) -> None:
+    path = first_version(tmp_path)
+    with jobstate.open(path, durability="normal", clock=ManualClock()) as jobs:
+        assert synchronous(jobs) == SYNCHRONOUS["full"]
 
 
 # What a heartbeat writes: renewals and reports may wait for the disk, what it settles may not.

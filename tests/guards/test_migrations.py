@@ -62,7 +62,7 @@ def test_all_migrations_in_order_make_exactly_what_the_code_means(prefix: str) -
     with closing(migrated(prefix)) as connection:
         assert objects(connection) == generated(prefix)
         meta = dict(connection.execute(f"SELECT name, value FROM {prefix}meta").fetchall())
-    assert meta == {"schema_version": str(NEWEST), "fingerprint": fingerprint()}
+    assert meta == {"schema_version": str(NEWEST), "fingerprint": fingerprint(), "durability": "full"}
 
 
 def test_versions_are_numbered_without_a_gap_and_the_newest_has_the_fingerprint_of_the_code() -> None:

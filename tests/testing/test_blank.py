@@ -39,7 +39,7 @@ def opened(target: Any) -> dict[str, Any]:
 @pytest.fixture
 def by_statements(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """No blank is at hand."""
-    monkeypatch.setattr(blank, "_image", lambda version: None)
+    monkeypatch.setattr(blank, "_image", lambda version, durability: None)
     return monkeypatch
 
 
@@ -63,7 +63,7 @@ def test_a_staged_file_equals_one_made_by_statements(tmp_path: Path, by_statemen
 
 
 def test_a_blank_file_is_in_wal_mode_from_its_first_byte_on(tmp_path: Path) -> None:
-    blank.write(tmp_path / "blank.db")
+    blank.write(tmp_path / "blank.db", "normal")
     assert (tmp_path / "blank.db").read_bytes()[18:20] == b"\x02\x02"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import cast
+from typing import Literal, cast
 
 import click
 
@@ -104,8 +104,13 @@ def backup(session: Session, path: str) -> None:
 
 
 @click.command("migrate")
+@click.option(
+    "--durability",
+    type=click.Choice(["full", "normal"]),
+    help="From now on a power cut takes back nothing (full), or the last moments (normal); open stores keep theirs.",
+)
 @file_command
-def migrate(session: Session) -> None:
+def migrate(session: Session, durability: Literal["full", "normal"] | None) -> None:
     """Create the store, or bring its schema up to date.
 
     Every command that opens the file does so too, but not while workers of an older jobstate use the store. This one
@@ -113,10 +118,11 @@ def migrate(session: Session) -> None:
     """
     from jobstate.store.open import migrate as migrate_file
 
-    migrate_file(session.db)
+    kept = migrate_file(session.db, durability=durability)
     with session.open_file(create=True) as store:
         path, version = store.path, store.schema_version
-    session.answer({"path": path, "schema_version": version}, lambda: click.echo(f"{path}: schema version {version}"))
+    answer = {"path": path, "schema_version": version, "durability": kept}
+    session.answer(answer, lambda: click.echo(f"{path}: schema version {version}, durability {kept}"))
 
 
 @click.command("prune")

@@ -32,6 +32,7 @@ _FIXED_COLUMNS: Final = tuple(column_of(field) for field in FIXED_FIELDS if fiel
 _FIXED: Final = f"id, {', '.join(_FIXED_COLUMNS[:-1])} and {_FIXED_COLUMNS[-1]} never change"
 _LAST_FIRST_TOKEN: Final = 2**62
 """A restart continues the tokens of its lineage, so some must be left."""
+_PROGRAM: Final = "the lifecycle is part of the program"
 _ONE_ENTRY: Final = "a change of state writes one history entry and moves the lease as its trigger says"
 
 
@@ -131,10 +132,13 @@ def guards(prefix: str) -> tuple[str, ...]:
             ("newest_token", "newest_epoch"),
             "the tokens and epochs of a lineage only rise",
         ),
-        *(
-            _frozen(f"{prefix}{table}", verb, "the lifecycle is part of the program")
-            for table in ("lifecycle_edges", "meta")
-            for verb in ("INSERT", "UPDATE", "DELETE")
+        *(_frozen(f"{prefix}lifecycle_edges", verb, _PROGRAM) for verb in ("INSERT", "UPDATE", "DELETE")),
+        *(_frozen(f"{prefix}meta", verb, _PROGRAM) for verb in ("INSERT", "DELETE")),
+        # How much a power cut may take back is not for a statement to loosen.
+        _on(
+            f"{prefix}meta_update_guard",
+            f"BEFORE UPDATE ON {prefix}meta",
+            _refuse_first([("OLD.name <> 'durability' OR NEW.name <> OLD.name OR NEW.value <> 'full'", _PROGRAM)]),
         ),
     )
 

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 from jobstate.core.context import SILENT_AFTER
 from jobstate.domain.errors import SchemaMismatch
+from jobstate.storage.durability import FULL, store_durability
 from jobstate.storage.engine import Engine
 from jobstate.storage.schema.definition import fingerprint
 from jobstate.storage.schema.tables import Tables
@@ -58,7 +59,7 @@ class Migration:
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, None),
     Migration(2, "de4a482f0611c053"),
-    Migration(3, "de4a482f0611c053"),
+    Migration(3, "4efcbf2b1156301d"),
 )
 
 
@@ -83,7 +84,15 @@ def version_in(connection: sqlite3.Connection, tables: Tables) -> Version:
     return Version(int(values.get("schema_version", 0)), values.get("fingerprint"))
 
 
-def ensure(engine: Engine, tables: Tables, *, own_file: bool, now: int, despite_workers: bool = False) -> None:
+def ensure(
+    engine: Engine,
+    tables: Tables,
+    *,
+    own_file: bool,
+    now: int,
+    durability: str = FULL,
+    despite_workers: bool = False,
+) -> None:
     """Bring the schema to the newest version; when several processes come at once, one does it.
 
     Args:
@@ -91,6 +100,7 @@ def ensure(engine: Engine, tables: Tables, *, own_file: bool, now: int, despite_
         tables: The tables of the store in it.
         own_file: The file holds nothing but the store.
         now: Microseconds since 1970 UTC, by which workers are alive.
+        durability: That of a file that is created.
         despite_workers: Upgrade also while workers of other processes are alive.
 
     Raises:
@@ -119,6 +129,8 @@ def ensure(engine: Engine, tables: Tables, *, own_file: bool, now: int, despite_
             if migration.version > present:
                 for statement in migration.statements(tables.prefix):
                     connection.execute(statement)
+        if not present and durability != FULL:
+            store_durability(connection, tables, durability)
         if own_file:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {newest()}")
