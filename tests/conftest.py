@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import resource
+import shutil
 import signal
 import sys
 import tempfile
@@ -17,11 +17,14 @@ from typing import Any, Final
 import pytest
 
 FOLDER: Final = Path(__file__).parent
-WORKERS: Final = 2
+WORKERS: Final = 3
+"""One more than the two cores that the suite is measured on: a third of the time a test waits for a disk or a timer."""
 FULL_SUITE_ONLY: Final = "slow"
 ALONE: Final = "alone"
 _cpu_key: Final = pytest.StashKey[float]()
-_lock_key: Final = pytest.StashKey[Path]()
+_shared_key: Final = pytest.StashKey[Path]()
+_LOCK: Final = "lock"
+_BYTE_CODE: Final = "byte-code"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Run a whole suite on two processes, where pytest-xdist is there and the command line does not say otherwise."""
+    """Run a whole suite on several processes, where pytest-xdist is there and the command line says nothing else."""
     option = config.option
     if hasattr(config, "workerinput"):  # one of those processes
         return
@@ -44,23 +47,21 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the lock that the processes of this run share, and count what they report."""
+    """Name the folder that the processes of this run share, and count what they report."""
     worker: dict[str, Any] | None = getattr(config, "workerinput", None)
     if worker is not None:
-        config.stash[_lock_key] = Path(worker["jobstate_lock"])
+        config.stash[_shared_key] = Path(worker["jobstate_shared"])
         return
-    number, name = tempfile.mkstemp(prefix="jobstate-tests-", suffix=".lock")
-    os.close(number)
-    config.stash[_lock_key] = Path(name)
-    config.add_cleanup(config.stash[_lock_key].unlink)
+    shared = config.stash[_shared_key] = Path(tempfile.mkdtemp(prefix="jobstate-tests-"))
+    config.add_cleanup(lambda: shutil.rmtree(shared, ignore_errors=True))
     if config.getoption("--cpu-by-folder"):
         config.pluginmanager.register(CpuByFolder())
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell each process of pytest-xdist which lock this run has."""
-    node.workerinput["jobstate_lock"] = str(node.config.stash[_lock_key])
+    """Tell each process of pytest-xdist which folder this run has."""
+    node.workerinput["jobstate_shared"] = str(node.config.stash[_shared_key])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -77,7 +78,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """While a test runs that is marked `alone`, the other processes of this run wait."""
-    with _locked(item.config.stash[_lock_key], alone=item.get_closest_marker(ALONE) is not None):
+    with _locked(item.config.stash[_shared_key] / _LOCK, alone=item.get_closest_marker(ALONE) is not None):
         before = _cpu()
         item.stash[_cpu_key] = before
         return (yield)
@@ -128,12 +129,12 @@ def _cpu() -> float:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _processes_share_their_byte_code(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _processes_share_their_byte_code(pytestconfig: pytest.Config) -> Iterator[None]:
     """Where Python writes no byte code, each of the hundreds of processes that tests start would compile jobstate."""
     with pytest.MonkeyPatch.context() as environment:
         if sys.dont_write_bytecode:
             environment.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-            environment.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("bytecode")))
+            environment.setenv("PYTHONPYCACHEPREFIX", str(pytestconfig.stash[_shared_key] / _BYTE_CODE))
         yield
 
 

@@ -712,7 +712,7 @@ class EveryDay(StoreMachine):
 
 
 def test_the_store_agrees_with_a_plain_model_in_a_few_lives() -> None:
-    run_state_machine_as_test(EveryDay, settings=settings(SETTINGS, max_examples=50))
+    run_state_machine_as_test(EveryDay, settings=settings(SETTINGS, max_examples=25))
     assert EveryDay.edges <= EDGES
     assert len(EveryDay.edges) > len(EDGES) / 2
 
