@@ -103,7 +103,7 @@ def blanks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """An empty store of each kind that lives in a file."""
     folder = tmp_path_factory.mktemp("blank")
     paths = {"file": folder / "file.db", "database of the caller": folder / "embedded.db"}
-    jobstate.open(paths["file"]).close()
+    jobstate.open(paths["file"], **QUICK).close()
     database = _database(paths["database of the caller"])
     jobstate.open(database, **EMBEDDED).close()
     database.close()
