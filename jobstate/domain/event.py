@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from jobstate.domain import validation
@@ -30,6 +31,12 @@ class Actor(NamedTuple):
             self.name if actor is None else validation.text("actor", actor),
             self.reason if reason is None else validation.reason(reason),
         )
+
+
+@lru_cache(maxsize=64)
+def worker_actor(node_id: str) -> Actor:
+    """The worker of that name, as the history names it; cached, because every claim asks for it."""
+    return Actor(f"worker:{node_id}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,11 +48,13 @@ def kinds(values: Iterable[str] | None) -> list[str] | None:
     """The kinds that a worker takes, each once; None for any."""
     if values is None:
         return None
-    walked = isinstance(values, Iterable) and not isinstance(values, str)
-    chosen = list(dict.fromkeys(text("kinds", kind) for kind in values)) if walked else []
+    chosen: dict[str, None] = {}
+    if type(values) is list or (isinstance(values, Iterable) and not isinstance(values, str)):
+        for kind in values:  # a loop: every claim pays for it, and a comprehension costs a call
+            chosen[text("kinds", kind)] = None
     if not chosen:
         raise InvalidRequest("kinds", "must be a list of at least one kind, or None for any")
-    return chosen
+    return list(chosen)
 
 
 def several(field: str, values: object, what: str) -> list[Any]:

@@ -54,9 +54,9 @@ class Performers(Generic[Side]):
 # Commands.
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SubmitCommand(Request[Job]):
-    """Add a job."""
+    """Add a job. Not frozen, as the others are: that would set each field of every submission by a call."""
 
     job: NewJob
     by: Actor

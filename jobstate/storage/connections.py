@@ -144,15 +144,20 @@ class Connections:
         self.threads = _Threads()
         self.schema_check: Callable[[sqlite3.Connection], None] = _unchecked
         """Raises SchemaMismatch when another program has upgraded the schema."""
-        self._recheck_at = 0.0
+        self.recheck_at = 0.0
+        """When the next transaction checks the schema."""
         self._closed = False
         self._inherited = False
-        self._gone = False
+        self.gone = False
+        """Closed, or inherited by a fork: `connection` then says which."""
         _open.add(self)
 
     def connection(self) -> sqlite3.Connection:
-        """The connection of this thread."""
-        if self._gone:
+        """The connection of this thread.
+
+        Where it matters, callers take `threads.connection` first, which saves the call: unless it is None or `gone`.
+        """
+        if self.gone:
             self._refuse()
         known = self.threads.connection
         return self._new_connection() if known is None else known
@@ -179,7 +184,7 @@ class Connections:
 
     def inherit(self) -> None:
         """This process is a fork of the one that opened the store, whose connections it must not use."""
-        self._inherited = self._gone = True
+        self._inherited = self.gone = True
 
     def _refuse(self) -> NoReturn:
         if self._closed:
@@ -223,9 +228,9 @@ class Connections:
         Other threads may be in the middle of a statement, so each closes its own connection: at its next call, which
         is refused, or when it ends.
         """
-        if self._gone:
+        if self.gone:
             return
-        self._closed = self._gone = True
+        self._closed = self.gone = True
         if self.owned:
             with self.lock:
                 self.threads.connection = None
@@ -259,14 +264,13 @@ class Connections:
         return give_up
 
     def recheck_schema(self, connection: sqlite3.Connection) -> None:
-        """`schema_check`, unless it ran less than `SCHEMA_CHECK_INTERVAL` ago."""
+        """`schema_check`, and none is due for the next `SCHEMA_CHECK_INTERVAL`."""
         now = self.timing.monotonic()
-        if now >= self._recheck_at:
-            try:
-                self.schema_check(connection)
-            except sqlite3.Error as error:
-                raise translated(error, self.path) from error
-            self._recheck_at = now + SCHEMA_CHECK_INTERVAL
+        try:
+            self.schema_check(connection)
+        except sqlite3.Error as error:
+            raise translated(error, self.path) from error
+        self.recheck_at = now + SCHEMA_CHECK_INTERVAL
 
     def verify_schema(self) -> None:
         """Raise SchemaMismatch when another program has upgraded the schema since the store was opened."""
@@ -275,7 +279,7 @@ class Connections:
 
     def verify_schema_if_due(self) -> None:
         """`verify_schema`, unless a check ran less than `SCHEMA_CHECK_INTERVAL` ago."""
-        if self.timing.monotonic() >= self._recheck_at:
+        if self.timing.monotonic() >= self.recheck_at:
             with self.guarded() as connection:
                 self.recheck_schema(connection)
 

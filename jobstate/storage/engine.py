@@ -26,7 +26,9 @@ class Engine:
         if connections.is_shared:
             with connections.lock:
                 return self._repeated(connections.connection(), sql, values, sqlite3.Cursor.fetchall)
-        connection = connections.connection()
+        connection = connections.threads.connection
+        if connection is None or connections.gone:
+            connection = connections.connection()
         try:
             return connection.execute(sql, values).fetchall()  # type: ignore[arg-type]
         except sqlite3.Error as error:
@@ -51,7 +53,9 @@ class Engine:
         connections = self.connections
         if connections.is_shared or not connections.owned:
             return self._written(sql, values, _rowcount)
-        connection = connections.connection()
+        connection = connections.threads.connection
+        if connection is None or connections.gone:
+            connection = connections.connection()
         if connection.in_transaction:
             return self._written(sql, values, _rowcount)
         try:

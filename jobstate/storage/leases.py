@@ -13,7 +13,7 @@ from typing import Any
 
 from jobstate.domain import leases as rules
 from jobstate.domain.errors import JobNotFound, LeaseLost
-from jobstate.domain.event import Actor
+from jobstate.domain.event import Actor, worker_actor
 from jobstate.domain.job_row import JobRow, Lease
 from jobstate.domain.leases import Renewal
 from jobstate.domain.lifecycle import State
@@ -47,7 +47,7 @@ class SqlLeases:
     def claim(
         self, node_id: str, kinds: Sequence[str] | None, lease: int, limit: int, now: int, expiry: ExpiryPolicy
     ) -> list[Claimed]:
-        taker = (node_id, now + lease, now, f"worker:{node_id}")
+        taker = (node_id, now + lease, now, worker_actor(node_id).name)
         if limit == 1:
             claimed = self._claim_head(kinds, taker)
             if claimed is not None:

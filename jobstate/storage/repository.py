@@ -66,7 +66,11 @@ class SqliteRepository:
         return self._engine.transaction(relaxed=relaxed)
 
     def in_transaction(self) -> bool:
-        return self._engine.connections.connection().in_transaction
+        connections = self._engine.connections
+        connection = connections.threads.connection
+        if connection is None or connections.gone:
+            connection = connections.connection()
+        return connection.in_transaction
 
     def version(self) -> int:
         number: int = self._engine.read("PRAGMA data_version")[0][0]

@@ -38,7 +38,10 @@ class Transaction:
         if connections.is_shared:
             connections.lock.__enter__()
         try:
-            self._connection = connection = connections.connection()
+            connection = connections.threads.connection
+            if connection is None or connections.gone:
+                connection = connections.connection()
+            self._connection = connection
             if connection.in_transaction:
                 connections.end_stale_transaction(connection)
                 self._joined = connection.in_transaction
@@ -48,7 +51,7 @@ class Transaction:
                 connections.threads.outermost = weakref.ref(self)
             self._relaxed = self._may_relax and connections.relax()
             self._begin(connection)
-            if not self._joined:
+            if not self._joined and connections.timing.monotonic() >= connections.recheck_at:
                 connections.recheck_schema(connection)
         except BaseException:
             # A signal may raise an exception at any moment, also right after BEGIN.

@@ -11,7 +11,7 @@ from jobstate.core import arguments
 from jobstate.core.context import DEFAULT_LEASE
 from jobstate.domain import leases, validation
 from jobstate.domain.errors import InvalidRequest
-from jobstate.domain.event import Actor
+from jobstate.domain.event import worker_actor
 from jobstate.domain.job import Job
 from jobstate.domain.lifecycle import State
 from jobstate.ports.repository import Claimed
@@ -51,7 +51,7 @@ class JobIn:
         now, began = context.clock.now(), context.clock.monotonic()
         node_id = job.node_id or WORKER
         expires = now + validation.duration_us("lease", DEFAULT_LEASE)
-        decide = partial(leases.claim, node_id=node_id, expires=expires, now=now, by=Actor(f"worker:{node_id}"))
+        decide = partial(leases.claim, node_id=node_id, expires=expires, now=now, by=worker_actor(node_id))
         claimed = self.stage.direct.repository.jobs.change(job.id, decide).job
         return Run(RunControl(context, Claimed(claimed, None, {}), DEFAULT_LEASE, began))
 

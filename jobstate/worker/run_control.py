@@ -13,7 +13,7 @@ from typing import Self, TypeVar
 from jobstate.core.context import Context
 from jobstate.domain import leases as rules
 from jobstate.domain.errors import LeaseLost, TransitionNotAllowed
-from jobstate.domain.event import Actor
+from jobstate.domain.event import worker_actor
 from jobstate.domain.failure import Failure, FailureKind
 from jobstate.domain.job import Job
 from jobstate.domain.job_row import JobRow, Lease
@@ -42,6 +42,7 @@ class RunControl:
         context: The store that the job was claimed from.
         claimed: The job as it was claimed, and what it starts from.
         row: The job as it was claimed.
+        job: The same, as callers see it.
         lease: What every write of the run names.
         actor: The worker, as the history names it.
         lease_seconds: How long a heartbeat renews the lease.
@@ -52,7 +53,6 @@ class RunControl:
     """
 
     # Defaults of the class: most runs end without them, and claims make many runs.
-    _job: Job | None = None
     _reports: ReportBuffers | None = None
     _on_settled: Callable[[RunControl], None] | None = None
     _on_noticed: Callable[[], None] | None = None
@@ -65,8 +65,9 @@ class RunControl:
         self.context = context
         self.claimed = claimed
         self.row: JobRow = claimed.job
-        self.lease: Lease = claimed.job.lease
-        self.actor = Actor(f"worker:{claimed.job.worker_id}")
+        self.job = Job(claimed.job)
+        self.lease = Lease(claimed.job.id, claimed.job.lease_token)
+        self.actor = worker_actor(str(claimed.job.worker_id))
         self.lease_seconds = lease_seconds
         self.valid_until = claimed_at + lease_seconds
         self.tracker = LeaseTracker()
@@ -82,13 +83,6 @@ class RunControl:
     def token(self) -> int:
         """The fencing token."""
         return self.row.lease_token
-
-    @property
-    def job(self) -> Job:
-        """The job as it was claimed, as callers see it."""
-        if self._job is None:
-            self._job = Job(self.row)
-        return self._job
 
     @property
     def reports(self) -> ReportBuffers:
@@ -360,11 +354,12 @@ class RunControl:
     def end_for_good(self) -> None:
         """The end was kept: nothing can undo it."""
         self.tracker.move(LeaseEvent.END_KEPT)
-        self.notify_settled()
+        if self._on_settled is not None or self._on_noticed is not None:
+            self.notify_settled()
 
     def write_completion(self) -> None:
         """Complete the job; the caller holds `writing`, as it also notes the end."""
-        taken = self._take()
+        taken = NOTHING if self._reports is None and not self.tracker.claim_open else self._take()
         leases = self.context.repository.leases
         now = self.context.clock.now()
         try:
