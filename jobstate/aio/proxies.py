@@ -13,6 +13,30 @@ S_co = TypeVar("S_co", covariant=True)
 S = TypeVar("S")
 T = TypeVar("T")
 P = ParamSpec("P")
+M = TypeVar("M", bound=Callable[..., Any])
+
+TYPE_CHECKING = False
+"""Type checkers take a variable of this name for true. jedi takes that of `typing` for true, and this one for false."""
+
+if TYPE_CHECKING:
+
+    def keeps_signature(maker: M) -> M:
+        """A maker of awaited methods, each with the parameters of the method that it awaits."""
+
+else:
+
+    def keeps_signature(maker):
+        """The maker. jedi does not resolve `ParamSpec`; it takes the result for `awaited`, and shows its parameters."""
+
+        @functools.wraps(maker)
+        def make(method, *others):
+            @functools.wraps(method)
+            def awaited(self, /, *args, **kwargs):
+                return method(self, *args, **kwargs)
+
+            return awaited if maker is None else maker(method, *others)
+
+        return make
 
 
 class AsyncProxy(Generic[S_co]):
@@ -27,6 +51,7 @@ class AsyncProxy(Generic[S_co]):
         self._pools = pools
 
 
+@keeps_signature
 def reads(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[AsyncProxy[S], P], Coroutine[Any, Any, T]]:
     """The method, awaited, on a thread for reads: it changes nothing."""
 
@@ -37,6 +62,7 @@ def reads(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[AsyncP
     return read
 
 
+@keeps_signature
 def writes(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[AsyncProxy[S], P], Coroutine[Any, Any, T]]:
     """The method, awaited, on a thread for writes: it may change the store."""
 
@@ -47,6 +73,7 @@ def writes(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[Async
     return write
 
 
+@keeps_signature
 def interruptible(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
     """The method, which reports its `progress`: it stops at the next report once its task was cancelled."""
 
@@ -70,6 +97,7 @@ class Cancelled(Exception):
     """The task that awaited the call was cancelled."""
 
 
+@keeps_signature
 def local(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[AsyncProxy[S], P], T]:
     """The method as it is, on the loop: it only touches memory."""
 

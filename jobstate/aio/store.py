@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 
 from jobstate.aio.batch import Batch
-from jobstate.aio.proxies import AsyncProxy, interruptible, reads, writes
+from jobstate.aio.proxies import AsyncProxy, interruptible, keeps_signature, reads, writes
 from jobstate.aio.run import AsyncRun, release_all
 from jobstate.aio.streams import Stream
 from jobstate.aio.thread_pools import ThreadPools
@@ -81,6 +81,7 @@ def _steps(
     return begin
 
 
+@keeps_signature
 def _streaming(
     method: Callable[Concatenate[JobStore, P], Iterator[T]],
     begin: Callable[Concatenate[JobStore, P], Iterator[Sequence[T] | Idle]],
@@ -95,6 +96,7 @@ def _streaming(
     return stream
 
 
+@keeps_signature
 def _waiting(
     method: Callable[Concatenate[JobStore, P], Job],
     begin: Callable[Concatenate[JobStore, P], Iterator[Sequence[Job] | Idle]],
@@ -107,6 +109,7 @@ def _waiting(
     return wait
 
 
+@keeps_signature
 def _claiming(
     method: Callable[Concatenate[JobStore, P], Sequence[Run]],
 ) -> Callable[Concatenate[StoreProxy, P], Coroutine[Any, Any, Sequence[AsyncRun]]]:
@@ -121,6 +124,7 @@ def _claiming(
     return claim
 
 
+@keeps_signature
 def _working(
     method: Callable[Concatenate[JobStore, P], Worker],
 ) -> Callable[Concatenate[StoreProxy, P], AsyncWorker]:

@@ -20,6 +20,7 @@ from jobstate.testing.contract.areas import (
     progress,
     rescaling,
     restarting,
+    run_blocks,
     settling,
     sharing,
     slices,
@@ -30,6 +31,7 @@ from jobstate.testing.contract.areas import (
     validation,
     waiting,
     worker_loop,
+    worker_shutdown,
     worker_troubles,
     worker_verbs,
 )
@@ -63,6 +65,7 @@ class StoreContract(StoreFixtures):
     TestProgress = _area(progress)
     TestRescaling = _area(rescaling)
     TestRestarting = _area(restarting)
+    TestRunBlocks = _area(run_blocks)
     TestSettling = _area(settling)
     TestSharing = _area(sharing)
     TestSlices = _area(slices)
@@ -73,5 +76,6 @@ class StoreContract(StoreFixtures):
     TestValidation = _area(validation)
     TestWaiting = _area(waiting)
     TestWorkerLoop = _area(worker_loop)
+    TestWorkerShutdown = _area(worker_shutdown)
     TestWorkerTroubles = _area(worker_troubles)
     TestWorkerVerbs = _area(worker_verbs)
