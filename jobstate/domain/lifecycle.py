@@ -1,9 +1,9 @@
 """The lifecycle of a job: the only place that defines which state may follow which.
 
 To know what can happen to a job in some state, read its row in `LIFECYCLE`. A terminal state is visible as `{}`.
-Everything else here is computed from that table and from `LEASE_EFFECT`, which says what each trigger does to the
-lease. The database guards, the `WHERE state IN (…)` of every statement, the README's table and diagram, and the
-expectations of the tests are computed from the same two declarations.
+Everything else here is computed from that table, from `LEASE_EFFECT`, which says what each trigger does to the lease,
+and from `AUTHORITY`, which says who may pull it. The database guards, the `WHERE state IN (…)` of every statement, the README's table and diagram, and the
+expectations of the tests are computed from the same three declarations.
 
 Theory of operation. A condition never hides in the table: it chooses the trigger. Whether a failed run is retried
 chooses `recover` or `fail`; the mode of a stop chooses `request_stop` or `halt`. The table then says where the
@@ -71,6 +71,17 @@ class LeaseEffect(StrEnum):
     """The holder ends the job itself; the token stays, so that its repeated call is recognised."""
     LOSES = "loses"
     """The lease is taken away or given back; the token rises, so that its last holder is fenced."""
+
+
+class Authority(StrEnum):
+    """Who may pull a trigger: the holder of the lease, which presents its token, or anyone else, who presents none."""
+
+    HOLDER = "the holder"
+    OTHERS = "anyone, without a token"
+    EITHER = "the holder, and anyone without a token"
+    """The token stays when the holder does it, and rises when anyone else does."""
+    HOLDER_UNTIL_EXPIRY = "the holder, and anyone once the lease has expired"
+    HOLDER_IF_ANY = "the holder, and anyone while no worker holds the job"
 
 
 LIFECYCLE: Final[Mapping[State, Mapping[Trigger, State]]] = MappingProxyType(
@@ -143,8 +154,26 @@ LEASE_EFFECT: Final[Mapping[Trigger, LeaseEffect]] = MappingProxyType(
     }
 )
 
-EITHER_WAY: Final = frozenset({Trigger.FAIL})
+AUTHORITY: Final[Mapping[Trigger, Authority]] = MappingProxyType(
+    {
+        Trigger.SCHEDULE: Authority.OTHERS,
+        Trigger.CLAIM: Authority.OTHERS,
+        Trigger.COMPLETE: Authority.HOLDER,
+        Trigger.FAIL: Authority.EITHER,
+        Trigger.RECOVER: Authority.HOLDER_UNTIL_EXPIRY,
+        Trigger.RESCALE: Authority.OTHERS,
+        Trigger.RESUME: Authority.HOLDER,
+        Trigger.RELEASE: Authority.HOLDER,
+        Trigger.REQUEST_STOP: Authority.OTHERS,
+        Trigger.BEGIN_STOP: Authority.HOLDER_IF_ANY,
+        Trigger.FINISH_STOP: Authority.HOLDER_IF_ANY,
+        Trigger.HALT: Authority.OTHERS,
+    }
+)
+EITHER_WAY: Final = frozenset(trigger for trigger, who in AUTHORITY.items() if who is Authority.EITHER)
 """Triggers that end the lease when its holder fires them, and fence the holder when anyone else does."""
+NOTED: Final = frozenset({Trigger.RESUME, Trigger.RESCALE, Trigger.REQUEST_STOP})
+"""Triggers that also write a note, an entry without a change of state: a request that changed, or its answer."""
 
 INITIAL: Final = (State.CREATED, State.SCHEDULED)
 """A job is born held, or in the queue."""

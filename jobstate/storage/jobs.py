@@ -91,14 +91,17 @@ class SqlJobs:
         with self._engine.transaction() as connection:
             return self.change_within(connection, job_id, decide)
 
-    def change_within(self, connection: sqlite3.Connection, job_id: int, decide: Decide) -> Decision:
-        """`change`, inside the transaction of the caller."""
+    def change_within(
+        self, connection: sqlite3.Connection, job_id: int, decide: Decide, token: int | None = None
+    ) -> Decision:
+        """`change`, inside the transaction of the caller; a holder presents its token to the guard."""
         row = connection.execute(self._sql.find, {"id": job_id}).fetchone()
         if row is None:
             raise JobNotFound(job_id)
         decision = decide(job_of(row))
         for version in decision.steps:
-            self.write(connection, self._sql.write_version, version_of(version), job_id)
+            fence = None if token is None else token + version.seq - 1
+            self.write(connection, self._sql.write_version, (fence, *version_of(version)), job_id)
         return decision
 
     def write(self, connection: sqlite3.Connection, statement: str, values: tuple[Any, ...], job_id: int) -> None:

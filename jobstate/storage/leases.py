@@ -83,9 +83,9 @@ class SqlLeases:
     def change(self, lease: Lease, decide: Decide, report: Report = NOTHING) -> Decision:
         with self._engine.transaction() as connection:
             if report and self._reports.is_held(connection, lease):
-                self._reports.write(connection, lease.job_id, report)
+                self._reports.write(connection, lease, report)
             try:
-                return self._jobs.change_within(connection, lease.job_id, decide)
+                return self._jobs.change_within(connection, lease.job_id, decide, lease.token)
             except JobNotFound:
                 raise LeaseLost(lease.job_id, lease.token) from None
 

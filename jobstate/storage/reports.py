@@ -39,7 +39,7 @@ class SqlReports:
     def record(self, lease: Lease, report: Report) -> None:
         with self._engine.transaction() as connection:
             self._check_held(connection, lease)
-            self.write(connection, lease.job_id, report)
+            self.write(connection, lease, report)
 
     def progress(self, job_id: int) -> dict[str, TableProgress]:
         rows = self._engine.read(self._sql.progress, {"id": job_id})
@@ -54,14 +54,14 @@ class SqlReports:
     ) -> Checkpoint:
         with self._engine.transaction() as connection:
             self._check_held(connection, lease)
-            self.write(connection, lease.job_id, report)
+            self.write(connection, lease, report)
             found = self._open_checkpoint(connection, lease, number, CheckpointState.COMPLETED)
             if found.status is CheckpointState.COMPLETED:
                 return found
             self._write_details(connection, lease, number, details)
             # The job is clean only if its progress and counters are still those of the beginning of the checkpoint.
             if found.snapshot_json == self._snapshot(connection, lease.job_id):
-                connection.execute(self._sql.mark_clean, {"id": lease.job_id})
+                connection.execute(self._sql.mark_clean, _named(lease))
             return self._end(connection, lease, number, CheckpointState.COMPLETED, None, keep, now)
 
     def fail_checkpoint(self, lease: Lease, number: int, failure: str, keep: int, now: int) -> Checkpoint:
@@ -75,7 +75,7 @@ class SqlReports:
     def checkpoint(self, lease: Lease, report: Report, details: CheckpointDetails, keep: int, now: int) -> Checkpoint:
         with self._engine.transaction() as connection:
             number = self._begin(connection, lease, report, details, now)
-            connection.execute(self._sql.mark_clean, {"id": lease.job_id})
+            connection.execute(self._sql.mark_clean, _named(lease))
             return self._end(connection, lease, number, CheckpointState.COMPLETED, None, keep, now)
 
     def find_checkpoint(self, job_id: int, number: int) -> Checkpoint | None:
@@ -88,16 +88,15 @@ class SqlReports:
 
     def is_held(self, connection: sqlite3.Connection, lease: Lease) -> bool:
         """Whether the lease is held, inside the transaction of the caller."""
-        values = {"id": lease.job_id, "token": lease.token}
-        return connection.execute(self._sql.is_held, values).fetchone() is not None
+        return connection.execute(self._sql.is_held, _named(lease)).fetchone() is not None
 
-    def write(self, connection: sqlite3.Connection, job_id: int, report: Report) -> None:
+    def write(self, connection: sqlite3.Connection, lease: Lease, report: Report) -> None:
         """Write a report, inside the transaction of the caller, who has checked the lease."""
         if report.counts_as_work:
-            connection.execute(self._sql.mark_written, {"id": job_id})
+            connection.execute(self._sql.mark_written, _named(lease))
         if report.progress:
-            self._write_progress(connection, job_id, report.progress)
-        self._telemetry.write(connection, job_id, report)
+            self._write_progress(connection, lease.job_id, report.progress)
+        self._telemetry.write(connection, lease.job_id, report)
 
     def restorable(self, connection: sqlite3.Connection, job: JobRow, number: int | None) -> Checkpoint | None:
         """The checkpoint that a restart of the job restores: that one, or the newest completed one of the job."""
@@ -129,7 +128,7 @@ class SqlReports:
         checkpoint = checkpoint_of(connection.execute(self._sql.checkpoint, {"id": checkpoint_id}).fetchone())
         assert job.claimed_us is not None
         report = Report(checkpoint.progress, checkpoint.counted(job.claimed_us))
-        self.write(connection, job.id, report)
+        self.write(connection, job.lease, report)
         return Claimed(job, checkpoint, report.progress, report.metrics)
 
     def _write_progress(self, connection: sqlite3.Connection, job_id: int, progress: Progress) -> None:
@@ -153,7 +152,7 @@ class SqlReports:
         self, connection: sqlite3.Connection, lease: Lease, report: Report, details: CheckpointDetails, now: int
     ) -> int:
         self._check_held(connection, lease)
-        self.write(connection, lease.job_id, report)
+        self.write(connection, lease, report)
         (root_id,) = connection.execute(self._sql.root_of, {"id": lease.job_id}).fetchone()
         values = {
             "job_id": lease.job_id,
@@ -222,6 +221,10 @@ class SqlReports:
     def _check_held(self, connection: sqlite3.Connection, lease: Lease) -> None:
         if not self.is_held(connection, lease):
             raise LeaseLost(lease.job_id, lease.token)
+
+
+def _named(lease: Lease) -> dict[str, int]:
+    return {"id": lease.job_id, "token": lease.token}
 
 
 def _progress_of(files: int, size: int, ranges: str) -> TableProgress:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import jobstate
 from jobstate import State, Trigger
 from jobstate.domain.invariants import SHAPE
-from jobstate.domain.lifecycle import LEASE_EFFECT, LeaseEffect
+from jobstate.domain.lifecycle import AUTHORITY, LEASE_EFFECT, Authority, LeaseEffect
 from jobstate.storage.mapping import column_of
 from jobstate.testing.clock import ManualClock
 
@@ -114,6 +114,7 @@ def next_version(row: Row, trigger: Trigger, target: State) -> Row:
         "reason": "by hand",
         "detail": '{"why": "test"}',
         "updated_at": row["updated_at"] + 1,
+        "fence": row["lease_token"] + row["seq"] if presents(row, trigger) else None,
     }
     match LEASE_EFFECT[trigger]:
         case LeaseEffect.TAKES:
@@ -136,6 +137,11 @@ def next_version(row: Row, trigger: Trigger, target: State) -> Row:
     if step.get("worker_id", row["worker_id"]) is None:
         step["lease_expires_at"] = None
     return step
+
+
+def presents(row: Row, trigger: Trigger) -> bool:
+    """Whether this step is one of the holder's, which presents its token: where both may do it, it is."""
+    return row["worker_id"] is not None and AUTHORITY[trigger] is not Authority.OTHERS
 
 
 _PLAUSIBLE: Final[Row] = {

@@ -30,15 +30,18 @@ _FRESH: Final = _NEW.format(key="NULL")
 _KEYED: Final = _NEW.format(key=":key")
 _DONE: Final = (
     "state = 'Completed', trigger = 'complete', seq = seq + 1, worker_id = NULL, lease_expires_at = NULL, "
-    "finished_at = updated_at"
+    "finished_at = updated_at, fence = lease_token + seq"
 )
 _GIVEN_BACK: Final = (
-    "state = 'Scheduled', trigger = 'release', seq = seq + 1, worker_id = NULL, lease_expires_at = NULL"
+    "state = 'Scheduled', trigger = 'release', seq = seq + 1, worker_id = NULL, lease_expires_at = NULL, "
+    "fence = lease_token + seq"
 )
 _TAKEN: Final = (
     "state = 'Running', trigger = 'claim', seq = seq + 1, worker_id = 'w9', lease_expires_at = 9, claimed_at = 9, "
-    "started_at = coalesce(started_at, 9)"
+    "started_at = coalesce(started_at, 9), fence = NULL"
 )
+
+_NOTE: Final = "seq = seq + 1, trigger = 'rescale', fence = NULL"
 
 HOSTILE: Final[dict[str, str]] = {
     # A row that stands in the way is not replaced.
@@ -104,11 +107,10 @@ HOSTILE: Final[dict[str, str]] = {
     "state_alone": "UPDATE jobs SET state = 'Completed' WHERE id = :running",
     "entry_number_jumps": f"UPDATE jobs SET {_DONE.replace('seq + 1', 'seq + 2')} WHERE id = :running",
     "entry_number_falls": f"UPDATE jobs SET {_DONE.replace('seq + 1', 'seq - 1')} WHERE id = :running",
-    "note_jumps": "UPDATE jobs SET seq = seq + 2, trigger = 'note' WHERE id = :running",
-    "note_falls": "UPDATE jobs SET seq = seq - 1, trigger = 'note' WHERE id = :running",
-    "note_with_a_forged_token": "UPDATE jobs SET seq = seq + 1, trigger = 'note', lease_token = lease_token + 1 "
-    "WHERE id = :running",
-    "note_with_another_holder": "UPDATE jobs SET seq = seq + 1, trigger = 'note', worker_id = 'w9' WHERE id = :running",
+    "note_jumps": f"UPDATE jobs SET {_NOTE.replace('+ 1', '+ 2')} WHERE id = :running",
+    "note_falls": f"UPDATE jobs SET {_NOTE.replace('+ 1', '- 1')} WHERE id = :running",
+    "note_with_a_forged_token": f"UPDATE jobs SET {_NOTE}, lease_token = lease_token + 1 WHERE id = :running",
+    "note_with_another_holder": f"UPDATE jobs SET {_NOTE}, worker_id = 'w9' WHERE id = :running",
     "unknown_state": "UPDATE jobs SET state = 'Done', seq = seq + 1 WHERE id = :running",
     "state_in_lower_case": f"UPDATE jobs SET {_DONE.replace('Completed', 'completed')} WHERE id = :running",
     "state_null": "UPDATE jobs SET state = NULL WHERE id = :running",
@@ -158,7 +160,7 @@ HOSTILE: Final[dict[str, str]] = {
     "finished_at = NULL WHERE id = :completed",
     "ended_job_is_queued_again": "UPDATE jobs SET state = 'Scheduled', trigger = 'schedule', seq = seq + 1, "
     "finished_at = NULL WHERE id = :stopped",
-    "ended_job_gets_a_note": "UPDATE jobs SET seq = seq + 1, trigger = 'note' WHERE id = :completed",
+    "ended_job_gets_a_note": f"UPDATE jobs SET {_NOTE} WHERE id = :completed",
     "ended_job_is_touched": "UPDATE jobs SET updated_at = updated_at WHERE id = :failed",
     "failure_of_an_ended_job_rewritten": "UPDATE jobs SET failure = '{}' WHERE id = :failed",
     "all_jobs_at_once": f"UPDATE jobs SET {_DONE}",
@@ -254,7 +256,7 @@ def test_a_refused_statement_inside_a_transaction_takes_nothing_legal_along(
     sql: sqlite3.Connection, ids: dict[str, int], name: str
 ) -> None:
     sql.execute("BEGIN")
-    sql.execute("UPDATE jobs SET seq = seq + 1, trigger = 'note', actor = 'me' WHERE id = :scheduled", ids)
+    sql.execute(f"UPDATE jobs SET {_NOTE}, actor = 'me' WHERE id = :scheduled", ids)
     between = dump(sql)
     refused = _tried(sql, HOSTILE[name], ids)
     whole_transaction_undone = "OR ROLLBACK" in HOSTILE[name] and not (refused and "jobstate" in str(refused))
@@ -405,7 +407,7 @@ def test_a_temporary_trigger_on_the_history_cannot_make_an_illegal_step(path: Pa
             "CREATE TEMP TRIGGER inner_write AFTER INSERT ON main.job_events BEGIN UPDATE jobs SET state = 'Created', "
             "worker_id = NULL, lease_expires_at = NULL, claimed_at = NULL, started_at = NULL WHERE id = NEW.job_id; END"
         )
-        _tried(sql, "UPDATE jobs SET seq = seq + 1, trigger = 'note' WHERE id = :running", ids)
+        _tried(sql, f"UPDATE jobs SET {_NOTE} WHERE id = :running", ids)
         assert row_of(sql, ids["running"])["state"] == State.RUNNING
     assert _consistent(path)
 
@@ -419,7 +421,7 @@ def test_a_legal_step_that_a_temporary_trigger_makes_without_its_entry_is_notice
             f"CREATE TEMP TRIGGER inner_write AFTER INSERT ON main.job_events BEGIN UPDATE jobs SET {_DONE} "
             "WHERE id = NEW.job_id; END"
         )
-        refused = _tried(sql, "UPDATE jobs SET seq = seq + 1, trigger = 'note' WHERE id = :running", ids)
+        refused = _tried(sql, f"UPDATE jobs SET {_NOTE} WHERE id = :running", ids)
     assert _consistent(path) is (refused is not None)
 
 
@@ -476,7 +478,7 @@ def test_the_history_entry_is_a_copy_of_the_row_by_the_same_statement(
     changes = sql.total_changes
     sql.execute(
         "UPDATE jobs SET state = 'StopRequested', trigger = 'request_stop', seq = seq + 1, stop_mode = 'checkpoint', "
-        "stop_deadline_at = 77, updated_at = 66, actor = 'ana', reason = 'by hand', detail = :detail "
+        "stop_deadline_at = 77, updated_at = 66, actor = 'ana', reason = 'by hand', detail = :detail, fence = NULL "
         "WHERE id = :running",
         {**ids, "detail": json.dumps({"a": 1})},
     )

@@ -14,16 +14,19 @@ from typing import Final
 from jobstate.domain.checkpoints import CheckpointState
 from jobstate.domain.event import SUBMIT
 from jobstate.domain.lifecycle import (
+    AUTHORITY,
     EDGES,
     EITHER_WAY,
     INITIAL,
     LEASE_EFFECT,
     LIVE,
+    NOTED,
+    Authority,
     LeaseEffect,
     State,
     Trigger,
 )
-from jobstate.storage.mapping import FIXED_FIELDS, column_of
+from jobstate.storage.mapping import FIXED_FIELDS, MUTABLE_FIELDS, column_of
 from jobstate.storage.schema.constraints import IS_ENDED, IS_LIVE, equals_one, shape_condition
 
 _HOT_TRIGGERS: Final = (Trigger.CLAIM, Trigger.COMPLETE)
@@ -33,6 +36,21 @@ _FIXED: Final = f"id, {', '.join(_FIXED_COLUMNS[:-1])} and {_FIXED_COLUMNS[-1]} 
 _LAST_FIRST_TOKEN: Final = 2**62
 """A restart continues the tokens of its lineage, so some must be left."""
 _PROGRAM: Final = "the lifecycle is part of the program"
+_RISEN: Final = "OLD.lease_token + (OLD.worker_id IS NOT NULL)"
+_PRESENTED: Final = "OLD.worker_id IS NOT NULL AND NEW.fence IS OLD.lease_token + OLD.seq"
+"""The statement presents the token of the lease, for the entry that it writes.
+
+With IS, as a comparison with NULL would let it pass. No value that an earlier statement left in the row fits again:
+token and `seq` only rise.
+"""
+_RENEWED: Final = "OLD.worker_id IS NOT NULL AND NEW.fence IS -(OLD.lease_token + NEW.lease_expires_at + NEW.clean)"
+"""The statement presents the token, and writes no entry."""
+_ABSENT: Final = "NEW.fence IS NULL"
+_FENCED: Final = "the token of the lease, which the statement must present, is another, or it must present none"
+_KEPT_COLUMNS: Final = tuple(
+    column_of(field) for field in MUTABLE_FIELDS if field not in ("lease_expires_us", "clean", "seq")
+)
+"""What changes only with a history entry."""
 _ONE_ENTRY: Final = "a change of state writes one history entry and moves the lease as its trigger says"
 
 
@@ -191,6 +209,7 @@ def _insert_faults(jobs: str) -> list[tuple[str, str]]:
             f"NEW.key IS NOT NULL AND EXISTS (SELECT 1 FROM {jobs} WHERE key = NEW.key AND {IS_LIVE})",
             "a live job holds that key",
         ),
+        ("NEW.fence IS NOT NULL", "a job begins unclaimed"),
         # PRAGMA ignore_check_constraints switches CHECKs off; triggers stay.
         (f"NOT ({shape_condition('NEW.', INITIAL)})", "the row does not fit its state"),
     ]
@@ -199,13 +218,17 @@ def _insert_faults(jobs: str) -> list[tuple[str, str]]:
 def _update_cases(edges: str, events: str) -> list[str]:
     """The cases that refuse an update. The frequent steps leave after their own cases; only others read the edges."""
     lease_rules = _lease_rules()
+    authority = {trigger: _authority(trigger) for trigger in Trigger}
     legal = [
         f"WHEN NEW.trigger = '{trigger}' AND NEW.state = '{target}' AND {equals_one('OLD.state', sources)} "
-        f"AND {lease_rules[trigger]} THEN NULL"
+        f"AND {lease_rules[trigger]} AND {authority[trigger]} THEN NULL"
         for trigger in _HOT_TRIGGERS
         for target, sources in _by_target(trigger)
     ]
+    allowed = " OR ".join(f"NEW.trigger = '{trigger}' AND {who}" for trigger, who in authority.items())
     known = " OR ".join(f"NEW.trigger = '{trigger}' AND {rule}" for trigger, rule in lease_rules.items())
+    noted = " OR ".join(f"NEW.trigger = '{trigger}' AND {authority[trigger]}" for trigger in sorted(NOTED))
+    same = " AND ".join(f"NEW.{column} IS OLD.{column}" for column in _KEPT_COLUMNS)
     note = [
         _refused(
             "NEW.seq - OLD.seq NOT BETWEEN 0 AND 1 OR NEW.worker_id IS NOT OLD.worker_id OR NEW.lease_token <> "
@@ -218,6 +241,9 @@ def _update_cases(edges: str, events: str) -> list[str]:
             f"NEW.seq = OLD.seq AND (SELECT max(seq) FROM {events} WHERE job_id = OLD.id) > OLD.seq",
             "the job changed in the middle of its own update",
         ),
+        _refused(f"NEW.seq <> OLD.seq AND NOT coalesce({noted}, 0)", _FENCED),
+        _refused(f"NEW.seq = OLD.seq AND NOT ({same})", "only the lease changes without a history entry"),
+        _refused(f"NEW.seq = OLD.seq AND NOT ({_RENEWED})", _FENCED),
     ]
     return [
         _refused(f"OLD.{IS_ENDED}", "a job that has ended never changes"),
@@ -230,6 +256,7 @@ def _update_cases(edges: str, events: str) -> list[str]:
         _refused("NEW.seq <> OLD.seq + 1", _ONE_ENTRY),
         *legal,
         _refused(f"NOT ({known})", _ONE_ENTRY),
+        _refused(f"NOT coalesce({allowed}, 0)", _FENCED),
         _refused(
             f"NOT EXISTS (SELECT 1 FROM {edges} WHERE from_state = OLD.state AND trigger = NEW.trigger "
             "AND to_state = NEW.state)",
@@ -247,7 +274,7 @@ def _by_target(trigger: Trigger) -> list[tuple[State, list[State]]]:
 def _lease_rules() -> dict[Trigger, str]:
     """The effect of each trigger on holder, token and attempt, as a condition over OLD and NEW."""
     gone = "NEW.worker_id IS NULL AND NEW.attempt = OLD.attempt AND NEW.lease_token"
-    risen = "OLD.lease_token + (OLD.worker_id IS NOT NULL)"
+    risen = _RISEN
     rules = {
         LeaseEffect.TAKES: "OLD.worker_id IS NULL AND NEW.worker_id IS NOT NULL "
         "AND NEW.lease_token = OLD.lease_token + 1 AND NEW.attempt = OLD.attempt + 1",
@@ -256,8 +283,20 @@ def _lease_rules() -> dict[Trigger, str]:
         LeaseEffect.ENDS: f"{gone} = OLD.lease_token",
         LeaseEffect.LOSES: f"{gone} = {risen}",
     }
-    either = f"{gone} BETWEEN OLD.lease_token AND {risen}"
+    either = f"{gone} BETWEEN OLD.lease_token AND {risen}"  # `_authority` says which
     return {trigger: either if trigger in EITHER_WAY else rules[LEASE_EFFECT[trigger]] for trigger in Trigger}
+
+
+def _authority(trigger: Trigger) -> str:
+    """Whether the statement may pull the trigger, by the token that it presents, as a condition over OLD and NEW."""
+    return {
+        Authority.HOLDER: _PRESENTED,
+        Authority.OTHERS: _ABSENT,
+        Authority.EITHER: f"({_PRESENTED} AND NEW.lease_token = OLD.lease_token "
+        f"OR {_ABSENT} AND NEW.lease_token = {_RISEN})",
+        Authority.HOLDER_UNTIL_EXPIRY: f"({_PRESENTED} OR {_ABSENT} AND OLD.lease_expires_at <= NEW.updated_at)",
+        Authority.HOLDER_IF_ANY: f"({_PRESENTED} OR {_ABSENT} AND OLD.worker_id IS NULL)",
+    }[AUTHORITY[trigger]]
 
 
 def _entry(events: str, from_state: str, old_worker: str) -> str:

@@ -84,6 +84,7 @@ def define(prefix: str) -> Tables:
         actor = TextField()
         reason = TextField(null=True)
         detail = TextField(null=True)
+        fence = BigIntegerField(null=True)
 
         class Meta:
             constraints = (peewee.Check("id > 0"), peewee.Check(shape_condition()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from peewee import JOIN, SQL, NodeList, Select, fn
 
@@ -11,6 +11,9 @@ from jobstate.domain.retry import DEFAULT_MAX_ATTEMPTS
 from jobstate.storage.mapping import HOT_FIELDS, SPEC_FIELDS, column_of
 from jobstate.storage.schema.tables import Tables
 from jobstate.storage.statements.compile import Param, literal
+
+PRESENTED: Final = "lease_token + seq"
+"""The `fence` of a holder's statement that writes an entry and whose WHERE compares the token."""
 
 
 def hot_columns(tables: Tables) -> list[Any]:

@@ -54,7 +54,9 @@ class JobStatements:
         removed = lineages.select(lineages.newest_token).where(lineages.root_id == Param("root_id"))
         self.newest_token = sql(Select([], [fn.MAX(fn.COALESCE(there, literal(0)), fn.COALESCE(removed, literal(0)))]))
         written = ", ".join(f'"{column_of(field)}" = ?' for field in MUTABLE_FIELDS)
-        self.write_version = f'UPDATE "{jobs._meta.table_name}" SET {written} WHERE "id" = ? AND "seq" = ? - 1'
+        self.write_version = (
+            f'UPDATE "{jobs._meta.table_name}" SET "fence" = ?, {written} WHERE "id" = ? AND "seq" = ? - 1'
+        )
         self.count_live = sql(
             Select([by_index(jobs, "jobs_live")], [jobs.state, fn.COUNT(literal(1))])
             .where(SQL(IS_LIVE))

@@ -12,7 +12,7 @@ from jobstate.storage.mapping import CLAIM_FIELDS, WORKER_COLUMNS
 from jobstate.storage.schema.constraints import IS_CLAIMABLE, IS_LEASED, OVERDUE_AT
 from jobstate.storage.schema.tables import Tables
 from jobstate.storage.statements.compile import Param, among, by_place, literal, sql
-from jobstate.storage.statements.fragments import by_index, columns_of, held, json_rows
+from jobstate.storage.statements.fragments import PRESENTED, by_index, columns_of, held, json_rows
 
 _RENEWAL: Final = ("id", "lease_token", "state", "stop_mode", "stop_deadline_at", "stop_reason", "rescale_to")
 
@@ -65,6 +65,7 @@ class LeaseStatements:
                     jobs.reason: literal(None),
                     jobs.detail: literal(None),
                     jobs.clean: literal(0),
+                    jobs.fence: literal(None),
                 }
             ).where(
                 (jobs.id == Param("id"))
@@ -81,7 +82,14 @@ class LeaseStatements:
         renewal = [getattr(jobs, name) for name in _RENEWAL]
         in_time = jobs.stop_deadline_at.is_null() | (jobs.stop_deadline_at > Param("now"))
         self.renew = sql(
-            jobs.update({jobs.lease_expires_at: Param("until")}).where(holding & in_time).returning(*renewal)
+            jobs.update(
+                {
+                    jobs.lease_expires_at: Param("until"),
+                    jobs.fence: SQL("-(lease_token + :until + clean)"),
+                }
+            )
+            .where(holding & in_time)
+            .returning(*renewal)
         )
         self.look = sql(jobs.select(*renewal).where(holding))
 
@@ -94,6 +102,7 @@ class LeaseStatements:
             jobs.finished_at: Param("now"),
             jobs.updated_at: Param("now"),
             jobs.actor: Param("actor"),
+            jobs.fence: SQL(PRESENTED),
         }
         completable = held(tables) & among(jobs.state, sources(Trigger.COMPLETE) & LEASED)
         # Most completions have no reason, and the driver takes longer to bind a None than any other value.

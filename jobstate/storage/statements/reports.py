@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from peewee import Select, fn
+from peewee import SQL, Select, fn
 
 from jobstate.domain.checkpoints import CheckpointState
 from jobstate.domain.lifecycle import LEASED
@@ -23,9 +23,17 @@ class ReportStatements:
         jobs, specs, progress, checkpoints = tables.jobs, tables.specs, tables.progress, tables.checkpoints
         lineages = tables.lineages
         self.is_held = sql(jobs.select(literal(1)).where(held(tables) & among(jobs.state, LEASED)))
-        this_job = jobs.id == Param("id")
-        self.mark_written = sql(jobs.update({jobs.clean: literal(0)}).where(this_job & (jobs.clean == literal(1))))
-        self.mark_clean = sql(jobs.update({jobs.clean: literal(1)}).where(this_job & (jobs.clean == literal(0))))
+        self.mark_written, self.mark_clean = (
+            sql(
+                jobs.update(
+                    {
+                        jobs.clean: literal(clean),
+                        jobs.fence: SQL(f"-(lease_token + lease_expires_at + {clean})"),
+                    }
+                ).where(held(tables) & (jobs.clean == literal(1 - clean)))
+            )
+            for clean in (0, 1)
+        )
 
         self.write_progress = sql(
             progress.insert(
