@@ -2,8 +2,8 @@
 
 To know what can happen to a job in some state, read its row in `LIFECYCLE`. A terminal state is visible as `{}`.
 Everything else here is computed from that table, from `LEASE_EFFECT`, which says what each trigger does to the lease,
-and from `AUTHORITY`, which says who may pull it. The database guards, the `WHERE state IN (…)` of every statement, the README's table and diagram, and the
-expectations of the tests are computed from the same three declarations.
+and from `AUTHORITY`, which says who may pull it. The database guards, the `WHERE state IN (…)` of every statement, the
+README's table and diagram, and the expectations of the tests are computed from the same three declarations.
 
 Theory of operation. A condition never hides in the table: it chooses the trigger. Whether a failed run is retried
 chooses `recover` or `fail`; the mode of a stop chooses `request_stop` or `halt`. The table then says where the

@@ -19,7 +19,7 @@ from jobstate.cli.registry import ALIASES, COMMON_OPTIONS, cli
 from jobstate.cli.session import exit_code
 from jobstate.client import errors as client_errors
 from jobstate.domain.errors import JobStateError
-from jobstate.domain.lifecycle import LIFECYCLE, State, Trigger
+from jobstate.domain.lifecycle import AUTHORITY, LIFECYCLE, Authority, State, Trigger
 from jobstate.domain.state_machine import mermaid
 from jobstate.http import create_app
 from jobstate.http.metrics import ServerMetrics
@@ -39,6 +39,15 @@ def lifecycle_table() -> str:
         row = LIFECYCLE[state]
         rows.append([f"**{state}**", *(str(row.get(trigger, "")) for trigger in Trigger)])
     return "\n".join("| " + " | ".join(cells) + " |" for cells in rows) + "\n"
+
+
+def authority_table() -> str:
+    """Who may pull each trigger."""
+    lines = ["| trigger | who may pull it |", "|---|---|"]
+    for who in Authority:
+        triggers = ", ".join(f"`{trigger}`" for trigger in Trigger if AUTHORITY[trigger] is who)
+        lines.append(f"| {triggers} | {who} |")
+    return "\n".join(lines) + "\n"
 
 
 def diagram() -> str:
@@ -133,6 +142,7 @@ def _below(kind: type[JobStateError]) -> set[type[JobStateError]]:
 
 PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "lifecycle table": lifecycle_table,
+    "authority table": authority_table,
     "lifecycle diagram": diagram,
     "error table": error_table,
     "command table": command_table,

@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 from jobstate.domain.lifecycle import AUTHORITY, EDGES, NOTED, TERMINAL, Authority, Trigger
-from tests.guards.ledger import NAMES, Row, next_version, row_of
+from tests.guards.ledger import NAMES, Row, dump, next_version, row_of
 
 Statement = tuple[str, Row, bool]
 """What it is, the columns that it sets, and whether it is legal."""
@@ -179,3 +179,49 @@ def test_a_statement_over_several_jobs_is_refused_where_one_of_them_is_fenced(
         with pytest.raises(sqlite3.IntegrityError, match="the token of the lease"):
             sql.execute(renewal, {**ids, "token": token})
     assert [row_of(sql, ids[name]) for name in ("running", "rescaling")] == jobs
+
+
+# Checkpoints hold the token under which they are written.
+
+_CHECKPOINT: Final = (
+    "INSERT INTO job_checkpoints (job_id, root_id, epoch, status, token, start_at, size_bytes, snapshot) "
+    "VALUES (:running, :running, {epoch}, '{status}', {token}, 1, 0, '{{}}')"
+)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        _CHECKPOINT.format(epoch=9, status="in_progress", token=0),
+        _CHECKPOINT.format(epoch=9, status="in_progress", token=2),
+        _CHECKPOINT.format(epoch=9, status="completed", token=1),
+        _CHECKPOINT.format(epoch=9, status="completed", token=0),
+        _CHECKPOINT.format(epoch=9, status="failed", token=1),
+        _CHECKPOINT.format(epoch=1, status="in_progress", token=1).replace("INSERT", "INSERT OR REPLACE"),
+        "UPDATE job_checkpoints SET state = '11'",
+        "UPDATE job_checkpoints SET status = 'failed'",
+        "UPDATE OR REPLACE job_checkpoints SET epoch = 1",
+        "DELETE FROM job_checkpoints WHERE job_id = :running",
+    ],
+)
+def test_a_checkpoint_without_the_token_of_the_lease_is_refused(
+    sql: sqlite3.Connection, ids: dict[str, int], statement: str
+) -> None:
+    before = dump(sql)
+    with pytest.raises(sqlite3.IntegrityError, match="checkpoint"):
+        sql.execute(statement, ids)
+    assert dump(sql) == before
+
+
+def test_a_late_worker_completes_no_checkpoint_once_the_lease_is_gone(
+    sql: sqlite3.Connection, ids: dict[str, int]
+) -> None:
+    (number,) = sql.execute(
+        f"{_CHECKPOINT.format(epoch=9, status='in_progress', token=1)} RETURNING id", ids
+    ).fetchone()
+    released = next_version(row_of(sql, ids["running"]), Trigger.RELEASE, NAMES["scheduled"])
+    names = ", ".join(f"{column} = :{column}" for column in released)
+    sql.execute(f"UPDATE jobs SET {names} WHERE id = :_id", {**released, "_id": ids["running"]})
+    assert sql.execute("SELECT status FROM job_checkpoints WHERE id = ?", (number,)).fetchone() == ("failed",)
+    with pytest.raises(sqlite3.IntegrityError, match="a checkpoint that has ended never changes"):
+        sql.execute("UPDATE job_checkpoints SET status = 'completed' WHERE id = ?", (number,))

@@ -20,6 +20,7 @@ import pytest
 import jobstate
 from jobstate import State
 from jobstate.core.context import SILENT_AFTER
+from jobstate.domain.event import Actor
 from jobstate.storage.connections import SCHEMA_CHECK_INTERVAL
 from jobstate.storage.schema import migrations
 from jobstate.storage.schema.definition import definition, fingerprint
@@ -116,6 +117,9 @@ def test_a_file_of_the_first_version_opens_with_every_job_as_it_was(
         kept = {table: after.execute(f"SELECT {names} FROM {table}").fetchall() for table, names in columns.items()}
         assert kept == rows
     with jobstate.open(path, clock=ManualClock()) as jobs:
+        (held,) = (job for job in jobs.list("running").jobs)
+        assert jobs.repository.leases.complete([held.lease], ManualClock().now(), Actor("worker:w1")) == []
+        assert jobs.get(held).state is State.COMPLETED
         (run,) = jobs.claim("w9", kinds=["scheduled"])
         run.complete()
         assert jobs.get(run.id).state is State.COMPLETED

@@ -9,6 +9,7 @@ import pytest
 
 from jobstate.domain import lifecycle
 from jobstate.domain.lifecycle import (
+    AUTHORITY,
     CLAIMABLE,
     EDGES,
     HELD,
@@ -20,6 +21,7 @@ from jobstate.domain.lifecycle import (
     STATE_WORDS,
     STOP_PENDING,
     TERMINAL,
+    Authority,
     LeaseEffect,
     State,
     Trigger,
@@ -155,3 +157,20 @@ def test_a_misspelt_word_names_nothing(word: str) -> None:
 def test_every_word_that_is_offered_is_understood() -> None:
     assert all(states_named(word) for word in STATE_WORDS)
     assert len(STATE_WORDS) == len(set(STATE_WORDS)) == len(State) + 4
+
+
+def test_only_the_holder_ends_its_run_well_and_only_others_ask_something_of_it() -> None:
+    assert {trigger for trigger, who in AUTHORITY.items() if who is Authority.HOLDER} == {
+        Trigger.COMPLETE,
+        Trigger.RESUME,
+        Trigger.RELEASE,
+    }
+    assert {trigger for trigger, who in AUTHORITY.items() if who is Authority.OTHERS} == {
+        *(Trigger.SCHEDULE, Trigger.CLAIM, Trigger.RESCALE, Trigger.REQUEST_STOP, Trigger.HALT),
+    }
+    assert {trigger: who for trigger, who in AUTHORITY.items() if who not in (Authority.HOLDER, Authority.OTHERS)} == {
+        Trigger.FAIL: Authority.EITHER,
+        Trigger.RECOVER: Authority.HOLDER_UNTIL_EXPIRY,
+        Trigger.BEGIN_STOP: Authority.HOLDER_IF_ANY,
+        Trigger.FINISH_STOP: Authority.HOLDER_IF_ANY,
+    }

@@ -126,6 +126,7 @@ def guards(prefix: str) -> tuple[str, ...]:
             f"UPDATE {prefix}job_checkpoints SET status = '{CheckpointState.FAILED}', finish_at = NEW.updated_at, "
             f"failure = 'its lease ended' WHERE job_id = NEW.id AND status = '{CheckpointState.IN_PROGRESS}'",
         ),
+        *_checkpoint_guards(f"{prefix}job_checkpoints", jobs),
         _frozen(events, "UPDATE", "history is never changed"),
         _kept(events, jobs, "history goes only with its job"),
         _on(
@@ -157,6 +158,70 @@ def guards(prefix: str) -> tuple[str, ...]:
             f"{prefix}meta_update_guard",
             f"BEFORE UPDATE ON {prefix}meta",
             _refuse_first([("OLD.name <> 'durability' OR NEW.name <> OLD.name OR NEW.value <> 'full'", _PROGRAM)]),
+        ),
+    )
+
+
+def _checkpoint_guards(table: str, jobs: str) -> tuple[str, ...]:
+    """The guards of checkpoints: each is written under the lease whose token it holds, and then never changes."""
+    in_progress, completed, failed = (str(status) for status in CheckpointState)
+    live = f"SELECT 1 FROM {jobs} WHERE worker_id IS NOT NULL AND"
+    copied = f"EXISTS (SELECT 1 FROM {jobs} WHERE id = NEW.job_id AND attempt = 0)"
+    fixed = ("id", "job_id", "root_id", "epoch", "token", "start_at", "snapshot")
+    return (
+        _on(
+            f"{table}_insert_guard",
+            f"BEFORE INSERT ON {table}",
+            _refuse_first(
+                [
+                    (
+                        f"NEW.id <> -1 OR EXISTS (SELECT 1 FROM {table} WHERE root_id = NEW.root_id "
+                        "AND epoch = NEW.epoch)",
+                        "the epoch of a checkpoint is used once",
+                    ),
+                    (
+                        f"NOT (NEW.status = '{in_progress}' AND EXISTS "
+                        f"({live} id = NEW.job_id AND lease_token = NEW.token) "
+                        f"OR NEW.status = '{completed}' AND NEW.token = 0 AND {copied})",
+                        "a checkpoint is written by the holder of the lease, with its token",
+                    ),
+                ]
+            ),
+        ),
+        _on(
+            f"{table}_update_guard",
+            f"BEFORE UPDATE ON {table}",
+            _refuse_first(
+                [
+                    (
+                        " OR ".join(
+                            (
+                                f"OLD.status <> '{in_progress}'",
+                                *(f"NEW.{column} IS NOT OLD.{column}" for column in fixed),
+                            )
+                        ),
+                        "a checkpoint that has ended never changes",
+                    ),
+                    (
+                        f"NEW.status <> '{failed}' AND NOT EXISTS ({live} id = OLD.job_id AND lease_token = OLD.token)",
+                        "a checkpoint is written by the holder of the lease, with its token",
+                    ),
+                ]
+            ),
+        ),
+        _on(
+            f"{table}_delete_guard",
+            f"BEFORE DELETE ON {table}",
+            _refuse_first(
+                [
+                    (
+                        f"EXISTS (SELECT 1 FROM {jobs} WHERE id = OLD.job_id AND {IS_LIVE}) AND NOT EXISTS "
+                        f"(SELECT 1 FROM {table} WHERE job_id = OLD.job_id AND status = OLD.status "
+                        "AND epoch > OLD.epoch)",
+                        "the newest checkpoint of a live job stays",
+                    )
+                ]
+            ),
         ),
     )
 

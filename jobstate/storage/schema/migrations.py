@@ -59,7 +59,7 @@ class Migration:
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, None),
     Migration(2, "de4a482f0611c053"),
-    Migration(3, "4eb7d490abd4f9e2"),
+    Migration(3, "c7df7ffc6912748f"),
 )
 
 
