@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import h11
 import uvicorn
@@ -30,10 +30,17 @@ _GRACE: Final = 10
 """Seconds that requests in progress have when the server shuts down."""
 _BACKLOG: Final = 128
 _LAST_PORT: Final = 65535
+_LONGEST_HEAD: Final = 64 * 1024
+"""Bytes that the request line and the headers may have together."""
 
 
 class Protocol(H11Protocol):
     """HTTP/1.1 of uvicorn; refuses what is not HTTP with the same body as every other error."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        # uvicorn's bound of 16 KiB holds only where the head arrives in several parts: its answer depends on chance.
+        self.conn = h11.Connection(h11.SERVER, _LONGEST_HEAD)
 
     def send_400_response(self, msg: str) -> None:
         """Answer, and close the connection: where the next request begins is unknown."""

@@ -28,6 +28,7 @@ from jobstate.domain.errors import (
 )
 from jobstate.storage.errors import driver_error, is_busy, translated
 from jobstate.storage.file_uri import file_uri
+from jobstate.storage.wal_checkpoints import WalCheckpoints
 
 SHORTEST_RETRY: Final = 0.00005
 LONGEST_RETRY: Final = 0.002
@@ -61,6 +62,10 @@ class OwnDatabase(peewee.SqliteDatabase):
             check_same_thread=False,
             factory=Connection,
         )
+
+    def connect_apart(self) -> sqlite3.Connection:
+        """One more connection, of no thread; who asks for it closes it."""
+        return self._connect()
 
     def keep_to_file(self) -> None:
         """Refuse connections to another file that takes this name later."""
@@ -135,6 +140,8 @@ class Connections:
         self.timeout = timeout
         self.owned = owned
         self.timing = timing
+        self.checkpoints: WalCheckpoints | None = None
+        """Copies the log back; None in memory, and in a caller's own database, which does it by itself."""
         self.syncs = False
         """Whether each commit reaches the disk before it is acknowledged, as far as jobstate sets that."""
         self.is_shared = not database.thread_safe
@@ -231,6 +238,8 @@ class Connections:
         if self.gone:
             return
         self._closed = self.gone = True
+        if self.checkpoints is not None:
+            self.checkpoints.close()
         if self.owned:
             with self.lock:
                 self.threads.connection = None

@@ -59,10 +59,13 @@ class Engine:
         if connection.in_transaction:
             return self._written(sql, values, _rowcount)
         try:
-            return connection.execute(sql, values).rowcount  # type: ignore[arg-type]
+            changed = connection.execute(sql, values).rowcount  # type: ignore[arg-type]
         except sqlite3.Error as error:
             give_up = connections.wait_after(connection, error)
-        return self._repeated(connection, sql, values, _rowcount, give_up)
+            changed = self._repeated(connection, sql, values, _rowcount, give_up)
+        if connections.checkpoints is not None:
+            connections.checkpoints.after_commit(connection)
+        return changed
 
     def transaction(self, *, relaxed: bool = False) -> Transaction:
         """A write transaction; inside another one, a savepoint that rolls back alone.
@@ -97,7 +100,10 @@ class Engine:
         if connection.in_transaction:
             self.connections.end_stale_transaction(connection)
             self.connections.check_joinable()
-        return self._repeated(connection, sql, values, finish)
+        result = self._repeated(connection, sql, values, finish)
+        if self.connections.checkpoints is not None and not connection.in_transaction:
+            self.connections.checkpoints.after_commit(connection)
+        return result
 
     def _repeated(
         self,

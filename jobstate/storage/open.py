@@ -17,6 +17,7 @@ from jobstate.storage.engine import Engine
 from jobstate.storage.repository import SqliteRepository
 from jobstate.storage.schema import migrations
 from jobstate.storage.statements import statements
+from jobstate.storage.wal_checkpoints import WalCheckpoints
 
 if TYPE_CHECKING:
     from jobstate.observers.dispatcher import Dispatcher
@@ -52,7 +53,7 @@ def open_file(
         name = _checked_path(name, create=create)
     # temp_store stays as it is: in memory, SQLite keeps what undoes a statement in pieces of a kilobyte, which costs
     # each guarded write inside a transaction a fifth; else it is one piece of memory, and a file only beyond 64 KiB.
-    pragmas = [("synchronous", SYNCHRONOUS[durability]), ("journal_size_limit", _WAL_LIMIT)]
+    pragmas = [("synchronous", SYNCHRONOUS[durability]), ("journal_size_limit", _WAL_LIMIT), ("wal_autocheckpoint", 0)]
     database = OwnDatabase(name, pragmas, in_memory=in_memory)
     if not in_memory and not create:
         database.create_none()
@@ -75,6 +76,7 @@ def open_file(
         if not in_memory:
             apply_durability(connections, tables, durability)
             database.keep_to_file()
+            connections.checkpoints = WalCheckpoints(name, database.connect_apart, timing.monotonic)
     except BaseException:
         connections.close()
         raise

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
+import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import Final
@@ -132,6 +134,17 @@ def test_the_first_reason_of_a_stop_is_kept_and_each_request_is_recorded(api: Ap
     assert api.ask("GET", f"/jobs/{job_id}").json["stop"]["reason"] == "ana says so"
     recorded = [(event.actor, event.reason) for event in api.store.events(job_id)][-2:]
     assert recorded == [("ana", "ana says so"), ("ben", "ben says so")]
+
+
+def test_a_long_header_gets_the_same_answer_when_it_arrives_in_parts(untouched: Api) -> None:
+    job_id = next(job.id for job in untouched.store.iterate("all") if job.state is State.RUNNING)
+    with socket.create_connection(("127.0.0.1", untouched.server.port)) as connection:
+        connection.sendall(f"PUT /jobs/{job_id}/stop HTTP/1.1\r\nHost: localhost\r\n{ACTOR}: {'x' * 30_000}".encode())
+        time.sleep(0.1)
+        connection.sendall(f"{'x' * 30_000}\r\nConnection: close\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert b" 400 " in answer
+    assert b": must " in answer
 
 
 @pytest.mark.parametrize("header", [ACTOR, REASON])

@@ -125,6 +125,8 @@ class Disk:
         self.synced = 0
         self.levels: set[int] = set()
         """How commits synced."""
+        self.lock = threading.RLock()
+        """Held from a commit to the note of it, and by every read: nobody sees a commit that is not noted."""
 
     def after_power_cut(self, folder: Path) -> Path:
         """The store that a power cut at this moment would leave."""
@@ -143,14 +145,15 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
         changes = 0
 
         def execute(self, sql: str, values: Any = (), /) -> sqlite3.Cursor:
-            cursor = super().execute(sql, values)
-            if self.total_changes != self.changes and not self.in_transaction:
-                self.changes = self.total_changes
-                (level,) = super().execute("PRAGMA synchronous").fetchone()
-                if level == SYNCHRONOUS["full"]:
-                    watched.synced = os.path.getsize(f"{watched.path}-wal")
-                watched.levels.add(level)
-            return cursor
+            with watched.lock:
+                cursor = super().execute(sql, values)
+                if self.total_changes != self.changes and not self.in_transaction:
+                    self.changes = self.total_changes
+                    (level,) = super().execute("PRAGMA synchronous").fetchone()
+                    if level == SYNCHRONOUS["full"]:
+                        watched.synced = os.path.getsize(f"{watched.path}-wal")
+                    watched.levels.add(level)
+                return cursor
 
     jobstate.open(watched.path).close()
     monkeypatch.setattr(connections, "Connection", Watched)
