@@ -94,6 +94,19 @@ class OwnDatabase(peewee.SqliteDatabase):
         if self.identity is not None and self._found() != self.identity:
             raise StoreUnavailable(self.path, "the file was moved or replaced; check what is there, and open it again")
 
+    def confirm_file(self) -> None:
+        """StoreUnavailable when the file was removed, moved, replaced or emptied since it was opened."""
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            found = None
+        if found is None or not found.st_size or (found.st_dev, found.st_ino) != self.identity:
+            raise StoreUnavailable(
+                self.path,
+                "the file was removed, moved, replaced or emptied, and this change is in no store that can be opened "
+                "by its name; check what is there, open it again, and repeat the call",
+            )
+
     def _found(self) -> tuple[int, int] | None:
         try:
             found = os.stat(self.path)
@@ -168,6 +181,16 @@ class Connections:
             self._refuse()
         known = self.threads.connection
         return self._new_connection() if known is None else known
+
+    def after_commit(self, connection: sqlite3.Connection) -> None:
+        """Compare the file with what its name stands for now, and look after the log.
+
+        Raises:
+            StoreUnavailable: The change is in a file that has lost its name, or was emptied: it is not acknowledged.
+        """
+        if self.checkpoints is not None:
+            self.database.confirm_file()
+            self.checkpoints.after_commit(connection)
 
     def relax(self) -> bool:
         """Let the next commit of this thread reach the disk together with later ones, until `end_relaxed`.

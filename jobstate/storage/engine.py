@@ -63,8 +63,7 @@ class Engine:
         except sqlite3.Error as error:
             give_up = connections.wait_after(connection, error)
             changed = self._repeated(connection, sql, values, _rowcount, give_up)
-        if connections.checkpoints is not None:
-            connections.checkpoints.after_commit(connection)
+        connections.after_commit(connection)
         return changed
 
     def transaction(self, *, relaxed: bool = False) -> Transaction:
@@ -101,8 +100,8 @@ class Engine:
             self.connections.end_stale_transaction(connection)
             self.connections.check_joinable()
         result = self._repeated(connection, sql, values, finish)
-        if self.connections.checkpoints is not None and not connection.in_transaction:
-            self.connections.checkpoints.after_commit(connection)
+        if not connection.in_transaction:
+            self.connections.after_commit(connection)
         return result
 
     def _repeated(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from itertools import groupby
 
@@ -40,6 +41,9 @@ class SqlHistory:
         """Job by job in small reads, so that a large store can be audited while it works."""
         findings = self.check_file()
         jobs = events = 0
+        with self._engine.snapshot() as connection:
+            if not self._has_every_table(connection):
+                return AuditReport(jobs, events, tuple(findings))
         total = self._engine.read(self._sql.count_jobs)[0][0]
         last = 0
         while True:
@@ -67,9 +71,15 @@ class SqlHistory:
         by_job = groupby(map(event_of, rows), key=lambda event: event.job_id)
         return batch, {job_id: list(history) for job_id, history in by_job}
 
+    def _has_every_table(self, connection: sqlite3.Connection) -> bool:
+        there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        return there >= {model._meta.table_name for model in self._tables.models}
+
     def check_file(self) -> list[Finding]:
         with self._engine.snapshot() as connection:
             found = [Finding(None, f"schema: {difference}") for difference in differences(connection, self._tables)]
+            if not self._has_every_table(connection):  # the statements below name them all
+                return found
             for table, statement in self._sql.orphans.items():
                 (orphans,) = connection.execute(statement).fetchone()
                 if orphans:
@@ -77,6 +87,8 @@ class SqlHistory:
             found += [
                 Finding(job_id, "it has no specification") for (job_id,) in connection.execute(self._sql.without_spec)
             ]
-            damage = [row[0] for row in connection.execute("PRAGMA quick_check(10)")]
+            for statement in self._sql.records:
+                found += [Finding(job_id, problem) for job_id, problem in connection.execute(statement)]
+            damage = [row[0] for row in connection.execute("PRAGMA integrity_check(10)")]
             found += [Finding(None, f"file: {problem}") for problem in damage if problem != "ok"]
         return found

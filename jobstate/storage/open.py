@@ -150,6 +150,12 @@ def _checked_path(name: str, *, create: bool) -> str:
     if not os.path.exists(path):
         if not create:
             raise StoreUnavailable(path, "there is no such file; check the path, or open it with create=True")
-    elif not stat.S_ISREG(os.stat(path).st_mode):
-        raise StoreUnavailable(path, "it is not a file; name a database file")
+    else:
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            raise StoreUnavailable(path, "it is not a file; name a database file")
+        if not found.st_size and not create:
+            raise StoreUnavailable(
+                path, "the file is empty and holds no store; restore a backup, or open it with create=True"
+            )
     return path

@@ -87,9 +87,9 @@ class Transaction:
                     connections.end_relaxed()
                 if connections.is_shared:
                     connections.lock.__exit__(None, None, None)
-        if committed and connections.checkpoints is not None and not self._joined:
+        if committed and not self._joined:
             assert self._connection is not None
-            connections.checkpoints.after_commit(self._connection)
+            connections.after_commit(self._connection)
         if isinstance(error, sqlite3.Error):
             raise translated(error, connections.path) from error
 

@@ -8,6 +8,7 @@ comparing the schema finds that.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from typing import Final
 
@@ -144,13 +145,14 @@ def guards(prefix: str) -> tuple[str, ...]:
         ),
         _frozen(specs, "UPDATE", "what was submitted is never changed"),
         _kept(specs, jobs, "a specification goes only with its job"),
-        *_counter_guards(f"{prefix}pipelines", "pipeline_id", ("last_run_id",), "run numbers only rise"),
+        *_run_number_guards(f"{prefix}pipelines"),
         *_counter_guards(
             f"{prefix}lineages",
             "root_id",
             ("newest_token", "newest_epoch"),
             "the tokens and epochs of a lineage only rise",
         ),
+        *_worker_guards(f"{prefix}workers"),
         *(_frozen(f"{prefix}lifecycle_edges", verb, _PROGRAM) for verb in ("INSERT", "UPDATE", "DELETE")),
         *(_frozen(f"{prefix}meta", verb, _PROGRAM) for verb in ("INSERT", "DELETE")),
         # How much a power cut may take back is not for a statement to loosen.
@@ -244,6 +246,34 @@ def _remembered_numbers(prefix: str) -> tuple[str, ...]:
         f"INSERT INTO {lineages} (root_id, newest_token, newest_epoch) SELECT root_id, OLD.lease_token, {epoch} "
         f"FROM {specs} WHERE job_id = OLD.id AND root_id = {root} AND root_id NOT IN (SELECT root_id FROM {lineages})",
     )
+
+
+def _run_number_guards(table: str) -> tuple[str, ...]:
+    """Guards of the run counters: from 1, by one."""
+    taken = f"EXISTS (SELECT 1 FROM {table} WHERE pipeline_id = NEW.pipeline_id)"
+    jumps = "NEW.last_run_id <> OLD.last_run_id + 1 OR NEW.pipeline_id <> OLD.pipeline_id"
+    message = "run numbers only rise, by one"
+    return (
+        _on(
+            f"{table}_insert_guard",
+            f"BEFORE INSERT ON {table}",
+            _refuse_first([(f"NEW.last_run_id <> 1 OR {taken}", message)]),
+        ),
+        _on(f"{table}_update_guard", f"BEFORE UPDATE ON {table}", _refuse_first([(jumps, message)])),
+        _frozen(table, "DELETE", message),
+    )
+
+
+def _worker_guards(table: str) -> Iterator[str]:
+    """Guards of what a list of workers reads."""
+    is_list = "json_valid(NEW.kinds) AND json_type(NEW.kinds) = 'array'"
+    wrong = f"NEW.kinds IS NOT NULL AND NOT ({is_list}) OR NEW.concurrency < 0"
+    for verb in ("INSERT", "UPDATE"):
+        yield _on(
+            f"{table}_{verb.lower()}_guard",
+            f"BEFORE {verb} ON {table}",
+            _refuse_first([(wrong, "a worker has a list of kinds, and 0 or more slots")]),
+        )
 
 
 def _counter_guards(table: str, key: str, counters: tuple[str, ...], message: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from peewee import JOIN, fn
 
+from jobstate.domain.lifecycle import TERMINAL
 from jobstate.storage.mapping import EVENT_COLUMNS
 from jobstate.storage.schema.tables import Tables
 from jobstate.storage.statements.compile import Param, by_place, literal, sql
@@ -43,9 +44,42 @@ class HistoryStatements:
                 tables.output,
             )
         }
+        self.records = _records(tables)
         self.without_spec = sql(
             every_job.where(jobs.id.not_in(specs.select(specs.job_id))).order_by(jobs.id).limit(literal(100))
         )
+
+
+def _records(tables: Tables) -> tuple[str, ...]:
+    """What counters and records beside the jobs must fulfil; each statement yields a job or NULL, and a problem."""
+    names = {
+        what: getattr(tables, what)._meta.table_name
+        for what in ("jobs", "specs", "events", "checkpoints", "pipelines", "workers", "deletions")
+    }
+    counted = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = '{}'), 0)"
+    counters = (
+        f"SELECT NULL, 'the counter of {table} is ' || {counted.format(table)} || ', below the number ' || max(id) "
+        f"FROM {table} HAVING max(id) > {counted.format(table)}"
+        for table in (names["jobs"], names["events"], names["checkpoints"])
+    )
+    words = ", ".join(f"'{state}'" for state in sorted(TERMINAL))
+    return (
+        *counters,
+        f"SELECT id, 'it is there, and recorded as deleted' FROM {names['deletions']} "
+        f"WHERE id IN (SELECT id FROM {names['jobs']})",
+        f"SELECT id, 'it is recorded as deleted, and no job had that id' FROM {names['deletions']} "
+        f"WHERE id < 1 OR id > {counted.format(names['jobs'])}",
+        f"SELECT id, 'it is recorded as deleted in the state ' || quote(state) FROM {names['deletions']} "
+        f"WHERE state NOT IN ({words})",
+        f"SELECT NULL, 'pipeline ' || quote(pipeline_id) || ' has counted ' || last_run_id || ' runs, and the store '"
+        f" || {counted.format(names['jobs'])} || ' jobs' FROM {names['pipelines']} "
+        f"WHERE last_run_id NOT BETWEEN 1 AND {counted.format(names['jobs'])}",
+        f"SELECT max(job_id), 'run ' || run_id || ' of pipeline ' || quote(pipeline_id) || ' is there ' || count(*) "
+        f"|| ' times' FROM {names['specs']} WHERE pipeline_id IS NOT NULL GROUP BY pipeline_id, run_id "
+        "HAVING count(*) > 1",
+        f"SELECT NULL, 'the kinds of worker ' || quote(node_id) || ' are no list' FROM {names['workers']} "
+        "WHERE kinds IS NOT NULL AND (NOT json_valid(kinds) OR json_type(kinds) <> 'array')",
+    )
 
 
 class ObservingStatements:

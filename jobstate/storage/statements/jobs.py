@@ -75,7 +75,9 @@ class JobStatements:
             jobs.id.in_(chosen) & SQL(IS_ENDED)
         )
         self.record_deletions = sql(
-            gone.insert_from(record, [gone.id, gone.kind, gone.state, gone.at, gone.actor, gone.reason])
+            gone.insert_from(
+                record, [gone.id, gone.kind, gone.state, gone.at, gone.actor, gone.reason]
+            ).on_conflict_replace()  # a record that somebody forged before
         )
         self.delete_jobs = sql(jobs.delete().where(jobs.id.in_(chosen)))
         self.forget_deletions = sql(gone.delete().where(gone.at < Param("before")))
