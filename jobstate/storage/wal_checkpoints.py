@@ -20,6 +20,8 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from jobstate.storage.errors import is_busy
+
 LONGEST: Final = 800
 """Frames after which the log is copied back: fewer than the 1,000 after which other programs do it by themselves."""
 SHORTEST: Final = 50
@@ -45,11 +47,11 @@ class WalCheckpoints:
     """
 
     def __init__(self, path: str, connect: Callable[[], sqlite3.Connection], monotonic: Callable[[], float]) -> None:
-        self._wal = f"{path}-wal"
+        self._wal = f"{os.path.realpath(path)}-wal"  # SQLite keeps it beside the file itself, not beside a link to it
         self._connect = connect
         self._monotonic = monotonic
         self._commits = 0
-        self._looking = threading.Lock()
+        self._looking = threading.RLock()  # a signal handler may close the store in the middle
         self._connection: sqlite3.Connection | None = None
         self._descriptor: int | None = None
         self._salts = b""
@@ -62,7 +64,7 @@ class WalCheckpoints:
     def after_commit(self, connection: sqlite3.Connection) -> None:
         """Count a commit; now and then look at the log, and copy it back when it is long.
 
-        Never raises what a checkpoint met: the commit has succeeded.
+        Never raises what a checkpoint met, as the commit has succeeded; StoreUnavailable where the file lost its name.
 
         Args:
             connection: The one that committed; it holds the write lock during a checkpoint.
@@ -114,16 +116,18 @@ class WalCheckpoints:
         os.fdatasync(self._descriptor)
         try:
             connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
-                return
-            raise
-        try:
             began = self._monotonic()
             _, frames, _ = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             took = self._monotonic() - began
+        except sqlite3.Error as error:
+            if is_busy(error):
+                return
+            raise
         finally:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        if frames < 0:  # another program copies at this moment
+            return
         self._length = max(SHORTEST, min(LONGEST, round(self._length * _GOAL / max(took, _GOAL / 2))))
         # A reader may pin the log: then it stays, and is tried again when it is longer. Else it begins anew.
         self._next = frames + self._length // 4

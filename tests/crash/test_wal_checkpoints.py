@@ -138,6 +138,20 @@ def test_a_log_is_copied_back_before_other_programs_would_do_it(watch: Watch, pa
         assert jobs.audit().ok
 
 
+@pytest.mark.parametrize("how", ["by a link", "from its folder"])
+def test_the_log_of_a_file_that_is_opened_in_another_way_is_copied_back_too(
+    path: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobstate.open(path, durability="normal").close()
+    link = path.with_name("link.db")
+    link.symlink_to(path)
+    monkeypatch.chdir(path.parent)
+    with jobstate.open(link if how == "by a link" else path.name, durability="normal") as jobs:
+        monkeypatch.chdir("/")
+        work(jobs, 300)
+        assert frames(path) < 1_000
+
+
 def test_a_reader_that_pins_the_log_costs_few_checkpoints_and_the_log_begins_anew_after_it(
     watch: Watch, path: Path
 ) -> None:
