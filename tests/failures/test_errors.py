@@ -236,12 +236,6 @@ def test_a_file_that_is_no_database_is_corrupt_and_left_alone(path: Path, rubbis
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_an_empty_file_becomes_a_store(path: Path) -> None:
-    path.touch()
-    with jobstate.open(path, create=False) as jobs:
-        assert jobs.submit("extract").id == 1
-
-
 def test_a_damaged_file_is_corrupt_at_the_first_look_or_at_the_first_use(filled: Path) -> None:
     whole = filled.read_bytes()
     page = int.from_bytes(whole[16:18], "big")
