@@ -30,18 +30,19 @@ def checked_durability(durability: str) -> str:
 
 
 def stored_durability(connection: sqlite3.Connection, tables: Tables) -> str:
-    """The durability of the file."""
-    ((value,),) = connection.execute(f"SELECT value FROM {tables.prefix}meta WHERE name = 'durability'").fetchall()
-    return str(value)
+    """The durability of the file: `full`, unless its `meta` says `normal`."""
+    row = connection.execute(f"SELECT value FROM {tables.prefix}meta WHERE name = 'durability'").fetchone()
+    return NORMAL if row == (NORMAL,) else FULL
 
 
 def store_durability(connection: sqlite3.Connection, tables: Tables, durability: str) -> None:
     """Set the durability of the file, inside a transaction; its guard lets it only rise."""
     guard = f"{tables.prefix}meta_update_guard"
-    (sql,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", (guard,)).fetchone()
-    connection.execute(f"DROP TRIGGER {guard}")
+    found = connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", (guard,)).fetchall()
+    connection.execute(f"DROP TRIGGER IF EXISTS {guard}")
     connection.execute(f"UPDATE {tables.prefix}meta SET value = ? WHERE name = 'durability'", (durability,))
-    connection.execute(sql)
+    for (sql,) in found:  # none where somebody has dropped it, which the audit reports
+        connection.execute(sql)
 
 
 def apply_durability(connections: Connections, tables: Tables, wanted: str) -> None:

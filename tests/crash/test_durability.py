@@ -108,6 +108,20 @@ def test_only_migrate_lowers_the_durability_of_a_file(tmp_path: Path) -> None:
         migrate(path, durability="off")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("change", ["DELETE FROM meta WHERE name = 'durability'", "UPDATE meta SET value = 'off'"])
+def test_a_file_whose_durability_was_taken_away_by_force_counts_as_full(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "jobs.db"
+    jobstate.open(path, durability="normal").close()
+    with stranger(path) as sql:
+        for guard in ("update", "delete"):
+            sql.execute(f"DROP TRIGGER meta_{guard}_guard")
+        sql.execute(change if "WHERE" in change else f"{change} WHERE name = 'durability'")
+    with jobstate.open(path, durability="normal") as jobs:
+        assert synchronous(jobs) == SYNCHRONOUS["full"]
+        assert any("meta_delete_guard is missing" in str(finding) for finding in jobs.audit().findings)
+    assert migrate(path, durability="full") == "full"
+
+
 def test_a_file_of_an_older_version_counts_as_full(tmp_path: Path) -> None:
     path = first_version(tmp_path)
     with jobstate.open(path, durability="normal", clock=ManualClock()) as jobs:

@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 from jobstate.domain.lifecycle import AUTHORITY, EDGES, NOTED, TERMINAL, Authority, Trigger
-from tests.guards.ledger import NAMES, Row, dump, next_version, row_of
+from tests.guards.ledger import NAMES, NEW_JOB, Row, dump, next_version, row_of
 
 Statement = tuple[str, Row, bool]
 """What it is, the columns that it sets, and whether it is legal."""
@@ -169,6 +169,15 @@ def test_a_late_worker_cannot_end_the_run_of_its_successor_by_leaving_out_the_to
     assert attempt(sql, ids["running"], completion) is None
 
 
+@pytest.mark.parametrize("fence", [0, 1, -1])
+def test_a_submission_presents_nothing(sql: sqlite3.Connection, fence: int) -> None:
+    before = dump(sql)
+    values = "NULL, 'Created', 'k', '', 0, 0, NULL, 1, 0, 0, 0, 0, 1, 1, 1, 'submit', 'sql:stranger'"
+    with pytest.raises(sqlite3.IntegrityError, match="a job begins unclaimed"):
+        sql.execute(f"INSERT INTO jobs ({NEW_JOB}, fence) VALUES ({values}, {fence})")
+    assert dump(sql) == before
+
+
 def test_a_statement_over_several_jobs_is_refused_where_one_of_them_is_fenced(
     sql: sqlite3.Connection, ids: dict[str, int]
 ) -> None:
@@ -202,6 +211,11 @@ _CHECKPOINT: Final = (
         "UPDATE job_checkpoints SET status = 'failed'",
         "UPDATE OR REPLACE job_checkpoints SET epoch = 1",
         "DELETE FROM job_checkpoints WHERE job_id = :running",
+        # A job that its worker ended keeps its token, but nobody holds it.
+        _CHECKPOINT.format(epoch=9, status="in_progress", token=1).replace(":running", ":completed"),
+        _CHECKPOINT.format(epoch=9, status="in_progress", token=0).replace(":running", ":scheduled"),
+        # A restart copies the newest checkpoint, under no token.
+        _CHECKPOINT.format(epoch=9, status="completed", token=1).replace(":running", ":scheduled"),
     ],
 )
 def test_a_checkpoint_without_the_token_of_the_lease_is_refused(
@@ -210,6 +224,20 @@ def test_a_checkpoint_without_the_token_of_the_lease_is_refused(
     before = dump(sql)
     with pytest.raises(sqlite3.IntegrityError, match="checkpoint"):
         sql.execute(statement, ids)
+    assert dump(sql) == before
+
+
+@pytest.mark.parametrize("column", ["id", "job_id", "root_id", "epoch", "token", "start_at", "snapshot"])
+def test_what_a_checkpoint_belongs_to_never_changes_while_it_is_written(
+    sql: sqlite3.Connection, ids: dict[str, int], column: str
+) -> None:
+    sql.execute(_CHECKPOINT.format(epoch=9, status="in_progress", token=1), ids)
+    before = dump(sql)
+    value = "'{\"forged\": 1}'" if column == "snapshot" else ":rescaling + 100"
+    if column in ("job_id", "token"):  # a job that is held, and its token: only the column itself is wrong
+        value = ":rescaling" if column == "job_id" else "token + 1"
+    with pytest.raises(sqlite3.IntegrityError, match="a checkpoint that has ended never changes"):
+        sql.execute(f"UPDATE job_checkpoints SET {column} = {value} WHERE epoch = 9", ids)
     assert dump(sql) == before
 
 

@@ -18,15 +18,17 @@ import peewee
 import pytest
 
 import jobstate
-from jobstate import State
+from jobstate import JobStore, Run, State
 from jobstate.core.context import SILENT_AFTER
 from jobstate.domain.event import Actor
+from jobstate.ports.repository import Claimed
 from jobstate.storage.connections import SCHEMA_CHECK_INTERVAL
 from jobstate.storage.schema import migrations
 from jobstate.storage.schema.definition import definition, fingerprint
 from jobstate.storage.schema.migrations import MIGRATIONS
 from jobstate.system import host
 from jobstate.testing.clock import ManualClock
+from jobstate.worker.run_control import RunControl
 from tests.guards.ledger import NAMES, stranger
 from tests.guards.migration import generated, migrated, objects, wanted_statements
 from tests.guards.old_files import first_version
@@ -123,6 +125,43 @@ def test_a_file_of_the_first_version_opens_with_every_job_as_it_was(
         (run,) = jobs.claim("w9", kinds=["scheduled"])
         run.complete()
         assert jobs.get(run.id).state is State.COMPLETED
+
+
+def _late(run: Run, jobs: JobStore) -> None:
+    clock = jobs._context.clock
+    assert isinstance(clock, ManualClock)
+    clock.advance(31)
+    jobs.claim("w9", kinds=["nothing"])
+
+
+_NEXT: Final[dict[str, tuple[str, Callable[[Run, JobStore], object], State]]] = {
+    "renewed": ("running", lambda run, jobs: run.heartbeat(), State.RUNNING),
+    "reported": ("running", lambda run, jobs: run.add_range("more", 0, 9, files=1), State.RUNNING),
+    "checkpointed": ("running", lambda run, jobs: run.checkpoint(state=11), State.RUNNING),
+    "released": ("running", lambda run, jobs: run.release(), State.SCHEDULED),
+    "retried": ("running", lambda run, jobs: run.fail("disk gone"), State.RECOVERING),
+    "failed": ("running", lambda run, jobs: run.fail("bad input", retryable=False), State.FAILED),
+    "asked to stop": ("running", lambda run, jobs: jobs.stop(run.id), State.STOP_REQUESTED),
+    "stopped by force": ("running", lambda run, jobs: jobs.stop(run.id, mode="force"), State.STOPPED),
+    "failed by its operator": ("running", lambda run, jobs: jobs.fail(run.id, reason="bad"), State.FAILED),
+    "completed while it rescales": ("rescaling", lambda run, jobs: run.complete(), State.COMPLETED),
+    "stopping": ("asked", lambda run, jobs: run.begin_stop(), State.STOPPING),
+    "settled once its lease has run out": ("running", _late, State.RECOVERING),
+    "stopped": ("stopping", lambda run, jobs: run.finish_stop(), State.STOPPED),
+}
+"""What happens next to a held job of an old file: its state there, the step, and where it leads."""
+
+
+@pytest.mark.parametrize("step", _NEXT)
+def test_a_held_job_of_the_first_version_goes_on_by_every_step_after_the_upgrade(path: Path, step: str) -> None:
+    kind, act, target = _NEXT[step]
+    with jobstate.open(path, clock=ManualClock()) as jobs:
+        (job,) = (job for job in jobs.list("all", limit=99).jobs if job.kind == kind)
+        row = jobs.repository.jobs.find(job.id)
+        assert row is not None
+        act(Run(RunControl(jobs._context, Claimed(row, None, {}), 30.0, jobs._context.clock.monotonic())), jobs)
+        assert jobs.get(job.id).state is target
+        assert jobs.audit().findings == ()
 
 
 def test_a_store_of_the_first_version_in_a_callers_own_database_is_upgraded_under_its_prefix(tmp_path: Path) -> None:

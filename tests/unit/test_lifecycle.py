@@ -18,6 +18,7 @@ from jobstate.domain.lifecycle import (
     LEASED,
     LIFECYCLE,
     LIVE,
+    NOTED,
     STATE_WORDS,
     STOP_PENDING,
     TERMINAL,
@@ -174,3 +175,7 @@ def test_only_the_holder_ends_its_run_well_and_only_others_ask_something_of_it()
         Trigger.BEGIN_STOP: Authority.HOLDER_IF_ANY,
         Trigger.FINISH_STOP: Authority.HOLDER_IF_ANY,
     }
+
+
+def test_only_a_request_that_changed_or_its_answer_is_noted_without_a_change_of_state() -> None:
+    assert {Trigger.RESUME, Trigger.RESCALE, Trigger.REQUEST_STOP} == NOTED
